@@ -283,6 +283,9 @@ struct generation_report {
   std::vector<token_id> tokens;
   std::string text;
   finish_reason end{finish_reason::length};
+  /// Of a cancelled one whose cancellation the disk did not take: a loss of power may bring the
+  /// request back.
+  std::optional<error> not_withdrawn{};
   digest transcript;
   std::uint32_t positions{0};                      ///< computed
   std::vector<compute::unit_leaf> leaves;          ///< what the transcript was made from ...

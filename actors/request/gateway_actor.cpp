@@ -53,7 +53,8 @@ result<gateway::generation_outcome> outcome_of(const job_outcome& job) {
       report.transcript,
       cached_tokens(report, static_cast<std::uint32_t>(job.request.prompt.size())),
       report.receipt,
-      report.embedding};
+      report.embedding,
+      report.not_withdrawn ? report.not_withdrawn->message : std::string{}};
 }
 
 /// Every layer of some model that this node drives requests for is on a node that lives.

@@ -159,14 +159,39 @@ caf::result<bool> answer(const result<void>& outcome) {
   return outcome ? caf::result<bool>{true} : caf::result<bool>{to_caf(outcome.error())};
 }
 
+/// Why a request that is over, or not known, was cancelled and may come back; else nothing.
+result<void> stays_cancelled(const job_phase& now) {
+  if (!now.outcome) {
+    return {};
+  }
+  const result<generation_report>& report = now.outcome->report;
+  const auto why = report ? report->not_withdrawn : std::optional{report.error()};
+  return why && why->code == errc::io_failed ? result<void>{*why} : result<void>{};
+}
+
+/// What is told of a request that is cancelled and has no lead, which would withdraw its log: one
+/// may be left of an earlier life, or of a lead that failed.
+error cancelled_without_lead(const jobs_state& state, request_id id) {
+  if (request_journal* const logs = state.environment.requests) {
+    const auto kept = logs->withdraw(id);
+    logs->done(id);
+    if (!kept) {
+      return kept.error();
+    }
+  }
+  return fail(errc::cancelled, "request {:016x} was cancelled", id.value);
+}
+
 // Answers once the request is over, so that no crash brings it back.
 caf::result<bool> cancel(jobs_pointer self, request_id id, bool asked) {
   jobs_state& state = self->state;
+  const error why = state.core->phase_of(id).paused ? cancelled_without_lead(state, id) : error{};
   const auto begun = with_effects(self, [&](jobs_core::effects& out) {
-    return state.core->cancel(id, asked, now_of(self), out);
+    return state.core->cancel(id, asked, why, now_of(self), out);
   });
-  if (!begun || state.core->is_over(id)) {
-    return answer(begun);
+  const job_phase now = state.core->phase_of(id);
+  if (!begun || !now.under_way) {
+    return answer(begun ? stays_cancelled(now) : begun);
   }
   if (state.cancels.size() >= limits::requests_active_max) {
     return to_caf(fail(errc::busy, "{} cancellations wait", state.cancels.size()));
@@ -180,12 +205,26 @@ caf::result<bool> cancel(jobs_pointer self, request_id id, bool asked) {
 
 void tell_cancelled(jobs_pointer self) {
   std::erase_if(self->state.cancels, [&](auto& one) {
-    if (!self->state.core->is_over(one.first)) {
+    const job_phase now = self->state.core->phase_of(one.first);
+    if (now.under_way) {
       return false;
     }
-    one.second.deliver(true);
+    if (const auto kept = stays_cancelled(now); !kept) {
+      one.second.deliver(to_caf(kept.error()));
+    } else {
+      one.second.deliver(true);
+    }
     return true;
   });
+}
+
+void take_end(jobs_pointer self, generation_done& done) {
+  if (!done.outcome && done.outcome.error().code == errc::cancelled) {
+    done.outcome = cancelled_without_lead(self->state, done.request);
+  }
+  with_effects(
+      self, [&](jobs_core::effects& out) { self->state.core->take_end(done, now_of(self), out); });
+  tell_cancelled(self);
 }
 
 caf::result<kept_receipt> receipt_of(jobs_pointer self, request_id request) {
@@ -221,11 +260,7 @@ caf::behavior jobs_behavior(jobs_pointer self, jobs_environment environment) {
       },
       [core](pace_told& news) { core().take_pace(news.request, std::move(news.pace)); },
       [core](path_taken& news) { core().take_path(news.request, news.from, std::move(news.path)); },
-      [self, core](generation_done& done) {
-        with_effects(self,
-                     [&](jobs_core::effects& out) { core().take_end(done, now_of(self), out); });
-        tell_cancelled(self);
-      },
+      [self](generation_done& done) { take_end(self, done); },
       [self](const receipt_closed& e) {
         perform(self, receipt_effect{e.request, e.bytes});
       },

@@ -488,7 +488,8 @@ void jobs_core::take_end(generation_done& done, time_point now, effects& out) {
   }
 }
 
-result<void> jobs_core::cancel(request_id id, bool asked, time_point now, effects& out) {
+result<void> jobs_core::cancel(request_id id, bool asked, const error& why, time_point now,
+                               effects& out) {
   const auto found = jobs_.find(id);
   if (found == jobs_.end()) {
     return fail(errc::not_found, "this node does not drive request {:016x}", id.value);
@@ -498,8 +499,8 @@ result<void> jobs_core::cancel(request_id id, bool asked, time_point now, effect
     return {};
   }
   j.left = !asked;
-  if (std::exchange(j.paused, false)) { // nothing of it runs that could end
-    generation_done done{id, fail(errc::cancelled, "request {:016x} was cancelled", id.value)};
+  if (std::exchange(j.paused, false)) {
+    generation_done done{id, why};
     end_job(j, done, now, out);
     return {};
   }
@@ -512,9 +513,11 @@ result<void> jobs_core::cancel(request_id id, bool asked, time_point now, effect
   return {};
 }
 
-bool jobs_core::is_over(request_id id) const {
+job_phase jobs_core::phase_of(request_id id) const {
   const auto found = jobs_.find(id);
-  return found == jobs_.end() || found->second.outcome != nullptr;
+  return found == jobs_.end()
+             ? job_phase{}
+             : job_phase{!found->second.outcome, found->second.paused, found->second.outcome};
 }
 
 bool jobs_core::may_go_on(request_id id) const {

@@ -96,6 +96,13 @@ struct note_effect { ///< for the log
 using job_effect = std::variant<run_effect, cancel_effect, pause_effect, token_effect, over_effect,
                                 receipt_effect, note_effect>;
 
+/// Of a request that is not known, nothing of this.
+struct job_phase {
+  bool under_way{false};
+  bool paused{false};                         ///< nothing of it runs, and it is begun again
+  std::shared_ptr<const job_outcome> outcome; ///< of one that is over
+};
+
 struct jobs_settings {
   bool signs_all{false}; ///< every request gets a receipt, asked for or not, so that it is audited
   /// Requests of at least so many tokens, prompt and answer, are computed twice; 0: none.
@@ -139,7 +146,9 @@ public:
   void end_watch(std::uint64_t watcher, std::uint64_t tag);
   [[nodiscard]] bool is_watched_by(std::uint64_t watcher) const;
   /// `asked`: its client wants it to end. Otherwise it is begun anew when it is asked for again.
-  [[nodiscard]] result<void> cancel(request_id id, bool asked, time_point now, effects& out);
+  /// `why` is told of one of which nothing runs that could end.
+  [[nodiscard]] result<void> cancel(request_id id, bool asked, const error& why, time_point now,
+                                    effects& out);
   void go_on(request_id id, std::uint32_t attempt, time_point now, effects& out);
 
   void take_piece(const text_piece& piece, effects& out);
@@ -158,8 +167,7 @@ public:
   /// Of a request whose scheduler ended: it was not gone on with here, or not for a reason that
   /// another attempt may find gone, as where the ledger's keeper did not answer.
   [[nodiscard]] bool may_go_on(request_id id) const;
-  /// Nothing of it runs any more, or it is not known.
-  [[nodiscard]] bool is_over(request_id id) const;
+  [[nodiscard]] job_phase phase_of(request_id id) const;
 
   /// Takes no new requests any more.
   void drain() noexcept { draining_ = true; }

@@ -108,6 +108,7 @@ struct lead_state {
     std::uint32_t ticks{0};
     bool later{false}; ///< the end does not wait long for the receipt ...
     bool told{false};  ///< ... and was told
+    std::optional<error> not_withdrawn{};
   };
   request_end finish;
 

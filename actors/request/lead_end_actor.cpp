@@ -23,6 +23,9 @@ constexpr std::uint32_t ticks_before_end = 2;
 void tell_end(lead_pointer self, result<generation_report> outcome) {
   lead_state& state = self->state;
   end_journal(state);
+  if (outcome) {
+    outcome->not_withdrawn = std::move(state.finish.not_withdrawn);
+  }
   note_end(state, outcome);
   note_took(state);
   caf::anon_send(state.requester, generation_done{state.request, std::move(outcome)});

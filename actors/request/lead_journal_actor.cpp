@@ -33,8 +33,9 @@ void withdraw_journal(lead_state& state) {
   if (state.environment.journal == nullptr || OVIR_MUTANT("lead_forgets_cancels")) {
     return;
   }
-  // Where the disk takes nothing, a loss of power may bring the log back.
-  static_cast<void>(state.environment.journal->withdraw(state.request));
+  if (auto kept = state.environment.journal->withdraw(state.request); !kept) {
+    state.finish.not_withdrawn = std::move(kept.error());
+  }
 }
 
 void withdraw_at_stage(lead_pointer self) {

@@ -122,8 +122,17 @@ result<std::unique_ptr<journal_entry>> request_journal::begin(const request_log&
 }
 
 result<void> request_journal::withdraw(request_id request) {
-  OVIR_ASSIGN(auto nothing, env_.stage(path(request)));
-  return nothing->commit();
+  const auto kept = [&]() -> result<void> {
+    OVIR_ASSIGN(auto nothing, env_.stage(path(request)));
+    return nothing->commit();
+  }();
+  if (!kept) {
+    return fail(errc::io_failed,
+                "request {:016x} ends here, and the disk does not take its cancellation ({}): a "
+                "loss of power may bring it back",
+                request.value, kept.error().message);
+  }
+  return {};
 }
 
 void request_journal::done(request_id request) {

@@ -41,7 +41,7 @@ public:
   /// Writes the request as it is now, over an older log of the same id.
   [[nodiscard]] result<std::unique_ptr<journal_entry>> begin(const request_log& log);
   /// Its client cancelled it: no later life of this node goes on with it, even after a loss of
-  /// power.
+  /// power. `io_failed` where the disk does not take that, and one may.
   [[nodiscard]] result<void> withdraw(request_id request);
   /// The request is over, or another drives it.
   void done(request_id request);

@@ -40,6 +40,7 @@ struct generation_outcome {
   /// Bytes of messages/evidence/receipt.hpp, or why there are none; null where none was asked for.
   std::shared_ptr<const result<std::vector<std::byte>>> receipt{};
   std::vector<float> embedding{}; ///< where the order wants one
+  std::string may_return{};       ///< why a cancelled one may begin again; empty: it does not
 };
 
 /// A model that requests may name.

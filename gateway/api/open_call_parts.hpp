@@ -34,7 +34,8 @@ struct open_calls::call {
   std::optional<std::chrono::steady_clock::time_point> cancelled_at;
   std::vector<std::shared_ptr<http_exchange>> cancels; ///< calls that wait for its end
   bool asked_to_end{false};                            ///< by these, not because its client went
-  bool was_cancelled{false};                           ///< an answer ended so
+  bool was_cancelled{false};                           ///< an answer ended so ...
+  std::string may_return;                              ///< ... and why it may not last
   bool spoke{false};                                   ///< there was a token
   bool streaming{false};                               ///< the head was sent
   bool looked_for{false};                              ///< another node may drive it already

@@ -405,7 +405,13 @@ void open_calls::on_end(std::uint64_t tag, const result<generation_outcome>& out
   c->answers[which].tag = 0;
   c->was_cancelled |=
       outcome ? outcome->end == finish_reason::cancelled : outcome.error().code == errc::cancelled;
+  if (outcome && !outcome->may_return.empty()) {
+    c->may_return = outcome->may_return;
+  }
   if (!outcome) {
+    if (c->cancelled_at && outcome.error().code == errc::io_failed) {
+      c->may_return = outcome.error().message;
+    }
     return fail_call(c, from_error(outcome.error()));
   }
   if (around_.now() >= c->deadline) {
@@ -460,13 +466,13 @@ void open_calls::cancel(const api_key& key, std::string_view text,
 void open_calls::answer_cancels(call& c) {
   const bool all = std::all_of(c.answers.begin(), c.answers.end(),
                                [](const call::progress& answer) { return answer.over; });
+  const std::string why =
+      !all ? "the nodes that compute this request have not said yet that it is over; ask again"
+           : c.may_return;
   for (const auto& exchange : std::exchange(c.cancels, {})) {
-    exchange->reply(all ? replies_.counted(document(
-                              {{"id", to_text(c.shape().id)}, {"cancelled", c.was_cancelled}}))
-                        : replies_.answer_of(refusal(
-                              503, "not_confirmed",
-                              "the nodes that compute this request have not said yet that it is "
-                              "over; ask again")));
+    exchange->reply(why.empty() ? replies_.counted(document({{"id", to_text(c.shape().id)},
+                                                             {"cancelled", c.was_cancelled}}))
+                                : replies_.answer_of(refusal(503, "not_confirmed", why)));
   }
 }
 

@@ -2,6 +2,7 @@
 // ends it meanwhile.
 #include "actors/path/twin_runs.hpp"
 #include "actors/request/jobs_actor.hpp"
+#include "messages/caf/errors.hpp"
 #include "messages/caf/system_config.hpp"
 #include "storage/env/memory_env.hpp"
 #include "tests/support/shared_files.hpp"
@@ -132,6 +133,27 @@ TEST_F(twice_computed, a_cancelled_request_does_not_begin_again) {
   EXPECT_EQ(failure(), errc::cancelled);
   pass(100s);
   EXPECT_TRUE(submitted_.empty());
+}
+
+// A log may be left of an earlier life: the cancellation counts once the disk has it.
+TEST_F(twice_computed, a_cancellation_that_the_disk_does_not_take_is_not_confirmed) {
+  ask(24h);
+  differ();
+  std::filesystem::remove_all(folder_.path());
+  for (const char* which : {"at first", "again"}) {
+    std::optional<error> answered;
+    const auto client = system_.spawn([&](caf::event_based_actor* self) {
+      self->request(jobs_, caf::infinite, cancel_job{id})
+          .then([](bool) {}, [&](const caf::error& e) { answered = from_caf(e); });
+      return caf::behavior{[](bool) {}};
+    });
+    settle();
+    ASSERT_TRUE(answered) << which;
+    EXPECT_EQ(answered->code, errc::io_failed) << which;
+    caf::anon_send_exit(client, caf::exit_reason::kill);
+    settle();
+  }
+  EXPECT_EQ(failure(), errc::io_failed);
 }
 
 TEST_F(twice_computed, no_pause_goes_beyond_the_deadline) {

@@ -69,6 +69,14 @@ TEST_F(journal, does_not_give_back_what_was_withdrawn) {
   EXPECT_FALSE(env_->read(path_, 1)) << "nothing is left of it";
 }
 
+TEST_F(journal, says_so_where_the_disk_does_not_take_a_cancellation) {
+  ASSERT_TRUE(journal_->begin(some_log()));
+  std::filesystem::remove_all(folder_.path());
+  const auto kept = journal_->withdraw(request);
+  ASSERT_FALSE(kept);
+  EXPECT_EQ(kept.error().code, errc::io_failed);
+}
+
 TEST_F(journal, reads_a_log_cut_at_any_byte_up_to_its_last_whole_token) {
   request_log log = some_log();
   {

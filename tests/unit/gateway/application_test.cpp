@@ -252,6 +252,17 @@ TEST_F(endpoint, says_so_where_nothing_confirms_a_cancellation) {
   }
 }
 
+TEST_F(endpoint, does_not_confirm_what_a_loss_of_power_may_bring_back) {
+  const auto exchange = complete(R"(, "stream": true)");
+  const auto cancels = ask("", "/v1/requests/" + to_text(first_id), {}, "DELETE");
+  generation_outcome outcome{finish_reason::cancelled, 1, "a", {}};
+  outcome.may_return = "the disk does not take it";
+  app_->calls().on_end(tag(), outcome);
+  EXPECT_EQ(cancels->head.status, 503);
+  EXPECT_THAT(cancels->head.body, HasSubstr("the disk does not take it"));
+  EXPECT_TRUE(exchange->ended) << "it has ended all the same";
+}
+
 TEST_F(endpoint, does_not_confirm_what_may_still_run) {
   complete(R"(, "stream": true)");
   const auto cancels = ask("", "/v1/requests/" + to_text(first_id), {}, "DELETE");

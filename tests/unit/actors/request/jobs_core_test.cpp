@@ -10,6 +10,7 @@ using namespace std::chrono_literals;
 class jobs_of_a_node : public ::testing::Test {
 protected:
   static constexpr request_id id{7};
+  const error cancelled{errc::cancelled, "it was cancelled"};
 
   jobs_of_a_node() {
     model_.vocabulary = 100;
@@ -138,7 +139,8 @@ TEST_F(jobs_of_a_node, begin_again_where_something_was_computed_wrongly) {
   core_.go_on(id, pause.attempt, now_ + pause.pause, out_);
   ASSERT_EQ(all<run_effect>().size(), 1U);
   EXPECT_EQ(all<run_effect>()[0].request.generation, 1U);
-  EXPECT_TRUE(core_.cancel(id, true, now_, out_));
+  EXPECT_TRUE(core_.cancel(id, true, cancelled, now_, out_));
+  EXPECT_TRUE(core_.phase_of(id).under_way);
   EXPECT_EQ(all<cancel_effect>().size(), 1U);
 }
 
@@ -166,7 +168,7 @@ TEST_F(jobs_of_a_node, begin_anew_for_who_comes_back_after_it_was_given_up) {
   for (const bool asked : {true, false}) {
     const request_id named{asked ? 77U : 78U};
     ASSERT_TRUE(ask(named));
-    ASSERT_TRUE(core_.cancel(named, asked, now_, out_));
+    ASSERT_TRUE(core_.cancel(named, asked, cancelled, now_, out_));
     generation_report report;
     report.end = finish_reason::cancelled;
     generation_done done{named, report};
@@ -183,8 +185,10 @@ TEST_F(jobs_of_a_node, do_not_begin_again_when_cancelled_meanwhile) {
   end(error{errc::digest_mismatch, "a liar"});
   const pause_effect pause = all<pause_effect>().at(0);
   out_.clear();
-  ASSERT_TRUE(core_.cancel(id, true, now_, out_));
+  EXPECT_TRUE(core_.phase_of(id).paused);
+  ASSERT_TRUE(core_.cancel(id, true, cancelled, now_, out_));
   ASSERT_EQ(all<over_effect>().size(), 1U);
+  EXPECT_EQ(core_.phase_of(id).outcome, all<over_effect>()[0].outcome);
   EXPECT_EQ(all<over_effect>()[0].outcome->report.error().code, errc::cancelled);
   out_.clear();
   core_.go_on(id, pause.attempt, now_, out_);

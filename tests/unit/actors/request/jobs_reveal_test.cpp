@@ -190,7 +190,7 @@ TEST_F(jobs_revealed_after, keep_what_one_run_has_from_who_cancels) {
   draw(second, 0, 10);
   draw(id, 1, 11);
   out_.clear();
-  ASSERT_TRUE(core_.cancel(id, true, now_, out_));
+  ASSERT_TRUE(core_.cancel(id, true, {}, now_, out_));
   EXPECT_EQ(all<cancel_effect>().size(), 2U);
   generation_report longer = report_of({10, 11});
   longer.end = finish_reason::length;
@@ -209,7 +209,7 @@ TEST_F(jobs_revealed_after, keep_what_one_run_has_from_who_cancels) {
 TEST_F(jobs_revealed_after, keep_a_vector_that_one_run_made_from_who_cancels) {
   ASSERT_TRUE(ask(request(reveal_when::after)));
   ASSERT_TRUE(watch());
-  ASSERT_TRUE(core_.cancel(id, true, now_, out_));
+  ASSERT_TRUE(core_.cancel(id, true, {}, now_, out_));
   generation_report made;
   made.embedding = {1.0F};
   end(id, made);
