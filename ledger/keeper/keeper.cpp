@@ -362,7 +362,9 @@ result<std::size_t> keeper::commit(std::uint64_t now, const due_allowance& due,
     batch.push_back(one.what);
   }
   if (due.most > 0) {
-    for (command& c : book_.view().due(std::min(due.by, now), due.most)) {
+    const bool links_could_come = due.up_s >= book_.view().origin().rules.epoch_s;
+    for (command& c :
+         book_.view().due(std::min(due.by, now), due.most, links_could_come ? now : 0)) {
       OVIR_ASSIGN(authentic_command one, by_log_keeper(book_.id(), std::move(c)));
       batch.push_back(std::move(one));
     }

@@ -67,7 +67,8 @@ due_allowance ledger_clock::due() const {
   const milliseconds waits = read_ - began_ < gap_ ? gap_ : milliseconds{0};
   const auto by = std::chrono::duration_cast<seconds>(at_ - waits).count();
   return {static_cast<std::uint64_t>(std::max<std::int64_t>(by, 0)),
-          static_cast<std::size_t>(due_left_ / per_thousand)};
+          static_cast<std::size_t>(due_left_ / per_thousand),
+          static_cast<std::uint64_t>(std::chrono::duration_cast<seconds>(read_ - began_).count())};
 }
 
 void ledger_clock::spent(std::size_t count) {

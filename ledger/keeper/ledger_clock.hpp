@@ -16,8 +16,9 @@ struct clock_reading {
 
 /// What may be done that time alone makes possible.
 struct due_allowance {
-  std::uint64_t by{0}; ///< what is due by then, in seconds since 1970
-  std::size_t most{0}; ///< so much of it
+  std::uint64_t by{0};   ///< what is due by then, in seconds since 1970
+  std::size_t most{0};   ///< so much of it
+  std::uint64_t up_s{0}; ///< how long the keeper has been there
 };
 
 /// The time of a ledger, which decides when pay and stake are free: it goes with the monotonic
@@ -26,7 +27,8 @@ struct due_allowance {
 /// once or for years, releases nothing before (nearly) its time.
 ///
 /// At a start nothing monotonic links the two. A gap up to `limits::ledger_clock_gap_s_max` is
-/// believed to be time when the keeper was off, and what it made due waits as long again; with a
+/// believed to be time when the keeper was off, and what it made due waits as long again, but for
+/// the end of an epoch, which frees no credits and waits until links could have come; with a
 /// longer one, the ledger goes on from where it was until an operator says what time it is. A pure
 /// core; one thread at a time.
 class ledger_clock {

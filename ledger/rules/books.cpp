@@ -177,10 +177,11 @@ void books::end_window(const escrow_id& request, request_record& q, std::uint32_
   }
 }
 
-std::vector<command> books::due(std::uint64_t time, std::size_t most) const {
+std::vector<command> books::due(std::uint64_t time, std::size_t most,
+                                std::uint64_t epochs_by) const {
   std::vector<command> found;
   most = std::min(most, limits::ledger_due_max);
-  if (most > 0 && is_due(epochs, origin.rules, time)) {
+  if (most > 0 && is_due(epochs, origin.rules, std::max(time, epochs_by))) {
     found.emplace_back(epoch_end{epochs.number});
   }
   for (auto at = expirations.begin();

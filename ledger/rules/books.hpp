@@ -43,7 +43,8 @@ struct books {
   /// Every account in ascending order.
   [[nodiscard]] std::vector<std::pair<node_id, const account*>> in_order() const;
   /// See `state::due`.
-  [[nodiscard]] std::vector<command> due(std::uint64_t time, std::size_t most) const;
+  [[nodiscard]] std::vector<command> due(std::uint64_t time, std::size_t most,
+                                         std::uint64_t epochs_by) const;
 
   // For rules.
   /// Makes the account where there is none.

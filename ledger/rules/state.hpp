@@ -71,9 +71,11 @@ public:
 
   /// What time alone makes possible at `now`: the end of an epoch, expirations, releases,
   /// unlockings; at most `most` (`limits::ledger_due_max`), the oldest first. Whoever drives the
-  /// ledger sends them as its next commands; forgetting to do so delays, and loses nothing.
-  [[nodiscard]] std::vector<command> due(std::uint64_t now, std::size_t most) const {
-    return books_.due(now, most);
+  /// ledger sends them as its next commands; forgetting to do so delays, and loses nothing. An
+  /// epoch is due by `epochs_by` where that is later: its end frees no credits.
+  [[nodiscard]] std::vector<command> due(std::uint64_t now, std::size_t most,
+                                         std::uint64_t epochs_by = 0) const {
+    return books_.due(now, most, epochs_by);
   }
 
   /// Every account in ascending order.

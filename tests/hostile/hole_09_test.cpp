@@ -198,6 +198,31 @@ TEST(hole_09, a_keeper_that_was_off_for_a_night_goes_on_by_itself_and_lets_audit
   EXPECT_EQ(book.of(2).pending, 0U);
 }
 
+// Pay waits for as long as it was off; the draw of audits, which frees nothing, waits for nobody.
+TEST(hole_09, what_is_done_after_a_night_off_is_drawn_no_later_than_ever) {
+  kept_book book;
+  ASSERT_NO_FATAL_FAILURE(work(book));
+  book.start();
+  book.pass(hours{8});
+  std::uint64_t wall = t0 + 8 * 3'600;
+  book.tick(wall);
+  const std::uint64_t epoch_s = book.view().origin().rules.epoch_s;
+  const auto go_on = [&](std::uint64_t seconds_long) {
+    for (std::uint64_t s = 0; s < seconds_long; ++s) {
+      book.pass(seconds{1});
+      book.tick(++wall);
+    }
+  };
+  go_on(epoch_s - 1);
+  EXPECT_EQ(book.view().epochs().number, 0U) << "links may not have come yet";
+  go_on(1);
+  ASSERT_EQ(book.view().epochs().number, 1U);
+  ASSERT_EQ(book.ask(book.world().accrue(book.view(), 10, {2})), "");
+  go_on(epoch_s);
+  EXPECT_EQ(book.view().epochs().number, 2U);
+  EXPECT_GT(book.of(2).pending, 0U);
+}
+
 TEST(hole_09, what_time_makes_due_is_limited_in_each_second_of_real_time) {
   ledger_clock clock{t0};
   (void)clock.tell({t0, milliseconds{0}});
