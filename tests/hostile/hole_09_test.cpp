@@ -217,7 +217,7 @@ TEST(hole_09, what_is_done_after_a_night_off_is_drawn_no_later_than_ever) {
   EXPECT_EQ(book.view().epochs().number, 0U) << "links may not have come yet";
   go_on(1);
   ASSERT_EQ(book.view().epochs().number, 1U);
-  ASSERT_EQ(book.ask(book.world().accrue(book.view(), 10, {2})), "");
+  ASSERT_EQ(book.ask(book.world().accrue(book.view(), 20, {2})), "");
   go_on(epoch_s);
   EXPECT_EQ(book.view().epochs().number, 2U);
   EXPECT_GT(book.of(2).pending, 0U);
