@@ -106,9 +106,9 @@ struct lead_state {
     bool closing{false};                              ///< a receipt is being made ...
     std::size_t closed_over{0};                       ///< ... of so many frames of evidence
     std::uint32_t ticks{0};
-    bool later{false}; ///< the end does not wait long for the receipt ...
-    bool told{false};  ///< ... and was told
-    std::optional<error> not_withdrawn{};
+    bool later{false};                    ///< the end does not wait long for the receipt ...
+    bool told{false};                     ///< ... and was told
+    std::optional<error> not_withdrawn{}; ///< as of the report
   };
   request_end finish;
 

@@ -198,7 +198,8 @@ TEST(hole_09, a_keeper_that_was_off_for_a_night_goes_on_by_itself_and_lets_audit
   EXPECT_EQ(book.of(2).pending, 0U);
 }
 
-// Pay waits for as long as it was off; the draw of audits, which frees nothing, waits for nobody.
+// The keeper was off for eight hours. Pay is released eight hours later than else. Audits are drawn
+// at the usual time after the work, because drawing them releases no credits.
 TEST(hole_09, what_is_done_after_a_night_off_is_drawn_no_later_than_ever) {
   kept_book book;
   ASSERT_NO_FATAL_FAILURE(work(book));
