@@ -328,7 +328,7 @@ caf::actor start_jobs(caf::actor_system& system, const parts_pointer& parts,
   around.settings.twice_tokens = parts->options->audit_twice_tokens;
   around.settings.reveal = parts->options->audit_reveal;
   around.finished = [known, addenda = parts->addenda](const actors::receipt_effect& e) {
-    if (addenda != nullptr) {
+    if (addenda != nullptr && !e.part) {
       addenda->hold(e.request, e.bytes, !e.kept);
     }
     if (const caf::actor verifier = e.kept ? caf::actor{} : known->get("verifier")) {

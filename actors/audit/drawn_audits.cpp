@@ -30,11 +30,10 @@ drawn_audits::followed& drawn_audits::follow(const digest& about) {
 void drawn_audits::hold(const digest& about, std::size_t bytes, time_point now) {
   followed& f = follow(about);
   if (f.bytes) {
-    held_bytes_ -= *f.bytes;
     std::erase(held_order_, about);
   }
   held_bytes_ += bytes;
-  f.bytes = bytes;
+  f.bytes = f.bytes.value_or(0) + bytes;
   f.since = now;
   held_order_.push_back(about);
   make_room(about);

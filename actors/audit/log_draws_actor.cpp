@@ -134,21 +134,25 @@ void tend_chain(verifier_pointer self) {
 
 /// To who has to look. Who has not the layers fetches them, if it can.
 void send_drawn(verifier_pointer self, const drawn_audits::offer& o) {
-  const auto bytes = self->state.draws.held->get(o.about);
-  const auto r = bytes == nullptr ? result<receipt>{error{}} : decode_receipt(*bytes);
-  if (!r) {
-    return; // offered again later
-  }
-  for (const node_id& signer : o.signers) {
-    const bool has = std::all_of(r->stages.begin(), r->stages.end(), [&](const auto& stage) {
-      return stage.signer.node != signer ||
-             may_have(self, o.verifier, r->asked.model, stage.signer.layers);
-    });
-    if (!has) {
-      self->state.draws.audits->note_lacking(o.about, o.verifier, signer);
+  for (const auto& bytes : self->state.draws.held->get(o.about)) {
+    const auto r = decode_receipt(*bytes);
+    if (!r) {
+      continue; // the disk spoiled it
+    }
+    bool meant = false;
+    for (const stage_records& stage : r->stages) {
+      if (!o.signers.contains(stage.signer.node)) {
+        continue;
+      }
+      meant = true;
+      if (!may_have(self, o.verifier, r->asked.model, stage.signer.layers)) {
+        self->state.draws.audits->note_lacking(o.about, o.verifier, stage.signer.node);
+      }
+    }
+    if (meant) {
+      send_offer(self, o.verifier, *r, audit_offer{false, *bytes, true});
     }
   }
-  send_offer(self, o.verifier, *r, audit_offer{false, *bytes, true});
 }
 
 } // namespace
@@ -199,9 +203,10 @@ void say_seen(verifier_pointer self) {
 void note_unentered(verifier_pointer self, const drawn_audits::due_receipts& due) {
   const auto& state = self->state;
   for (const digest& about : due.unentered) {
-    const auto bytes =
-        state.environment.addenda == nullptr ? nullptr : state.draws.held->get(about);
-    if (bytes != nullptr) {
+    if (state.environment.addenda == nullptr) {
+      return;
+    }
+    for (const auto& bytes : state.draws.held->get(about)) {
       state.environment.addenda->note_unentered(receipt_digest(*bytes));
     }
   }
@@ -298,7 +303,7 @@ void tend_draws(verifier_pointer self) {
     send_drawn(self, o);
   }
   for (const digest& about : due.undrawn) {
-    if (const auto bytes = state.draws.held->get(about)) {
+    for (const auto& bytes : state.draws.held->get(about)) {
       offer_by_layers(self, bytes, false);
     }
   }

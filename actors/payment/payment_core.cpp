@@ -132,19 +132,19 @@ void payment_core::count_stated(const computing_path& path) {
   }
   note_late(all);
   for (;; ++stated_) {
-    payable next;
+    payable due;
     if (std::any_of(all.begin(), all.end(),
                     [this](const stage* s) { return s->verified <= stated_; })) {
       return;
     }
     const std::vector<std::uint64_t> weights = weigh(all);
     for (std::size_t i = 0; i < all.size(); ++i) {
-      add_worker(next.computed, *all[i], stated_, weights[i]);
-      add_servers(next.served, *all[i], stated_);
+      add_worker(due.computed, *all[i], stated_, weights[i]);
+      add_servers(due.served, *all[i], stated_);
     }
-    next.end =
+    due.end =
         std::uint64_t{stated_} * window_size + all.back()->records.statements[stated_].positions;
-    payable_.push_back(std::move(next));
+    payable_.push_back(std::move(due));
   }
 }
 

@@ -324,5 +324,10 @@ struct receipt_closed {
   request_id request;
   std::shared_ptr<const std::vector<std::byte>> bytes;
 };
+/// A receipt of what another path stated, or of the part that all stages did: for audits.
+struct receipt_part {
+  request_id request;
+  std::shared_ptr<const std::vector<std::byte>> bytes;
+};
 
 } // namespace ovir::actors

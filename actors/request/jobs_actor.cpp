@@ -264,6 +264,9 @@ caf::behavior jobs_behavior(jobs_pointer self, jobs_environment environment) {
       [self](const receipt_closed& e) {
         perform(self, receipt_effect{e.request, e.bytes});
       },
+      [self](const receipt_part& e) {
+        perform(self, receipt_effect{.request = e.request, .bytes = e.bytes, .part = true});
+      },
       [self](adoption_asked& asked) { adopt(self, asked); },
       [self](const resume_jobs&) { resume(self); },
   };

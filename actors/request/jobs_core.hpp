@@ -87,6 +87,7 @@ struct receipt_effect {
   std::shared_ptr<const std::vector<std::byte>> bytes;
   bool suspect{false}; ///< something in it is known to be wrong
   bool kept{false};    ///< of an earlier request with the same answer: it was audited then
+  bool part{false};    ///< as of `receipt_part`
 };
 struct note_effect { ///< for the log
   log_level level{log_level::info};

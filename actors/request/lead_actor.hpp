@@ -47,7 +47,7 @@ struct lead_environment {
   node_meter* meter{nullptr};        ///< null: nobody counts
   /// Of the paths it is given; null: nobody expects anything of them.
   std::shared_ptr<path_forecasts> forecasts{};
-  bool tells_path{false}; ///< the requester hears `path_taken` and `pace_told`
+  bool tells_path{false}; ///< the requester hears `path_taken`, `pace_told` and `receipt_part`
 };
 
 /// What a lead knows of its request for the cache.
@@ -94,10 +94,17 @@ struct lead_state {
     std::vector<frame_bytes> statements;        ///< frames of evidence, as they came
     std::size_t statement_bytes{0};
     position tokens_signed{0}; ///< below it, what was sent to the first stage
-    /// By the first layer of a stage, who stated how many windows.
-    std::map<layer_index, std::pair<node_id, std::uint32_t>> stated;
-    std::uint32_t ticks_unstated{0}; ///< in which a stage has not stated what is due
-    bool blames_source{false};       ///< the next time, for the signature that it may lack
+    struct stated_windows {
+      evidence_signer by;
+      std::uint32_t windows{0};
+      std::size_t began{0};       ///< with which frame of evidence it began to tell it
+      std::vector<digest> told{}; ///< of each window, but for claims of times
+      bool in_part{false};        ///< a receipt of a part has them
+    };
+    std::map<layer_index, stated_windows> stated; ///< by the first layer of a stage
+    std::uint32_t parts{0};                       ///< receipts of parts, made or begun
+    std::uint32_t ticks_unstated{0};              ///< in which a stage has not stated what is due
+    bool blames_source{false}; ///< the next time, for the signature that it may lack
   };
   signed_parts signing;
 

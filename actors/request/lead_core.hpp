@@ -188,6 +188,10 @@ public:
   [[nodiscard]] bool is_over() const noexcept { return run_.now == phase::over; }
   /// Prompt and output so far.
   [[nodiscard]] std::span<const token_id> history() const noexcept { return output_.history; }
+  /// Of each position that a token was drawn from so far, the digest of its logits.
+  [[nodiscard]] std::vector<std::pair<position, digest>> draws() const {
+    return stated_.transcript().logits();
+  }
   [[nodiscard]] std::size_t output_count() const noexcept { return output_.count(); }
   /// Times are the shell's to fill in. Call once, after `end_effect`.
   [[nodiscard]] result<generation_report> outcome();

@@ -46,8 +46,11 @@ void quit(lead_pointer self) {
 
 void end_with_receipt(lead_pointer self, result<std::vector<std::byte>> made) {
   lead_state& state = self->state;
-  if (!made && made.error().code == errc::timed_out) {
-    blame_for_receipt(self);
+  if (!made) {
+    part_with_statements(self, state.signing.statements.size());
+    if (made.error().code == errc::timed_out) {
+      blame_for_receipt(self);
+    }
   }
   result<generation_report> outcome = std::move(*state.finish.outcome);
   state.finish.outcome.reset();
@@ -182,6 +185,9 @@ void end_generation(lead_pointer self) {
     if (state.reuse) {
       outcome->receipt = state.reuse->receipt;
     }
+  }
+  if (state.signing.terms != nullptr) {
+    part_with_statements(self, state.signing.statements.size());
   }
   tell_end(self, std::move(outcome));
   quit(self);

@@ -51,20 +51,80 @@ void ask_for_statements(lead_pointer self, position end, bool all) {
   }
 }
 
+void part_with_statements(lead_pointer self, std::size_t frames) {
+  lead_state& state = self->state;
+  auto& signing = state.signing;
+  const bool any = std::any_of(signing.stated.begin(), signing.stated.end(), [](const auto& one) {
+    return one.second.windows > 0 && !one.second.in_part;
+  });
+  if (!any || signing.parts >= limits::receipt_parts_max || !state.environment.tells_path) {
+    return;
+  }
+  ++signing.parts;
+  for (auto& [layer, one] : signing.stated) {
+    one.in_part = true;
+  }
+  const auto output = state.core->history().subspan(state.log->prompt.size());
+  state.environment.desk->executor->post(
+      [evidence = signing.terms, request = state.request, requester = state.requester,
+       output = std::vector<token_id>{output.begin(), output.end()}, draws = state.core->draws(),
+       known = std::vector<frame_bytes>{signing.statements.begin(),
+                                        signing.statements.begin() +
+                                            static_cast<std::ptrdiff_t>(frames)}](
+          compute::parallel_runner&) {
+        if (auto made = evidence->make_part(output, draws, known)) {
+          caf::anon_send(requester,
+                         receipt_part{request, std::make_shared<const std::vector<std::byte>>(
+                                                   std::move(*made))});
+        }
+      });
+}
+
+namespace {
+
+/// But for claims of times: who computes a window again needs another time for the same.
+digest what_is_told(const statement& s) {
+  hasher all{"ovir/lead/told"};
+  all.update_u32(s.window).update_u32(s.positions).update_u32(s.first_draw).update(s.input);
+  for (const auto* each : {&s.units, &s.kv, &s.logits}) {
+    all.update_u64(each->size());
+    for (const digest& d : *each) {
+      all.update(d);
+    }
+  }
+  return all.update(std::as_bytes(std::span{s.choices})).finish();
+}
+
+} // namespace
+
 void note_statements(lead_pointer self, const frame_bytes& frame) {
   const auto view = decode_frame(*frame);
   const auto batch = view ? decode_evidence(view->tensor) : result<evidence_batch>{view.error()};
   if (!batch) {
     return; // its receipt will say so
   }
+  const std::size_t here = self->state.signing.statements.size() - 1;
   const evidence_signer& by = batch->records.signer;
-  auto& [node, windows] = self->state.signing.stated[by.layers.first];
-  if (node != by.node) {
-    node = by.node;
-    windows = 0;
+  auto& known = self->state.signing.stated[by.layers.first];
+  if (known.by != by) { // or the first of these layers
+    part_with_statements(self, here);
+    known = {by, 0, here};
+  } else if (begins_anew(by, batch->records)) {
+    known.began = here;
+    known.windows = 0;
   }
   for (const statement& s : batch->records.statements) {
-    windows = s.window == windows ? windows + 1 : windows;
+    const digest told = what_is_told(s);
+    if (s.window < known.told.size() && known.told[s.window] != told) {
+      // It tells another story than before.
+      part_with_statements(self, s.window < known.windows ? here : known.began);
+      known.told.resize(s.window);
+    }
+    if (s.window == known.told.size()) {
+      known.told.push_back(told);
+      known.in_part = false;
+    }
+    known.windows = s.window == known.windows ? known.windows + 1 : known.windows;
   }
 }
 
@@ -76,9 +136,9 @@ std::optional<stage_index> first_unstated(const lead_state& state, const Due& du
   for (std::uint32_t i = 0; i < state.path.size(); ++i) {
     const path_stage& stage = state.path[i];
     const auto known = state.signing.stated.find(stage.layers.first);
-    const bool here = known != state.signing.stated.end() && known->second.first == stage.node;
+    const bool here = known != state.signing.stated.end() && known->second.by.node == stage.node;
     if (stage.handle && !stage.node.empty() &&
-        (here ? known->second.second : 0) < due(stage_index{i})) {
+        (here ? known->second.windows : 0) < due(stage_index{i})) {
       return stage_index{i};
     }
   }

@@ -16,7 +16,12 @@ void sign_tokens(lead_pointer self, position first, position end, bool all);
 /// evidence is sent once, and may be lost with a link. `all`: the request has ended there.
 void ask_for_statements(lead_pointer self, position end, bool all);
 
-/// Who stated what, from a frame of evidence.
+/// What the stages state by the first `frames` of evidence becomes a receipt of a part, unless one
+/// has it: it was paid for, and is audited, though another takes its place or the rest is missing.
+/// At most limits::receipt_parts_max of a request.
+void part_with_statements(lead_pointer self, std::size_t frames);
+/// Who stated what, from a frame of evidence, which is the last that is known. Before what another
+/// stage, or the same one, states instead.
 void note_statements(lead_pointer self, const frame_bytes& frame);
 /// Each tick of a request that is signed for: leaves a stage that computed more than
 /// limits::link_signature_positions beyond a window which it does not state, where another may take

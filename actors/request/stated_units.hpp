@@ -58,6 +58,7 @@ public:
   void drop_units();
 
   [[nodiscard]] compute::transcript& transcript() noexcept { return transcript_; }
+  [[nodiscard]] const compute::transcript& transcript() const noexcept { return transcript_; }
 
 private:
   [[nodiscard]] bool may_state(stage_index s, const bounds& limits,

@@ -4,7 +4,9 @@
 #include "verify/receipt_check.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <map>
+#include <optional>
 
 namespace ovir::actors {
 
@@ -35,10 +37,13 @@ request_facts facts_of(const request_log& request, std::uint32_t layers) {
           request.max_tokens, request.stop};
 }
 
+bool begins_anew(const evidence_signer& known, const stage_records& more) {
+  return known != more.signer ||
+         (!more.commitments.empty() && more.commitments.front().window == 0);
+}
+
 void add_records(stage_records& known, stage_records&& more) {
-  const bool anew = known.signer != more.signer ||
-                    (!more.commitments.empty() && more.commitments.front().window == 0);
-  if (anew) {
+  if (begins_anew(known.signer, more)) {
     known = std::move(more);
     return;
   }
@@ -83,8 +88,10 @@ evidence_batch lead_evidence::sign_tokens(std::span<const token_id> tokens, posi
   return batch;
 }
 
-result<std::vector<stage_records>>
-lead_evidence::gather(const receipt_facts& facts, const std::vector<frame_bytes>& frames) const {
+namespace {
+
+/// What stages said last, by their first layers.
+result<std::map<layer_index, stage_records>> records_in(const std::vector<frame_bytes>& frames) {
   std::map<layer_index, stage_records> known;
   for (const frame_bytes& frame : frames) {
     OVIR_ASSIGN(const frame_view view, decode_frame(*frame));
@@ -92,8 +99,14 @@ lead_evidence::gather(const receipt_facts& facts, const std::vector<frame_bytes>
     const layer_index first = batch.records.signer.layers.first;
     add_records(known[first], std::move(batch.records));
   }
+  return known;
+}
+
+result<std::vector<stage_records>> gather(const receipt_facts& facts, const evidence_signer& lead,
+                                          const std::vector<frame_bytes>& frames) {
+  OVIR_ASSIGN(const auto known, records_in(frames));
   std::vector<stage_records> stages;
-  const evidence_signer* before = &by_;
+  const evidence_signer* before = &lead;
   for (const auto& [node, layers] : facts.path) {
     const auto found = known.find(layers.first);
     if (found == known.end() || found->second.signer.layers != layers ||
@@ -112,6 +125,79 @@ lead_evidence::gather(const receipt_facts& facts, const std::vector<frame_bytes>
   return stages;
 }
 
+/// The stages of one path, cut to the first windows, at most so many, that all of them state; none
+/// where there are none.
+std::vector<stage_records> stated_by_all(const std::map<layer_index, stage_records>& known,
+                                         std::uint32_t layers, const evidence_signer& lead,
+                                         std::size_t windows) {
+  std::vector<stage_records> stages;
+  for (layer_index next = 0; next < layers; next = stages.back().signer.layers.last) {
+    const auto found = known.find(next);
+    if (found == known.end() || found->second.signer.layers.last <= next) {
+      return {};
+    }
+    const auto& all = found->second.statements;
+    const auto whole = std::find_if(all.begin(), all.end(),
+                                    [](const statement& s) { return s.positions != window_size; });
+    windows = std::min(windows, static_cast<std::size_t>(whole - all.begin()));
+    stages.push_back(found->second);
+  }
+  if (windows == 0) {
+    return {};
+  }
+  const evidence_signer* before = &lead;
+  for (stage_records& stage : stages) {
+    stage.statements.resize(windows);
+    trim(stage, *before);
+    before = &stage.signer;
+  }
+  return stages;
+}
+
+/// The first position whose stated logits are not those that its token was drawn from.
+std::optional<position> first_drawn_otherwise(std::span<const std::pair<position, digest>> draws,
+                                              const std::vector<stage_records>& stages) {
+  for (const statement& s : stages.back().statements) {
+    for (std::size_t i = 0; i < s.logits.size(); ++i) {
+      const std::pair stated{s.first_draw + static_cast<position>(i), s.logits[i]};
+      if (!std::binary_search(draws.begin(), draws.end(), stated)) {
+        return stated.first;
+      }
+    }
+  }
+  return std::nullopt;
+}
+
+} // namespace
+
+result<std::vector<std::byte>>
+lead_evidence::make_part(std::span<const token_id> output,
+                         std::span<const std::pair<position, digest>> draws,
+                         const std::vector<frame_bytes>& frames) const {
+  OVIR_ASSIGN(const auto known, records_in(frames));
+  receipt r;
+  r.asked = asked_;
+  r.end = finish_reason::cancelled;
+  r.lead = by_;
+  r.stages = stated_by_all(known, asked_.layers, by_, std::numeric_limits<std::size_t>::max());
+  if (!r.stages.empty()) {
+    if (const auto at = first_drawn_otherwise(draws, r.stages)) {
+      r.stages = stated_by_all(known, asked_.layers, by_, *at / window_size);
+    }
+  }
+  if (r.stages.empty()) {
+    return fail(errc::not_found, "no window is stated by all stages");
+  }
+  r.positions = static_cast<std::uint32_t>(r.stages.front().statements.size()) * window_size;
+  // A token is drawn from the position before it.
+  const std::size_t drawn =
+      r.positions < r.asked.prompt.size() ? 0 : r.positions - r.asked.prompt.size() + 1;
+  const auto told = output.first(std::min(output.size(), drawn));
+  r.output = {told.begin(), told.end()};
+  OVIR_ASSIGN(r.transcript, compute::transcript_of(r));
+  return close(std::move(r));
+}
+
 result<std::vector<std::byte>> lead_evidence::make(const receipt_facts& facts,
                                                    const std::vector<frame_bytes>& frames) const {
   if (facts.positions == 0) {
@@ -127,7 +213,11 @@ result<std::vector<std::byte>> lead_evidence::make(const receipt_facts& facts,
   r.prefill_us = microseconds(facts.prefill);
   r.decode_us = microseconds(facts.decode);
   r.lead = by_;
-  OVIR_ASSIGN(r.stages, gather(facts, frames));
+  OVIR_ASSIGN(r.stages, gather(facts, by_, frames));
+  return close(std::move(r));
+}
+
+result<std::vector<std::byte>> lead_evidence::close(receipt&& r) const {
   OVIR_TRY(check(r));
   r.order = desk_.known->sign(signed_as::order, *desk_.key, order_digest(order_.terms, by_));
   std::vector<digest> last;

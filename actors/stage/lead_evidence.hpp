@@ -27,8 +27,10 @@ struct receipt_facts {
 
 /// What was asked for, as it enters the request's digest.
 [[nodiscard]] request_facts facts_of(const request_log& request, std::uint32_t layers);
-/// Adds what came behind what is known. One that begins with window 0 begins anew: a stage that
-/// took another's place, or one that tells everything again.
+/// Whether `more` takes the place of what `known` signed: a stage that took another's place, or one
+/// that tells everything again.
+[[nodiscard]] bool begins_anew(const evidence_signer& known, const stage_records& more);
+/// Adds what came behind what is known, or begins anew with it.
 void add_records(stage_records& known, stage_records&& more);
 
 /// A lead's side of evidence: its order, the tokens it signs for, and the receipt. Stateless but
@@ -56,9 +58,19 @@ public:
   [[nodiscard]] result<std::vector<std::byte>> make(const receipt_facts& facts,
                                                     const std::vector<frame_bytes>& frames) const;
 
+  /// A receipt of what all stages of one path have stated by these frames, each its last: for
+  /// audits, where that path is left or more does not come, and of no use to a client. It is as
+  /// that of a request that was cancelled behind the last window that is whole, and before the
+  /// first whose tokens were drawn from other logits than are stated: as where an earlier path
+  /// told them. `output`: the tokens drawn so far; `draws`: by position, what each was drawn from.
+  /// `not_found` where no window is left, else as `make`.
+  [[nodiscard]] result<std::vector<std::byte>>
+  make_part(std::span<const token_id> output, std::span<const std::pair<position, digest>> draws,
+            const std::vector<frame_bytes>& frames) const;
+
 private:
-  [[nodiscard]] result<std::vector<stage_records>>
-  gather(const receipt_facts& facts, const std::vector<frame_bytes>& frames) const;
+  /// From whole statements; closed by this lead.
+  [[nodiscard]] result<std::vector<std::byte>> close(receipt&& r) const;
 
   const signing_desk& desk_;
   request_facts asked_;

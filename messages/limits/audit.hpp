@@ -28,6 +28,8 @@ inline constexpr std::size_t audit_duties_max = 262'144;    ///< drawn units tha
 /// Receipts that a scheduler holds on its disk until their units are drawn and audited.
 inline constexpr std::size_t held_receipts_bytes_max = std::size_t{1} << 30U;
 inline constexpr std::size_t held_receipts_max = 65'536;
+inline constexpr std::size_t held_receipts_same_max =
+    5; ///< about one request, its parts among them
 inline constexpr std::size_t held_receipts_memory_max = std::size_t{64} << 20U; ///< disk is full
 inline constexpr std::chrono::seconds held_receipt_lasts{86'400};
 /// Likewise for those alone who were drawn and have not the layers.

@@ -24,6 +24,7 @@ inline constexpr std::size_t tree_depth_max = 32; ///< digests of an inclusion p
 inline constexpr std::uint64_t clock_drift_ppm = 200;
 /// What a stage may say of a step's time beside what its neighbours saw, before that is named.
 inline constexpr std::uint64_t times_differ_us = 250'000;
+inline constexpr std::uint32_t receipt_parts_max = 4; ///< of a request, beside its receipt
 /// How long a lead waits, after the last token, for the last statements.
 inline constexpr std::chrono::seconds statement_wait{10};
 /// What is due and not signed for so long changes the path.

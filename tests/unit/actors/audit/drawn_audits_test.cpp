@@ -129,6 +129,19 @@ TEST(drawn_audits, receipts_are_held_within_a_bound_and_none_is_dropped_unseen) 
   EXPECT_EQ(crowded_out.over, crowded_out.undrawn);
 }
 
+TEST(drawn_audits, receipts_of_parts_count_together) {
+  drawn_audits audits{member_at(1)};
+  const std::size_t third = limits::held_receipts_bytes_max / 3;
+  audits.hold(request_at(1), third, time_at(1));
+  audits.hold(request_at(2), third, time_at(2));
+  audits.hold(request_at(1), third, time_at(3));
+  EXPECT_EQ(audits.held(), 2U);
+  EXPECT_TRUE(audits.due(time_at(4)).over.empty());
+  audits.hold(request_at(2), third, time_at(5));
+  EXPECT_EQ(audits.held(), 1U);
+  EXPECT_EQ(audits.due(time_at(6)).over, std::vector<digest>{request_at(1)});
+}
+
 TEST(drawn_audits, a_verifier_gets_no_more_at_once_than_it_may_and_each_in_the_end) {
   drawn_audits audits{member_at(1)};
   constexpr std::uint8_t count = 3 * limits::audit_offers_at_once;

@@ -1,5 +1,6 @@
 #include "actors/audit/held_receipts.hpp"
 #include "ledger/rules/equivocation.hpp"
+#include "messages/limits/audit.hpp"
 #include "tests/support/model/receipt_maker.hpp"
 #include "tests/support/shared_files.hpp"
 
@@ -35,14 +36,39 @@ protected:
 
 TEST_F(waiting_receipts, are_there_in_the_next_life_until_they_are_dropped) {
   EXPECT_TRUE(open().put(about_, bytes_));
-  const std::vector<std::pair<digest, std::size_t>> one{{about_, bytes_->size()}};
+  const std::map<digest, std::size_t> one{{about_, bytes_->size()}};
   held_receipts next = open();
   EXPECT_EQ(next.left(), one);
-  ASSERT_NE(next.get(about_), nullptr);
-  EXPECT_EQ(*next.get(about_), *bytes_);
+  ASSERT_EQ(next.get(about_).size(), 1U);
+  EXPECT_EQ(*next.get(about_).front(), *bytes_);
   next.drop(about_);
   EXPECT_TRUE(open().left().empty());
-  EXPECT_EQ(next.get(about_), nullptr);
+  EXPECT_TRUE(next.get(about_).empty());
+}
+
+TEST_F(waiting_receipts, of_parts_of_a_request_wait_side_by_side_and_the_oldest_goes) {
+  held_receipts held = open();
+  std::vector<held_receipts::bytes> parts;
+  std::size_t size = 0;
+  for (std::uint64_t i = 0; i < limits::held_receipts_same_max + 2; ++i) {
+    receipt part = made_;
+    part.first_token_us = i;
+    parts.push_back(std::make_shared<const std::vector<std::byte>>(encode_receipt(part)));
+    EXPECT_TRUE(held.put(about_, parts.back()));
+  }
+  parts.erase(parts.begin(), parts.begin() + 2);
+  for (const bool again : {false, true}) {
+    const auto found = again ? open().get(about_) : held.get(about_);
+    ASSERT_EQ(found.size(), parts.size()) << again;
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+      EXPECT_EQ(*found[i], *parts[i]) << i;
+      size += again ? parts[i]->size() : 0;
+    }
+  }
+  held_receipts next = open();
+  EXPECT_EQ(next.left().at(about_), size);
+  next.drop(about_);
+  EXPECT_TRUE(open().left().empty());
 }
 
 TEST_F(waiting_receipts, are_removed_where_they_are_torn_or_about_something_else) {
@@ -60,10 +86,10 @@ TEST_F(waiting_receipts, stay_in_memory_where_the_disk_takes_none) {
   held_receipts held = open();
   std::filesystem::create_directory(file()); // no file can have this name
   EXPECT_TRUE(held.put(about_, bytes_));
-  ASSERT_NE(held.get(about_), nullptr);
-  EXPECT_EQ(*held.get(about_), *bytes_);
+  ASSERT_EQ(held.get(about_).size(), 1U);
+  EXPECT_EQ(*held.get(about_).front(), *bytes_);
   held.drop(about_);
-  EXPECT_EQ(held.get(about_), nullptr);
+  EXPECT_TRUE(held.get(about_).empty());
 }
 
 } // namespace

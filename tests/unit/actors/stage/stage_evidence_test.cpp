@@ -66,6 +66,60 @@ TEST_P(signed_request, has_no_receipt_while_a_statement_is_missing) {
   EXPECT_EQ(r.error().code, errc::timed_out);
 }
 
+// Its last window is never stated, or another path takes over: what was paid for is audited.
+TEST_P(signed_request, has_a_receipt_of_the_part_that_all_stages_stated) {
+  run(40);
+  ASSERT_FALSE(make());
+  const auto output = std::span{tokens_}.subspan(45);
+  const auto made = lead_->make_part(output, transcript_.logits(), frames_);
+  ASSERT_TRUE(made) << made.error().message;
+  const receipt r = decode_receipt(*made).value();
+  EXPECT_TRUE(check_receipt(r, anybody).empty());
+  EXPECT_EQ(r.end, finish_reason::cancelled);
+  EXPECT_EQ(r.positions, 64U);
+  EXPECT_EQ(r.output, std::vector<token_id>(output.begin(), output.begin() + 64 - 45 + 1));
+  for (std::size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(r.stages[i].signer.node, stages_[i]->id());
+    EXPECT_EQ(r.stages[i].statements.size(), 2U);
+  }
+}
+
+// An earlier path told its lead other logits, and the token is as that lead drew it.
+TEST_P(signed_request, has_a_receipt_of_the_part_before_what_was_drawn_from_other_logits) {
+  run(60);
+  const auto output = std::span{tokens_}.subspan(45);
+  for (const auto& [at, positions] : {std::pair{95U, 64U}, {64U, 64U}, {63U, 32U}, {44U, 32U}}) {
+    auto draws = transcript_.logits();
+    draws[at - 44].second.bytes[0] ^= 1U;
+    const auto made = lead_->make_part(output, draws, frames_);
+    ASSERT_TRUE(made) << at << made.error().message;
+    const receipt r = decode_receipt(*made).value();
+    EXPECT_EQ(r.positions, positions) << at;
+    EXPECT_TRUE(check_receipt(r, anybody).empty()) << at;
+  }
+}
+
+// A window inside the prompt: no token was drawn.
+TEST_P(signed_request, has_a_receipt_of_a_part_without_a_token) {
+  step(0, 40, {}, 0);
+  const auto made = lead_->make_part({}, {}, frames_);
+  ASSERT_TRUE(made) << made.error().message;
+  const receipt r = decode_receipt(*made).value();
+  EXPECT_TRUE(check_receipt(r, anybody).empty());
+  EXPECT_EQ(r.positions, 32U);
+  EXPECT_TRUE(r.output.empty());
+}
+
+TEST_P(signed_request, has_no_receipt_of_a_part_where_a_stage_states_nothing) {
+  run(10);
+  std::erase_if(frames_, [this](const frame_bytes& frame) {
+    return decode_evidence(decode_frame(*frame)->tensor)->records.signer.node == stages_[1]->id();
+  });
+  const auto made = lead_->make_part(std::span{tokens_}.subspan(45), transcript_.logits(), frames_);
+  ASSERT_FALSE(made);
+  EXPECT_EQ(made.error().code, errc::not_found);
+}
+
 TEST_P(signed_request, states_nothing_for_an_input_that_nobody_signed) {
   evidence_batch forged = lead_->sign_tokens(std::span{tokens_}.first(32), 0, 32);
   forged.links[0].output.bytes[0] ^= 1U; // another window's, say
