@@ -148,7 +148,9 @@ apps::json hostile_shell::ask(const std::string& command, const apps::json& args
   }
   while (true) {
     apps::json reply = hear();
-    if (reply.is_null() || reply.value("id", std::uint64_t{0}) == last_id) {
+    const bool beats = reply.is_object() && reply.contains("event") &&
+                       reply.at("event").is_object() && reply.at("event").contains("beat");
+    if (reply.is_null() || (!beats && reply.value("id", std::uint64_t{0}) == last_id)) {
       return reply;
     }
   }

@@ -96,6 +96,7 @@ struct hostile_shell {
   bool say(std::string_view text);
   /// The next reply; null when the connection ended.
   [[nodiscard]] apps::json hear();
+  /// The reply to it, or what is told behind; not that its node is still there.
   [[nodiscard]] apps::json ask(const std::string& command, const apps::json& args = {});
 };
 
