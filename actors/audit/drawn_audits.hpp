@@ -44,8 +44,8 @@ public:
 
   explicit drawn_audits(const node_id& self) : self_(self) {}
 
-  /// A receipt of so many bytes of a request that this node drove, or of a part of it, beside those
-  /// that are held of it. The oldest make room, within
+  /// Holds a receipt of so many bytes, of a request that this node drove or of a part of it, beside
+  /// those that it holds of the same request. The oldest requests make room, within
   /// limits::held_receipts_bytes_max and limits::held_receipts_max: they are `over`, and `undrawn`.
   void hold(const digest& about, std::size_t bytes, time_point now);
   void take(const ledger::audit_news& news);

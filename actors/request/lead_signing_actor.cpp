@@ -106,8 +106,10 @@ void note_statements(lead_pointer self, const frame_bytes& frame) {
   const std::size_t here = self->state.signing.statements.size() - 1;
   const evidence_signer& by = batch->records.signer;
   auto& known = self->state.signing.stated[by.layers.first];
-  if (known.by != by) { // or the first of these layers
-    part_with_statements(self, here);
+  if (known.by != by) {
+    if (!known.by.node.empty()) { // another stage takes its place
+      part_with_statements(self, here);
+    }
     known = {by, 0, here};
   } else if (begins_anew(by, batch->records)) {
     known.began = here;

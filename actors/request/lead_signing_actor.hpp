@@ -20,8 +20,8 @@ void ask_for_statements(lead_pointer self, position end, bool all);
 /// has it: it was paid for, and is audited, though another takes its place or the rest is missing.
 /// At most limits::receipt_parts_max of a request.
 void part_with_statements(lead_pointer self, std::size_t frames);
-/// Who stated what, from a frame of evidence, which is the last that is known. Before what another
-/// stage, or the same one, states instead.
+/// Notes who stated what in the frame of evidence that came last. If it takes back what a stage had
+/// stated, a receipt of a part is made of that first.
 void note_statements(lead_pointer self, const frame_bytes& frame);
 /// Each tick of a request that is signed for: leaves a stage that computed more than
 /// limits::link_signature_positions beyond a window which it does not state, where another may take

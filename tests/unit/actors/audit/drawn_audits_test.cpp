@@ -140,6 +140,8 @@ TEST(drawn_audits, receipts_of_parts_count_together) {
   audits.hold(request_at(2), third, time_at(5));
   EXPECT_EQ(audits.held(), 1U);
   EXPECT_EQ(audits.due(time_at(6)).over, std::vector<digest>{request_at(1)});
+  audits.hold(request_at(3), third, time_at(7));
+  EXPECT_EQ(audits.held(), 2U) << "all parts of the first have made room";
 }
 
 TEST(drawn_audits, a_verifier_gets_no_more_at_once_than_it_may_and_each_in_the_end) {
