@@ -78,9 +78,11 @@ std::vector<audit_effect> audit_book::differs(const stated_unit& unit, const dig
   return ask_next(about, c);
 }
 
-/// Nobody judges himself, and who once vouched without looking is not asked.
+/// Nobody judges himself, who once vouched without looking is not asked, and none twice that said
+/// otherwise.
 void audit_book::choose_hosts(open_case& c, std::span<const node_id> hosts) const {
   std::set<node_id> once{self_, c.unit.signer};
+  once.insert(c.contradicts.begin(), c.contradicts.end());
   for (const node_id& host : hosts) {
     if (c.left.size() < limits::second_opinions_asked_max && !records_.convicted(host) &&
         !records_.idle_auditor(host) && once.insert(host).second) {
@@ -122,13 +124,15 @@ std::vector<audit_effect> audit_book::plant(const stated_unit& unit,
   return ask_next(about, c);
 }
 
-/// A planted one goes the same way, so that how long it is asked about tells nothing.
+/// One host that computes what was stated may be in league with who stated it, while the others
+/// are away: two end a case. A planted one goes the same way, so that how long it is asked about
+/// tells nothing.
 std::vector<audit_effect> audit_book::ask_next(audit_case_id about, open_case& c) {
   if (c.left.empty()) {
     const node_id signer = c.unit.signer;
     const bool planted = c.planted;
     const bool contradicted = !c.contradicts.empty();
-    if (!contradicted && ++c.rounds < limits::second_opinion_rounds_max) {
+    if (c.contradicts.size() < 2 && ++c.rounds < limits::second_opinion_rounds_max) {
       return {wait_for_host{about}};
     }
     cases_.erase(about);

@@ -269,6 +269,24 @@ TEST_F(audit, an_auditor_that_everybody_contradicts_convicts_nobody) {
   EXPECT_FALSE(records.convicted(liar));
 }
 
+// It may be in league with the liar, while the third is away.
+TEST_F(audit, one_host_that_contradicts_ends_no_case_before_another_was_asked) {
+  const stated_unit unit = unit_of(liar, 3);
+  auto effects = finds(unit, {second});
+  const audit_case_id about = only<ask_host>(effects)->about;
+  effects = book.answered(about, second, unit.stated, 11);
+  ASSERT_NE(only<wait_for_host>(effects), nullptr);
+  ASSERT_NE(only<wait_for_host>(book.ask_again(about, std::array{liar, second})), nullptr)
+      << "it is not asked twice";
+  effects = book.ask_again(about, std::array{second, third});
+  ASSERT_NE(only<ask_host>(effects), nullptr);
+  EXPECT_EQ(only<ask_host>(effects)->host, third);
+  effects = book.answered(about, third, right, 12);
+  ASSERT_EQ(effects.size(), 2U);
+  EXPECT_EQ(std::get<convict_signer>(effects[0]).guilty, liar);
+  EXPECT_EQ(std::get<strike_auditor>(effects[1]).host, second);
+}
+
 TEST_F(audit, an_answer_nobody_asked_for_changes_nothing) {
   const auto asked = finds(unit_of(liar, 3), {second});
   const audit_case_id about = only<ask_host>(asked)->about;
