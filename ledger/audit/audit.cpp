@@ -7,6 +7,13 @@
 
 namespace ovir::ledger {
 
+namespace {
+
+/// So many hosts that compute what was stated end a case: the accused keeps its stake.
+constexpr std::size_t contradictions_needed = 2;
+
+} // namespace
+
 audit_book::audit_book(node_id self, hash_chain chain, track_records& records, audit_settings how)
     : self_(self), chain_(std::move(chain)), records_(records), how_(how) {}
 
@@ -78,8 +85,8 @@ std::vector<audit_effect> audit_book::differs(const stated_unit& unit, const dig
   return ask_next(about, c);
 }
 
-/// Nobody judges himself, who once vouched without looking is not asked, and none twice that said
-/// otherwise.
+/// Not asked are this node, the accused, hosts that were caught answering without computing, and
+/// those that already answered otherwise in this case.
 void audit_book::choose_hosts(open_case& c, std::span<const node_id> hosts) const {
   std::set<node_id> once{self_, c.unit.signer};
   once.insert(c.contradicts.begin(), c.contradicts.end());
@@ -124,15 +131,16 @@ std::vector<audit_effect> audit_book::plant(const stated_unit& unit,
   return ask_next(about, c);
 }
 
-/// One host that computes what was stated may be in league with who stated it, while the others
-/// are away: two end a case. A planted one goes the same way, so that how long it is asked about
-/// tells nothing.
+/// Where no host is left to ask, the case waits for further ones: a single host that answers
+/// otherwise may be in league with the accused. Planted cases wait likewise, so that how long
+/// hosts are asked does not show which ones are planted.
 std::vector<audit_effect> audit_book::ask_next(audit_case_id about, open_case& c) {
   if (c.left.empty()) {
     const node_id signer = c.unit.signer;
     const bool planted = c.planted;
     const bool contradicted = !c.contradicts.empty();
-    if (c.contradicts.size() < 2 && ++c.rounds < limits::second_opinion_rounds_max) {
+    if (c.contradicts.size() < contradictions_needed &&
+        ++c.rounds < limits::second_opinion_rounds_max) {
       return {wait_for_host{about}};
     }
     cases_.erase(about);

@@ -48,6 +48,14 @@ protected:
     return effects.size() == 1 ? std::get_if<Effect>(&effects.front()) : nullptr;
   }
 
+  /// `second` computed what `liar` stated; `third` computes something else.
+  void third_convicts_and_strikes_second(audit_case_id about) {
+    const auto effects = book.answered(about, third, right, 12);
+    ASSERT_EQ(effects.size(), 2U);
+    EXPECT_EQ(std::get<convict_signer>(effects[0]).guilty, liar);
+    EXPECT_EQ(std::get<strike_auditor>(effects[1]).host, second);
+  }
+
   const digest right = some(56);
   track_records records;
   audit_book book{auditor, chain_of(100), records, {}};
@@ -250,10 +258,7 @@ TEST_F(audit, whoever_vouches_without_looking_is_struck_when_a_third_disagrees_w
   effects = book.answered(about, second, unit.stated, 11);
   ASSERT_NE(only<ask_host>(effects), nullptr);
   EXPECT_EQ(only<ask_host>(effects)->host, third);
-  effects = book.answered(about, third, right, 12);
-  ASSERT_EQ(effects.size(), 2U);
-  EXPECT_EQ(std::get<convict_signer>(effects[0]).guilty, liar);
-  EXPECT_EQ(std::get<strike_auditor>(effects[1]).host, second);
+  third_convicts_and_strikes_second(about);
   effects = finds(unit_of(person(8), 4), {second, third});
   EXPECT_EQ(only<ask_host>(effects)->host, third) << "the idle one is not asked again";
 }
@@ -269,7 +274,7 @@ TEST_F(audit, an_auditor_that_everybody_contradicts_convicts_nobody) {
   EXPECT_FALSE(records.convicted(liar));
 }
 
-// It may be in league with the liar, while the third is away.
+// `second` may be in league with the liar, while `third` is away.
 TEST_F(audit, one_host_that_contradicts_ends_no_case_before_another_was_asked) {
   const stated_unit unit = unit_of(liar, 3);
   auto effects = finds(unit, {second});
@@ -277,14 +282,11 @@ TEST_F(audit, one_host_that_contradicts_ends_no_case_before_another_was_asked) {
   effects = book.answered(about, second, unit.stated, 11);
   ASSERT_NE(only<wait_for_host>(effects), nullptr);
   ASSERT_NE(only<wait_for_host>(book.ask_again(about, std::array{liar, second})), nullptr)
-      << "it is not asked twice";
+      << "second is not asked twice";
   effects = book.ask_again(about, std::array{second, third});
   ASSERT_NE(only<ask_host>(effects), nullptr);
   EXPECT_EQ(only<ask_host>(effects)->host, third);
-  effects = book.answered(about, third, right, 12);
-  ASSERT_EQ(effects.size(), 2U);
-  EXPECT_EQ(std::get<convict_signer>(effects[0]).guilty, liar);
-  EXPECT_EQ(std::get<strike_auditor>(effects[1]).host, second);
+  third_convicts_and_strikes_second(about);
 }
 
 TEST_F(audit, an_answer_nobody_asked_for_changes_nothing) {
