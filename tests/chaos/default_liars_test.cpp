@@ -70,10 +70,11 @@ protected:
     }
   }
 
-  /// Of some ways only a last stage can make use.
+  /// Of some ways only a last stage can make use. "claimed" lies between two layers of a stage: the
+  /// last stage always has two here, an inner one may be given a single layer and never lies then.
   static std::size_t liar() {
     const std::string way = GetParam();
-    return way == "logits" || way == "choice" ? outer : inner;
+    return way == "logits" || way == "choice" || way == "claimed" ? outer : inner;
   }
   /// Who holds layers that only the liar has besides: while it is frozen every path leads over the
   /// liar, whatever is fastest.
