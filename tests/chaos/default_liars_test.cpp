@@ -170,8 +170,8 @@ TEST_P(default_liars, are_convicted_on_every_node_and_no_other_is) {
   RecordProperty("requests", asked);
 }
 
-/// Before the first epoch of audits with verifiers begins, and while no other node serves a part of
-/// what the liar does.
+/// Before the first epoch of audits with verifiers begins, and while no other node serves all
+/// layers of the liar's stage.
 class liars_of_the_first_seconds : public default_liars {};
 
 TEST_P(liars_of_the_first_seconds, are_convicted) {
