@@ -26,6 +26,7 @@ constexpr std::array libraries{
     library{"PCRE2", "pcre2.h"},
     library{"OpenBLAS", "cblas.h"},
     library{"LMDB", "lmdb.h"},
+    library{"C-Raft", "raft.h"},
     library{"libsodium", "sodium"},
     library{"OpenSSL", "openssl/"},
     library{"libcurl", "curl/"},
