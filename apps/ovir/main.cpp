@@ -4,6 +4,7 @@
 #include "apps/ovir/base/command.hpp"
 #include "apps/ovir/base/http_commands.hpp"
 #include "apps/ovir/base/package_commands.hpp"
+#include "apps/ovir/learn/learn.hpp"
 #include "apps/ovir/run/chat.hpp"
 #include "apps/private_memory.hpp"
 #include "storage/env/env.hpp"
@@ -78,6 +79,7 @@ int run_main(int argc, char** argv) {
   add_chat(app, chosen);
   add_tokenize(app, chosen);
   add_perplexity(app, chosen);
+  add_learn(app, chosen);
   add_bench(app, chosen);
   add_plan(app, chosen);
   add_model(app, chosen);

@@ -57,9 +57,13 @@ std::vector<std::string> shared_functions(const fs::path& file) {
 
 /// Objects of the build this test belongs to whose paths hold `part`.
 std::vector<fs::path> objects_with(const std::string& part) {
-  const fs::path folder = fs::path{OVIR_BINARY_DIR} / "compute/CMakeFiles/ovir_compute.dir";
   std::vector<fs::path> files;
-  if (fs::exists(folder)) {
+  for (const char* library :
+       {"compute/CMakeFiles/ovir_compute.dir", "learning/CMakeFiles/ovir_learning.dir"}) {
+    const fs::path folder = fs::path{OVIR_BINARY_DIR} / library;
+    if (!fs::exists(folder)) {
+      continue;
+    }
     for (const fs::directory_entry& entry : fs::recursive_directory_iterator{folder}) {
       const std::string name = entry.path().lexically_relative(folder).generic_string();
       if (name.find(part) != std::string::npos && name.ends_with(".o")) {
