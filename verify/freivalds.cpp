@@ -87,13 +87,7 @@ void integer_row(const weight& w, std::uint32_t row, std::vector<std::int64_t>& 
   const tensor_layout layout = layout_of(w.type);
   const std::byte* block = w.row(row);
   for (std::size_t b = 0; b < w.cols / layout.block_elements; ++b, block += layout.block_bytes) {
-    const integer_block integers = decode_block(w.type, block);
-    const std::size_t group = layout.block_elements / integers.groups;
-    for (std::size_t i = 0; i < layout.block_elements; ++i) {
-      out[b * layout.block_elements + i] =
-          integers.block_scale * integers.scale[i / group] * integers.w[i] -
-          integers.min_scale * integers.min[i / group];
-    }
+    integer_weights(w.type, block, out.data() + b * layout.block_elements);
   }
 }
 

@@ -41,6 +41,19 @@ integer_block decode_block(tensor_type type, const std::byte* block) {
   return out;
 }
 
+void integer_weights(tensor_type type, const std::byte* block, std::int64_t* out) {
+  const integer_block integers = decode_block(type, block);
+  const std::size_t elements = layout_of(type).block_elements;
+  const std::size_t group = elements / integers.groups;
+  for (std::size_t g = 0, i = 0; g < integers.groups; ++g) {
+    const std::int64_t scale = integers.block_scale * integers.scale[g];
+    const std::int64_t min = integers.min_scale * integers.min[g];
+    for (const std::size_t end = i + group; i < end; ++i) {
+      out[i] = scale * integers.w[i] - min;
+    }
+  }
+}
+
 float float_element(tensor_type type, const std::byte* row, std::size_t i) {
   if (type == tensor_type::f32) {
     float value{};

@@ -25,6 +25,11 @@ struct integer_block {
 /// Precondition: a quantised type and usable scales (`check_weights`).
 [[nodiscard]] integer_block decode_block(tensor_type type, const std::byte* block);
 
+/// The weights of one block as integers, D * scale * w - M * min, in units of
+/// `unit_of_products(type)`; below 2^53 in magnitude. `out` has the block's elements. Precondition:
+/// that of `decode_block`.
+void integer_weights(tensor_type type, const std::byte* block, std::int64_t* out);
+
 /// Exponents that a block of MXFP4 may have, but where all its weights are zero: its weights are
 /// multiples of 2^-32, and its scale as an integer of that stays within what sums were planned for.
 inline constexpr std::uint8_t mxfp4_exponent_min = 96;
