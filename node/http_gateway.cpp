@@ -3,6 +3,9 @@
 #include "gateway/access/api_key_file.hpp"
 #include "gateway/api/application.hpp"
 #include "gateway/console/console.hpp"
+#include "gateway/doors/anthropic_door.hpp"
+#include "gateway/doors/ollama_door.hpp"
+#include "gateway/doors/responses_door.hpp"
 #include "gateway/http/http_server.hpp"
 #include "messages/limits/access.hpp"
 #include "messages/limits/gateway.hpp"
@@ -20,6 +23,7 @@ gateway::http_options http_of(const gateway_option& o) {
   gateway::http_options http;
   http.callers = callers_of(o);
   http.listen = o.listen;
+  http.also = o.ollama;
   http.tls_certificate = o.tls_certificate;
   http.tls_key = o.tls_key;
   http.connections_max = o.connections_max;
@@ -31,8 +35,18 @@ gateway::http_options http_of(const gateway_option& o) {
   return http;
 }
 
-gateway::api_options api_of(const gateway_option& o) {
+/// "0.1.0" of "ovir 0.1.0 (...)".
+std::string version_in(const std::string& software) {
+  const std::size_t first = software.find_first_of("0123456789");
+  if (first == std::string::npos) {
+    return "0";
+  }
+  return software.substr(first, software.find_first_not_of("0123456789.", first) - first);
+}
+
+gateway::api_options api_of(const gateway_option& o, const std::string& software) {
   gateway::api_options api;
+  api.version = version_in(software);
   api.chat_format = o.chat_format;
   api.requests_max = o.requests_max;
   api.resume_wait = o.resume_wait;
@@ -46,10 +60,11 @@ public:
   whole_gateway(const gateway_option& options, actors::gateway_desk& desk,
                 actors::console_desk& view, const actors::answer_checker& answers,
                 gateway::metrics_source& metrics, storage::env& env, actors::log& journal,
-                const std::string& state, machine& on)
+                const std::string& state, const std::string& software, machine& on)
       : options_(options), machine_(on), spend_path_(state + "/api-key-spend"), desk_(desk),
         view_(view), answers_(answers), metrics_(metrics), env_(env), journal_(journal),
-        gate_(std::make_shared<server_gate>()), application_(api_of(options), surroundings()),
+        gate_(std::make_shared<server_gate>()),
+        application_(api_of(options, software), surroundings()),
         console_(
             callers_of(options), view, [this] { return env_.now(); },
             [this] { return application_.counts(); }) {}
@@ -136,6 +151,7 @@ private:
   gateway::api_surroundings surroundings() {
     gateway::api_surroundings around;
     around.engine = &desk_;
+    around.doors = {&anthropic_, &ollama_, &responses_};
     around.now = [this] { return env_.now(); };
     around.unix_seconds = [this] { return env_.unix_seconds(); };
     around.random = [this] {
@@ -228,6 +244,9 @@ private:
   storage::env& env_;
   actors::log& journal_;
   std::shared_ptr<server_gate> gate_;
+  const gateway::anthropic_door anthropic_;
+  const gateway::ollama_door ollama_;
+  const gateway::responses_door responses_;
   gateway::application application_;
   gateway::console console_;
   std::atomic<bool> ready_{false};
@@ -243,9 +262,9 @@ result<std::unique_ptr<http_gateway>>
 http_gateway::start(const gateway_option& options, actors::gateway_desk& desk,
                     actors::console_desk& console, const actors::answer_checker& answers,
                     gateway::metrics_source& metrics, storage::env& env, actors::log& journal,
-                    const std::string& state, machine& on) {
+                    const std::string& state, const std::string& software, machine& on) {
   auto made = std::make_unique<whole_gateway>(options, desk, console, answers, metrics, env,
-                                              journal, state, on);
+                                              journal, state, software, on);
   OVIR_TRY(made->raise());
   return std::unique_ptr<http_gateway>{std::move(made)};
 }

@@ -22,11 +22,12 @@ public:
   virtual ~http_gateway() = default;
 
   /// Reads keys and certificate, listens and answers. All arguments outlive it. What keys spent is
-  /// kept in the folder `state`. Errors name the option at fault.
+  /// kept in the folder `state`. `software`: how this program calls itself. Errors name the option
+  /// at fault.
   [[nodiscard]] static result<std::unique_ptr<http_gateway>>
   start(const gateway_option& options, actors::gateway_desk& desk, actors::console_desk& console,
         const actors::answer_checker& answers, gateway::metrics_source& metrics, storage::env& env,
-        actors::log& journal, const std::string& state, machine& on);
+        actors::log& journal, const std::string& state, const std::string& software, machine& on);
 
   [[nodiscard]] virtual std::string address() const = 0;
   /// Takes nothing new; what is under way goes on, and its connections close behind it.

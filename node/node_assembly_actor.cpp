@@ -444,9 +444,10 @@ result<void> whole_node::raise() {
   OVIR_TRY(open_network());
   start_tree();
   if (options_.gateway) {
-    OVIR_ASSIGN(gateway_, http_gateway::start(*options_.gateway, *desk_of_gateway_, *console_,
-                                              *answers_, metrics_, *around_.env,
-                                              *logs_.of("gateway"), options_.state, machine_));
+    OVIR_ASSIGN(gateway_,
+                http_gateway::start(*options_.gateway, *desk_of_gateway_, *console_, *answers_,
+                                    metrics_, *around_.env, *logs_.of("gateway"), options_.state,
+                                    around_.software, machine_));
   }
   if (options_.metrics) {
     OVIR_ASSIGN(endpoint_, metrics_endpoint::start(*options_.metrics, metrics_, *around_.env,

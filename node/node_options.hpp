@@ -37,7 +37,8 @@ struct access_option {
 
 /// The HTTP endpoint of a scheduler.
 struct gateway_option {
-  std::string listen;          ///< HOST:PORT
+  std::string listen; ///< HOST:PORT
+  std::string ollama; ///< HOST:PORT where Ollama's clients look; empty: none beside `listen`
   std::string tls_certificate; ///< PEM file; empty: plain HTTP
   std::string tls_key;         ///< PEM file
   std::string keys;            ///< file of API keys; empty: everybody may ask

@@ -95,6 +95,20 @@ json usage_of(const answer_shape& shape, std::uint64_t drawn, std::uint64_t cach
           {"prompt_tokens_details", {{"cached_tokens", cached}}}};
 }
 
+/// The first of `stop` that became whole in `text`; empty: none.
+std::string first_of(const std::vector<std::string>& stop, const std::string& text) {
+  std::string first;
+  std::size_t least = std::string::npos;
+  for (const std::string& one : stop) {
+    const std::size_t at = text.find(one);
+    if (at != std::string::npos && at + one.size() < least) {
+      least = at + one.size();
+      first = one;
+    }
+  }
+  return first;
+}
+
 } // namespace
 
 answer_writer::answer_writer(answer_shape shape, std::vector<std::uint32_t> received)
@@ -102,10 +116,13 @@ answer_writer::answer_writer(answer_shape shape, std::vector<std::uint32_t> rece
   for (std::size_t i = 0; i < answers_.size() && i < received.size(); ++i) {
     answers_[i].received = received[i];
   }
+  if (shape_.form) {
+    voice_ = shape_.form->voice(shape_);
+  }
 }
 
 bool answer_writer::fits(const answer_shape& shape, const event_id& last) {
-  return last.request == shape.id && last.received.size() == shape.answers.size();
+  return !shape.form && last.request == shape.id && last.received.size() == shape.answers.size();
 }
 
 event_id answer_writer::place() const {
@@ -172,6 +189,13 @@ std::string answer_writer::on_token(std::uint32_t which, const told_token& token
   if (shape_.vocabulary != nullptr) {
     a.told.tokens.push_back(token);
   }
+  if (voice_) {
+    if (!shape_.stop.empty()) {
+      a.raw += shape_.words->piece(token.token, false);
+    }
+    std::string told = voice_->add(pieces_of(a, token.text));
+    return shape_.stream ? told : std::string{};
+  }
   if (!shape_.stream) {
     return {};
   }
@@ -192,6 +216,18 @@ std::string answer_writer::on_end(std::uint32_t which, generation_outcome outcom
       outcome.text.size() > a.text_bytes ? outcome.text.substr(a.text_bytes) : std::string{};
   a.outcome = std::move(outcome);
   std::string events;
+  if (voice_) {
+    auto last = pieces_of(a, rest);
+    add(last, a.calls.finish());
+    if (shape_.kind != api_kind::embedding) {
+      events = say_end(a, last);
+    } else if (over()) { // in their order, whichever came first
+      for (answer& one : answers_) {
+        events += say_end(one, {});
+      }
+    }
+    return shape_.stream ? events : std::string{};
+  }
   if (!shape_.stream) {
     return events;
   }
@@ -210,6 +246,44 @@ std::string answer_writer::on_end(std::uint32_t which, generation_outcome outcom
     events += "data: [DONE]\n\n";
   }
   return events;
+}
+
+std::string answer_writer::say_end(answer& a, const tool_call_reader::pieces& rest) {
+  std::string events;
+  if (!rest.content.empty() || !rest.calls.empty()) {
+    events = voice_->add(rest);
+  }
+  answer_end end;
+  end.why = a.outcome->end;
+  end.stop = end.why == finish_reason::stop ? first_of(shape_.stop, a.raw) : std::string{};
+  end.prompt_tokens = shape_.prompt_tokens;
+  end.tokens = a.outcome->tokens;
+  end.cached = a.outcome->cached_tokens;
+  const auto which = static_cast<std::size_t>(&a - answers_.data());
+  end.evidence = evidence_of(shape_.answers[which], *a.outcome);
+  end.took = took_;
+  end.first = first_;
+  end.vector = a.outcome->embedding;
+  return events + voice_->finish(end);
+}
+
+void answer_writer::set_times(std::chrono::nanoseconds took, std::chrono::nanoseconds first) {
+  took_ = took;
+  first_ = first;
+}
+
+std::string_view answer_writer::stream_type() const {
+  return shape_.form ? shape_.form->stream_type() : "text/event-stream; charset=utf-8";
+}
+
+std::string answer_writer::beat() { return voice_ ? voice_->beat() : beat_event(); }
+
+std::string answer_writer::failed(const api_error& why) {
+  return voice_ ? voice_->failed(why) : error_event(why);
+}
+
+std::optional<kept_answer> answer_writer::kept() const {
+  return voice_ ? voice_->kept() : std::nullopt;
 }
 
 bool answer_writer::over() const {
@@ -262,6 +336,9 @@ json answer_writer::embeddings() const {
 }
 
 std::string answer_writer::body() const {
+  if (voice_) {
+    return voice_->body();
+  }
   if (shape_.kind == api_kind::embedding) {
     return dumped(embeddings());
   }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "gateway/api/answer_form.hpp"
 #include "gateway/api/completion_request.hpp"
 #include "gateway/api/generation_order.hpp"
 #include "gateway/api/token_logprobs_json.hpp"
@@ -7,9 +8,12 @@
 #include "gateway/http/api_error.hpp"
 #include "gateway/http/event_id.hpp"
 
+#include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace ovir::gateway {
@@ -31,6 +35,10 @@ struct answer_shape {
   /// Of the model, where tokens are told with logprobs; else null.
   std::shared_ptr<const compute::tokenizer> vocabulary;
   bool base64{false}; ///< of embeddings
+  /// Null: as OpenAI's completions. Else there is one answer, or embeddings that are told whole.
+  std::shared_ptr<const answer_form> form;
+  std::vector<std::string> stop;                   ///< the client's, where there is a form
+  std::shared_ptr<const compute::tokenizer> words; ///< of the model, where there is a form
 };
 
 /// Turns tokens into the body of an answer or the events of a stream. A core: what it returns is to
@@ -59,6 +67,15 @@ public:
   [[nodiscard]] std::uint64_t tokens() const;
   /// Tokens of the prompts that were not computed again.
   [[nodiscard]] std::uint64_t cached() const;
+  /// How long the answers took so far, and until the first token. Before `on_end`.
+  void set_times(std::chrono::nanoseconds took, std::chrono::nanoseconds first);
+  /// What a stream is called in HTTP, what keeps a silent one alive (empty: nothing), and what
+  /// tells an error in one.
+  [[nodiscard]] std::string_view stream_type() const;
+  [[nodiscard]] std::string beat();
+  [[nodiscard]] std::string failed(const api_error& why);
+  /// What is kept of an answer that is over; its id is that of the shape.
+  [[nodiscard]] std::optional<kept_answer> kept() const;
   /// Digest of the only answer.
   [[nodiscard]] std::optional<digest> transcript() const;
 
@@ -71,6 +88,7 @@ private:
     std::size_t text_bytes{0}; ///< of the answer, so far
     tool_call_reader calls;    ///< where there may be some
     told_tokens told;          ///< with logprobs, and not told the client yet
+    std::string raw;           ///< bytes of its tokens, where the shape has stop texts
     std::optional<generation_outcome> outcome;
   };
 
@@ -80,9 +98,13 @@ private:
   [[nodiscard]] event_id place() const;
   [[nodiscard]] json embeddings() const;
   [[nodiscard]] json take_logprobs(answer& a) const;
+  [[nodiscard]] std::string say_end(answer& a, const tool_call_reader::pieces& rest);
 
   answer_shape shape_;
   std::vector<answer> answers_;
+  std::unique_ptr<answer_voice> voice_; ///< null: OpenAI's completions
+  std::chrono::nanoseconds took_{0};
+  std::chrono::nanoseconds first_{0};
 };
 
 /// Where the receipt of an answer is.

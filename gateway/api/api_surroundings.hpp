@@ -2,6 +2,7 @@
 
 #include "gateway/access/key_budget.hpp"
 #include "gateway/api/answer_check.hpp"
+#include "gateway/api/api_door.hpp"
 #include "gateway/api/generator.hpp"
 #include "gateway/api/receipt_shelf.hpp"
 #include "gateway/http/metrics.hpp"
@@ -23,12 +24,14 @@ struct api_options {
   /// Of a request whose client gives none.
   std::chrono::milliseconds deadline{limits::api_deadline_max};
   bool keys_needed{false};
+  std::string version{"0"}; ///< of this program
 };
 
 /// What the application needs from outside. All of it outlives the application; the functions are
 /// called on the server's thread.
 struct api_surroundings {
   generator* engine{nullptr};
+  std::vector<const api_door*> doors{}; ///< beside OpenAI's completions; no path is of two
   std::function<std::chrono::steady_clock::time_point()> now;
   std::function<std::uint64_t()> unix_seconds;
   std::function<std::uint64_t()> random; ///< 64 bits from the system's generator

@@ -21,7 +21,7 @@ bool generates(std::string_view path) {
 }
 
 /// The methods of a path; empty: there is no such path.
-std::string_view methods_of(std::string_view path) {
+std::string_view own_methods_of(std::string_view path) {
   if (generates(path)) {
     return "POST";
   }
@@ -74,8 +74,8 @@ bool is_json(std::string_view type) {
 } // namespace
 
 application::application(const api_options& options, const api_surroundings& around)
-    : around_(around), keys_needed_(options.keys_needed), calls_(options, around_, replies_),
-      answers_(around_, replies_, calls_) {}
+    : around_(around), keys_needed_(options.keys_needed), version_(options.version),
+      calls_(options, around_, replies_), answers_(around_, replies_, calls_) {}
 
 void application::use_keys(known_keys keys) { keys_ = std::move(keys); }
 
@@ -106,12 +106,17 @@ api_result<api_key> application::key_of(const http_request& request) const {
   }
   constexpr std::string_view scheme = "Bearer ";
   const std::string_view field = request.field("authorization");
-  const api_key* const key = keys_.table.find(
-      field.starts_with(scheme) ? field.substr(scheme.size()) : std::string_view{}, keys_.with);
+  const std::string_view other = request.field("x-api-key"); // of Anthropic's clients
+  std::string_view text = field.empty() ? other : std::string_view{};
+  if (field.starts_with(scheme)) {
+    text = field.substr(scheme.size());
+  }
+  const api_key* const key = keys_.table.find(text, keys_.with);
   if (key == nullptr) {
     return refusal(401, "invalid_api_key",
-                   field.empty() ? "there is no API key; send 'Authorization: Bearer KEY'"
-                                 : "this API key is not known or was revoked");
+                   field.empty() && other.empty()
+                       ? "there is no API key; send 'Authorization: Bearer KEY'"
+                       : "this API key is not known or was revoked");
   }
   return *key;
 }
@@ -124,59 +129,73 @@ std::optional<api_error> application::check_origin(const http_request& request) 
                                      "web pages of other origins may not call this endpoint")};
 }
 
-std::optional<http_reply> application::refuse_route(const http_request& request) {
-  const std::string_view methods = methods_of(request.path);
+const api_door* application::door_of(std::string_view path) const {
+  const auto found = std::find_if(around_.doors.begin(), around_.doors.end(),
+                                  [&](const api_door* d) { return !d->methods(path).empty(); });
+  return found == around_.doors.end() ? nullptr : *found;
+}
+
+std::optional<api_error> application::refuse_route(const http_request& request,
+                                                   const api_door* door) {
+  const std::string_view methods =
+      door != nullptr ? door->methods(request.path) : own_methods_of(request.path);
   if (methods.empty()) {
-    return replies_.answer_of(refusal(404, "unknown_url", "there is nothing at this path"));
+    return refusal(404, "unknown_url", "there is nothing at this path");
   }
   if (!is_one_of(request.method, methods)) {
-    http_reply reply = replies_.answer_of(
-        refusal(405, "method_not_allowed", fmt::format("this path answers {}", methods)));
-    reply.fields.emplace_back("Allow", methods);
-    return reply;
+    return refusal(405, "method_not_allowed", fmt::format("this path answers {}", methods));
+  }
+  return std::nullopt;
+}
+
+std::optional<api_error> application::refuse_caller(const http_request& head,
+                                                    const api_door* door) {
+  const auto key = key_of(head);
+  if (const auto* const refused = std::get_if<api_error>(&key)) {
+    return *refused;
+  }
+  const bool metrics = head.path == "/metrics";
+  const auto& good = std::get<api_key>(key);
+  if (metrics ? !good.may_read_metrics : !good.may_infer) {
+    return refusal(403, "role_missing",
+                   fmt::format("this API key has not the role {}", metrics ? "metrics" : "infer"));
+  }
+  if (door != nullptr ? !door->reads(head.path) : !generates(head.path)) {
+    return std::nullopt;
+  }
+  if (draining_) {
+    return refusal(503, "draining", "this node is about to stop; ask another");
+  }
+  if (!is_json(head.field("content-type")) && (door == nullptr || !door->takes_any_type())) {
+    return refusal(415, "unsupported_media_type",
+                   "the body must be JSON, with 'Content-Type: application/json'");
+  }
+  if (calls_.full()) {
+    return refusal(
+        503, "overloaded",
+        fmt::format("{} requests are under way here, as many as there may be", calls_.under_way()));
   }
   return std::nullopt;
 }
 
 std::optional<http_reply> application::refuse_early(const http_request& head) {
+  const api_door* const door = door_of(head.path);
   if (const auto wrong = check_origin(head)) {
-    return replies_.answer_of(*wrong);
+    return replies_.answer_of(*wrong, door);
   }
-  if (auto wrong = refuse_route(head)) {
-    return wrong;
+  if (const auto wrong = refuse_route(head, door)) {
+    http_reply reply = replies_.answer_of(*wrong, door);
+    if (wrong->status == 405) {
+      reply.fields.emplace_back("Allow", door != nullptr ? door->methods(head.path)
+                                                         : own_methods_of(head.path));
+    }
+    return reply;
   }
-  if (is_open_to_all(head.path)) {
+  if (door != nullptr ? door->is_open(head.path) : is_open_to_all(head.path)) {
     return std::nullopt;
   }
-  const auto key = key_of(head);
-  if (const auto* const refused = std::get_if<api_error>(&key)) {
-    return replies_.answer_of(*refused);
-  }
-  const bool metrics = head.path == "/metrics";
-  const auto& good = std::get<api_key>(key);
-  if (metrics ? !good.may_read_metrics : !good.may_infer) {
-    return replies_.answer_of(
-        refusal(403, "role_missing",
-                fmt::format("this API key has not the role {}", metrics ? "metrics" : "infer")));
-  }
-  if (!generates(head.path)) {
-    return std::nullopt;
-  }
-  if (draining_) {
-    return replies_.answer_of(refusal(503, "draining", "this node is about to stop; ask another"));
-  }
-  if (!is_json(head.field("content-type"))) {
-    return replies_.answer_of(
-        refusal(415, "unsupported_media_type",
-                "the body must be JSON, with 'Content-Type: application/json'"));
-  }
-  if (calls_.full()) {
-    return replies_.answer_of(
-        refusal(503, "overloaded",
-                fmt::format("{} requests are under way here, as many as there may be",
-                            calls_.under_way())));
-  }
-  return std::nullopt;
+  const auto wrong = refuse_caller(head, door);
+  return wrong ? std::optional{replies_.answer_of(*wrong, door)} : std::nullopt;
 }
 
 void application::serve(http_request request, std::shared_ptr<http_exchange> exchange) {
@@ -190,8 +209,18 @@ void application::serve(http_request request, std::shared_ptr<http_exchange> exc
   if (auto refused = refuse_early(request)) {
     return exchange->reply(std::move(*refused));
   }
+  const api_door* const door = door_of(request.path);
+  if (door != nullptr && door->is_open(request.path)) {
+    return exchange->reply(reply_of(*door, request, {}));
+  }
   const auto found = key_of(request);
   const api_key& key = std::get<api_key>(found);
+  if (door != nullptr && door->reads(request.path)) {
+    return calls_.generate(std::move(request), key, exchange, door);
+  }
+  if (door != nullptr) {
+    return exchange->reply(reply_of(*door, request, key.id));
+  }
   if (generates(request.path)) {
     return calls_.generate(std::move(request), key, exchange);
   }
@@ -212,6 +241,12 @@ void application::serve(http_request request, std::shared_ptr<http_exchange> exc
     return calls_.resume(request, key, exchange);
   }
   exchange->reply(show_model(std::string_view{request.path}.substr(models_path.size() + 1)));
+}
+
+http_reply application::reply_of(const api_door& door, const http_request& request,
+                                 const std::string& owner) {
+  const auto models = around_.engine->models();
+  return replies_.counted(door.reply(request, {owner, models, calls_.kept(), version_}));
 }
 
 /// The node's part may come when the client is gone, which the exchange does not mind.

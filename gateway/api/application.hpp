@@ -8,6 +8,7 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 
 namespace ovir::gateway {
@@ -34,9 +35,17 @@ private:
   // Access
   [[nodiscard]] api_result<api_key> key_of(const http_request& request) const;
   [[nodiscard]] std::optional<api_error> check_origin(const http_request& request) const;
-  [[nodiscard]] std::optional<http_reply> refuse_route(const http_request& request);
+  [[nodiscard]] static std::optional<api_error> refuse_route(const http_request& request,
+                                                             const api_door* door);
+  [[nodiscard]] std::optional<api_error> refuse_caller(const http_request& head,
+                                                       const api_door* door);
+
+  /// Null: the path is OpenAI's, or none.
+  [[nodiscard]] const api_door* door_of(std::string_view path) const;
 
   // Small routes
+  [[nodiscard]] http_reply reply_of(const api_door& door, const http_request& request,
+                                    const std::string& owner);
   [[nodiscard]] http_reply ready();
   [[nodiscard]] http_reply list_models();
   [[nodiscard]] http_reply show_model(std::string_view name);
@@ -44,6 +53,7 @@ private:
 
   const api_surroundings around_;
   const bool keys_needed_;
+  const std::string version_;
   known_keys keys_;
   reply_counter replies_;
   open_calls calls_;

@@ -145,6 +145,10 @@ void read_message(parameters& all, const json& value, std::size_t i, completion_
   in.only_empty("refusal", "chat formats here have no place for refusals");
   in.only_empty("audio", "only text is understood");
   in.only_empty("function_call", "is 'tool_calls' by now");
+  in.only_empty("annotations", "chat formats here have no place for annotations");
+  for (const char* const key : {"reasoning", "reasoning_content"}) {
+    in.only_empty(key, "chat formats here have no place for thoughts");
+  }
   in.done();
   if (in.failure()) {
     all.refuse(*in.failure());
@@ -284,7 +288,8 @@ void read_logprobs(parameters& in, completion_request& out) {
 
 /// Notes of a client for its own logs: they change nothing.
 void pass_over_notes(parameters& in) {
-  for (const char* const key : {"user", "safety_identifier", "prompt_cache_key"}) {
+  for (const char* const key :
+       {"user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"}) {
     static_cast<void>(in.text(key, limits::api_name_bytes_max, ""));
   }
   const json& notes = in.raw("metadata");
@@ -299,8 +304,24 @@ void pass_over_notes(parameters& in) {
   }
 }
 
+/// Parameters of later versions and of other servers, whose defaults say what happens anyway.
+void refuse_what_others_have(parameters& in) {
+  in.only_empty("prediction", "no text is expected beforehand");
+  in.only_empty("audio", "only text is produced");
+  in.only_empty("web_search_options", "nothing is searched");
+  in.only("reasoning_effort", "none", "models here do not think apart from their answer");
+  in.only("verbosity", "medium", "the model chooses how much it says");
+  in.only_empty("min_tokens", "an answer ends where the model ends it");
+  in.only_empty("ignore_eos", "an answer ends where the model ends it");
+  in.only_empty("use_beam_search", "there are no beams");
+  in.only("repetition_penalty", 1, "there is only 'repeat_penalty'");
+  in.only("length_penalty", 1, "there are no beams");
+  in.only("skip_special_tokens", true, "texts of answers have no special tokens");
+  static_cast<void>(in.boolean("cache_prompt", true)); // what was computed is kept either way
+}
+
 /// What clients may say because it changes nothing here, and must not believe where it would.
-void refuse_what_is_not_there(parameters& in, api_kind kind) {
+void refuse_what_is_not_there(parameters& in, const completion_request& out) {
   in.only_empty("frequency_penalty", "there is only 'repeat_penalty'");
   in.only_empty("presence_penalty", "there is only 'repeat_penalty'");
   in.only_empty("logit_bias", "logits are drawn from as the model gives them");
@@ -310,9 +331,10 @@ void refuse_what_is_not_there(parameters& in, api_kind kind) {
   in.only("modalities", json::array({"text"}), "only text is produced");
   in.only_one_of("service_tier", {"auto", "default"}, "there are no tiers");
   pass_over_notes(in);
-  if (kind == api_kind::completion) {
+  refuse_what_others_have(in);
+  if (out.kind == api_kind::completion) {
     in.only_empty("echo", "the prompt is not repeated");
-    in.only("best_of", 1, "every answer is returned; use 'n'");
+    in.only_one_of("best_of", {1, out.n}, "every answer is returned; use 'n'");
     in.only_empty("suffix", "text is only continued");
   }
 }
@@ -370,7 +392,7 @@ api_result<completion_request> parse_completion(api_kind kind, std::string_view 
   read_streaming(in, out);
   read_logprobs(in, out);
   read_constraint(in, body, out);
-  refuse_what_is_not_there(in, kind);
+  refuse_what_is_not_there(in, out);
   out.asked.receipt = in.boolean("receipt", false);
   read_audit(in, out);
   if (const bool speculate = in.boolean("speculate", false); in.has("speculate")) {

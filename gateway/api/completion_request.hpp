@@ -1,5 +1,6 @@
 #pragma once
 
+#include "gateway/api/answer_form.hpp"
 #include "gateway/http/api_error.hpp"
 #include "messages/ids.hpp"
 #include "messages/limits/gateway.hpp"
@@ -7,6 +8,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -57,6 +59,7 @@ struct completion_request {
   std::chrono::milliseconds deadline; ///< from start to end
   bool batch{false};                  ///< takes the time that others leave
   reveal_when reveal{reveal_when::at_once};
+  std::shared_ptr<const answer_form> form{}; ///< null: as OpenAI's completions
 };
 
 /// Reads a body. Errors name the parameter.

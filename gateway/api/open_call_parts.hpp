@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 /// What `open_calls` keeps of each request.
@@ -39,7 +40,8 @@ struct open_calls::call {
   bool spoke{false};                                   ///< there was a token
   bool streaming{false};                               ///< the head was sent
   bool looked_for{false};                              ///< another node may drive it already
-  bool watched_only{false}; ///< it was finished before: nothing is computed for it
+  bool watched_only{false};                ///< it was finished before: nothing is computed for it
+  std::chrono::nanoseconds first_after{0}; ///< the first token, from `begun`
   std::uint64_t reserved{0};
   std::uint64_t day{0};
 
@@ -49,7 +51,7 @@ struct open_calls::call {
 /// One whose body is being read.
 struct open_calls::pending {
   http_request request;
-  api_kind kind{api_kind::completion};
+  const api_door* door{nullptr}; ///< whose path it is; null: OpenAI's completions
   api_key key;
   request_owner who;
   std::shared_ptr<http_exchange> exchange;
@@ -57,9 +59,17 @@ struct open_calls::pending {
   std::optional<event_id> last; ///< what the client has
   std::vector<served_model> models;
   std::string format;
-  api_result<prepared_request> outcome{api_error{}};
+  std::shared_ptr<const answer_shelf::owned> kept; ///< what its body may go on with
+  /// Ready for the cluster, or told already, or why neither.
+  std::variant<prepared_request, http_reply, api_error> outcome{api_error{}};
   std::chrono::milliseconds deadline{0};
   bool gone{false};
+
+  /// Sets `outcome` from the body. On another thread.
+  void read();
+
+private:
+  [[nodiscard]] std::variant<prepared_request, http_reply, api_error> outcome_of_body();
 };
 
 /// What is remembered of one that is over, for a client that comes back.

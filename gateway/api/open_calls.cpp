@@ -25,13 +25,6 @@ bool same_orders(const std::vector<generation_order>& a, const std::vector<gener
                     });
 }
 
-api_kind kind_of(std::string_view path) {
-  if (path == "/v1/embeddings") {
-    return api_kind::embedding;
-  }
-  return path == "/v1/completions" ? api_kind::completion : api_kind::chat;
-}
-
 std::string_view name_of(api_kind kind) {
   switch (kind) {
   case api_kind::completion: return "completion";
@@ -90,56 +83,40 @@ void open_calls::keep_spend(bool ahead) {
 }
 
 void open_calls::generate(http_request request, const api_key& key,
-                          const std::shared_ptr<http_exchange>& exchange) {
+                          const std::shared_ptr<http_exchange>& exchange, const api_door* door) {
+  const auto refuse = [&](const api_error& why) { exchange->reply(replies_.answer_of(why, door)); };
   auto last = last_event_of(request);
   if (const auto* const refused = std::get_if<api_error>(&last)) {
-    return exchange->reply(replies_.answer_of(*refused));
+    return refuse(*refused);
   }
   const auto p = std::make_shared<pending>();
   p->last = std::get<std::optional<event_id>>(last);
   if (const std::string_view named = request.field("x-ovir-request"); !named.empty()) {
     const auto id = request_id_from(named);
     if (!id || (p->last && p->last->request != *id)) {
-      return exchange->reply(replies_.answer_of(bad_parameter(
+      return refuse(bad_parameter(
           "X-OVIR-Request", id ? "'X-OVIR-Request' and 'Last-Event-ID' name different requests"
-                               : fmt::format("'X-OVIR-Request': {}", id.error().message))));
+                               : fmt::format("'X-OVIR-Request': {}", id.error().message)));
     }
     p->id = *id;
   } else {
     p->id = p->last ? p->last->request : request_id{std::max<std::uint64_t>(around_.random(), 1)};
   }
   if (const auto refused = budget_.begin(key, around_.now())) {
-    return exchange->reply(replies_.answer_of(*refused));
+    return refuse(*refused);
   }
   ++preparing_;
-  p->kind = kind_of(request.path);
+  p->door = door;
   p->request = std::move(request);
   p->key = key;
   p->who = owner_of(key);
   p->exchange = exchange;
   p->models = around_.engine->models();
   p->format = options_.chat_format;
+  p->kept = kept_.of(key.id);
   p->deadline = options_.deadline;
   exchange->when_gone([p] { p->gone = true; });
-  around_.elsewhere(
-      [p] {
-        auto parsed = parse_completion(p->kind, p->request.body, p->deadline);
-        p->request.body = {};
-        if (const auto* const refused = std::get_if<api_error>(&parsed)) {
-          p->outcome = *refused;
-          return;
-        }
-        auto& asked = std::get<completion_request>(parsed);
-        asked.reveal = stricter(asked.reveal, p->key.reveal);
-        const auto model = find_model(p->models, asked.model);
-        if (const auto* const refused = std::get_if<api_error>(&model)) {
-          p->outcome = *refused;
-          return;
-        }
-        p->deadline = asked.deadline;
-        p->outcome = prepare(asked, std::get<served_model>(model), p->id, p->format, p->who);
-      },
-      [this, p] { take_prepared(*p); });
+  around_.elsewhere([p] { p->read(); }, [this, p] { take_prepared(*p); });
 }
 
 void open_calls::take_prepared(pending& p) {
@@ -148,11 +125,18 @@ void open_calls::take_prepared(pending& p) {
   const auto refuse = [&](const api_error& why) {
     budget_.end(p.key.id);
     if (!p.gone) {
-      exchange->reply(replies_.answer_of(why));
+      exchange->reply(replies_.answer_of(why, p.door));
     }
   };
   if (const auto* const refused = std::get_if<api_error>(&p.outcome)) {
     return refuse(*refused);
+  }
+  if (auto* const told = std::get_if<http_reply>(&p.outcome)) { // nothing is computed for it
+    budget_.end(p.key.id);
+    if (!p.gone) {
+      exchange->reply(replies_.counted(std::move(*told)));
+    }
+    return;
   }
   auto& ready = std::get<prepared_request>(p.outcome);
   if (p.gone) {
@@ -201,8 +185,8 @@ void open_calls::take_prepared(pending& p) {
 void open_calls::go_on(const call_pointer& c, const std::shared_ptr<http_exchange>& exchange,
                        std::vector<std::uint32_t> received) {
   if (c->cancelled_at && !c->asked_to_end) { // given up, not over yet: what follows is no answer
-    return exchange->reply(replies_.answer_of(
-        refusal(503, "overloaded", "this request was given up a moment ago; ask again")));
+    return exchange->reply(answer_of(
+        *c, refusal(503, "overloaded", "this request was given up a moment ago; ask again")));
   }
   ++replies_.counts.resumed;
   if (const auto before = std::exchange(c->exchange, nullptr)) {
@@ -211,7 +195,7 @@ void open_calls::go_on(const call_pointer& c, const std::shared_ptr<http_exchang
       before->end_stream();
     } else {
       before->reply(
-          replies_.answer_of(refusal(409, "taken_over", "another connection took this request")));
+          answer_of(*c, refusal(409, "taken_over", "another connection took this request")));
     }
   }
   answer_shape shape = c->shape();
@@ -333,6 +317,14 @@ void open_calls::attach(const call_pointer& c, const std::shared_ptr<http_exchan
   });
 }
 
+http_reply open_calls::answer_of(const call& c, const api_error& why) {
+  http_reply reply = replies_.answer_of(why);
+  if (const auto& form = c.shape().form) {
+    reply.body = form->error_body(why);
+  }
+  return reply;
+}
+
 std::vector<std::pair<std::string, std::string>> open_calls::fields_of(const call& c) const {
   std::vector<std::pair<std::string, std::string>> fields;
   const std::string id = to_text(c.shape().id);
@@ -355,7 +347,7 @@ std::vector<std::pair<std::string, std::string>> open_calls::fields_of(const cal
 void open_calls::begin_stream(const call_pointer& c) {
   if (c->exchange && !std::exchange(c->streaming, true)) {
     http_reply head;
-    head.content_type = "text/event-stream; charset=utf-8";
+    head.content_type = c->writer->stream_type();
     head.fields = fields_of(*c);
     c->exchange->begin_stream(replies_.counted(std::move(head)));
   }
@@ -384,7 +376,8 @@ void open_calls::on_token(std::uint64_t tag, const told_token& token) {
     replies_.counts.completion_tokens += c->watched_only ? 0 : 1;
   }
   if (!std::exchange(c->spoke, true) && !c->watched_only) {
-    replies_.counts.first_token.add(around_.now() - c->begun);
+    c->first_after = around_.now() - c->begun;
+    replies_.counts.first_token.add(c->first_after);
   }
   std::string event = c->writer->on_token(which, token);
   if (!event.empty() && c->exchange) {
@@ -426,6 +419,7 @@ void open_calls::on_end(std::uint64_t tag, const result<generation_outcome>& out
     times_.keep({c->owner, c->shape().answers[which]},
                 {whole(now - c->begun), whole(c->deadline - now)});
   }
+  c->writer->set_times(around_.now() - c->begun, c->first_after);
   std::string events = c->writer->on_end(which, *outcome);
   if (!events.empty() && c->exchange) {
     begin_stream(c);
@@ -507,9 +501,14 @@ void open_calls::finish(const call_pointer& c) {
       exchange->reply(replies_.counted(std::move(reply)));
     }
   }
+  if (auto kept = c->writer->kept(); kept && !c->was_cancelled) {
+    kept_.keep(c->owner, c->shape().id, std::move(*kept));
+  }
   const owned_id name{c->owner, c->shape().id};
   const bool left = c->was_cancelled && !c->asked_to_end; // who asks again begins it anew
-  if (!left && finished_.insert_or_assign(name, finished{c->shape(), c->terms}).second) {
+  const bool may_be_large = c->shape().form != nullptr;   // with a whole conversation
+  if (!left && !may_be_large &&
+      finished_.insert_or_assign(name, finished{c->shape(), c->terms}).second) {
     finished_order_.push_back(name);
   }
   if (finished_order_.size() > limits::api_finished_kept_max) {
@@ -530,10 +529,10 @@ void open_calls::fail_call(const call_pointer& c, const api_error& why) {
   if (const auto exchange = std::exchange(c->exchange, nullptr)) {
     exchange->when_gone(nullptr);
     if (c->streaming) {
-      exchange->send(error_event(why));
+      exchange->send(c->writer->failed(why));
       exchange->end_stream();
     } else {
-      http_reply reply = replies_.answer_of(why);
+      http_reply reply = answer_of(*c, why);
       for (auto& field : fields_of(*c)) {
         reply.fields.push_back(std::move(field));
       }
@@ -577,9 +576,11 @@ void open_calls::tick() {
       cancel_answers(*c);
       around_.say(name.second, "cancelled: its client went and did not come back");
     } else if (c->exchange && c->shape().stream && now - c->quiet_since >= limits::http_beat) {
-      begin_stream(c);
       c->quiet_since = now;
-      c->exchange->send(beat_event());
+      if (std::string beat = c->writer->beat(); !beat.empty()) {
+        begin_stream(c);
+        c->exchange->send(std::move(beat));
+      }
     }
   }
 }

@@ -1,7 +1,9 @@
 #pragma once
 
 #include "gateway/access/key_budget.hpp"
+#include "gateway/api/answer_shelf.hpp"
 #include "gateway/api/answer_times.hpp"
+#include "gateway/api/api_door.hpp"
 #include "gateway/api/api_surroundings.hpp"
 #include "gateway/api/generator.hpp"
 #include "gateway/api/prepared_request.hpp"
@@ -46,9 +48,10 @@ public:
   [[nodiscard]] std::size_t under_way() const noexcept { return calls_.size() + preparing_; }
   [[nodiscard]] bool full() const noexcept { return under_way() >= options_.requests_max; }
 
-  /// Reads a request and has its answers made.
+  /// Reads a request and has its answers made. `door`: whose path it is; null: OpenAI's
+  /// completions.
   void generate(http_request request, const api_key& key,
-                const std::shared_ptr<http_exchange>& exchange);
+                const std::shared_ptr<http_exchange>& exchange, const api_door* door = nullptr);
   /// Another connection for a request that is under way or over.
   void resume(const http_request& request, const api_key& key,
               const std::shared_ptr<http_exchange>& exchange);
@@ -57,6 +60,8 @@ public:
               const std::shared_ptr<http_exchange>& exchange);
   [[nodiscard]] const receipt_shelf& receipts() const noexcept { return receipts_; }
   [[nodiscard]] const answer_times& times() const noexcept { return times_; }
+  /// Answers that clients may go on with.
+  [[nodiscard]] answer_shelf& kept() noexcept { return kept_; }
   /// Ends what is too late, given up or cancelled.
   void tick();
 
@@ -83,6 +88,7 @@ private:
   void end_call(const call_pointer& c);
   void cancel_answers(call& c);
   void answer_cancels(call& c);
+  [[nodiscard]] http_reply answer_of(const call& c, const api_error& why);
   [[nodiscard]] std::vector<std::pair<std::string, std::string>> fields_of(const call& c) const;
 
   const api_options options_;
@@ -97,6 +103,7 @@ private:
   std::deque<owned_id> finished_order_; ///< oldest first
   receipt_shelf receipts_;
   answer_times times_;
+  answer_shelf kept_;
   std::uint64_t next_tag_{1};
 };
 

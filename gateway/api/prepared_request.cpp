@@ -197,6 +197,11 @@ void fill_shape(const completion_request& request, const served_model& model, an
   shape.include_usage = request.include_usage;
   shape.vocabulary = request.asked.logprobs ? model.vocabulary : nullptr;
   shape.base64 = request.base64;
+  shape.form = request.form;
+  if (request.form) {
+    shape.stop = request.asked.stop;
+    shape.words = model.vocabulary;
+  }
 }
 
 /// An order for each text, which draws nothing.
@@ -278,8 +283,8 @@ api_result<prepared_request> prepare_answers(const completion_request& request,
       order.model = model.id;
       order.prompt = prompt;
       order.sampling.seed = seed_of(request, id, index, owner);
-      order.max_tokens =
-          std::min(room, request.max_tokens.value_or(chat ? room : completion_tokens));
+      order.max_tokens = std::min(
+          room, request.max_tokens.value_or(chat || request.form ? room : completion_tokens));
       if (!request.constraint.empty()) {
         order.sampling.constraint = compute::constraint_text(order.max_tokens, request.constraint);
       }

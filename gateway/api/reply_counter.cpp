@@ -11,10 +11,10 @@ http_reply document(const json& value) {
   return reply;
 }
 
-http_reply reply_counter::answer_of(const api_error& e) {
+http_reply reply_counter::answer_of(const api_error& e, const api_door* door) {
   http_reply reply;
   reply.status = e.status;
-  reply.body = body_of(e);
+  reply.body = door == nullptr ? body_of(e) : door->error_body(e);
   if (e.retry_after) {
     reply.fields.emplace_back("Retry-After", std::to_string(e.retry_after->count()));
   }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "gateway/api/api_door.hpp"
 #include "gateway/http/api_error.hpp"
 #include "gateway/http/bounded_json.hpp"
 #include "gateway/http/http_exchange.hpp"
@@ -18,8 +19,8 @@ struct reply_counter {
     ++counts.replies[reply.status];
     return reply;
   }
-  /// The reply that says what is wrong.
-  [[nodiscard]] http_reply answer_of(const api_error& e);
+  /// The reply that says what is wrong, as a door tells it; null: as OpenAI's API.
+  [[nodiscard]] http_reply answer_of(const api_error& e, const api_door* door = nullptr);
 };
 
 } // namespace ovir::gateway

@@ -86,6 +86,7 @@ public:
       shared_.draining = true;
       error_code ignored;
       acceptor_.close(ignored);
+      also_acceptor_.close(ignored);
       for (const place& one : open_) {
         one.connection->drain();
       }
@@ -100,7 +101,9 @@ private:
   };
 
   result<void> use_certificate();
-  void accept();
+  /// The address it listens on.
+  result<std::string> open(tcp::acceptor& acceptor, const std::string& text);
+  void accept(tcp::acceptor& acceptor, asio::steady_timer& pause);
   void take(tcp::socket socket);
   [[nodiscard]] bool make_room();
   [[nodiscard]] bool close_longest_idle();
@@ -116,8 +119,10 @@ private:
   asio::executor_work_guard<asio::io_context::executor_type> long_work_{
       long_context_.get_executor()};
   tcp::acceptor acceptor_{context_};
+  tcp::acceptor also_acceptor_{context_};
   asio::steady_timer timer_{context_};
   asio::steady_timer pause_{context_};
+  asio::steady_timer also_pause_{context_};
   std::optional<asio::ssl::context> tls_;
   std::string address_;
   std::size_t places_{0}; ///< there may be
@@ -153,9 +158,7 @@ result<void> server::use_certificate() {
   return {};
 }
 
-result<void> server::listen() {
-  OVIR_TRY(use_certificate());
-  const std::string& text = options_.listen;
+result<std::string> server::open(tcp::acceptor& acceptor, const std::string& text) {
   const std::size_t colon = text.rfind(':');
   std::string host = text.substr(0, colon);
   std::uint16_t port = 0;
@@ -172,13 +175,13 @@ result<void> server::listen() {
     return fail(errc::not_found, "there is no address for '{}': {}", host, e.message());
   }
   const tcp::endpoint end = found.begin()->endpoint();
-  acceptor_.open(end.protocol(), e);
+  acceptor.open(end.protocol(), e);
   if (!e) {
-    acceptor_.set_option(tcp::acceptor::reuse_address{true}, e);
-    acceptor_.bind(end, e);
+    acceptor.set_option(tcp::acceptor::reuse_address{true}, e);
+    acceptor.bind(end, e);
   }
   if (!e) {
-    acceptor_.listen(asio::socket_base::max_listen_connections, e);
+    acceptor.listen(asio::socket_base::max_listen_connections, e);
   }
   if (e) {
     return fail(errc::io_failed,
@@ -187,26 +190,37 @@ result<void> server::listen() {
                 text, e.message());
   }
   const bool six = end.address().is_v6();
-  address_ = fmt::format(fmt::runtime(six ? "[{}]:{}" : "{}:{}"), end.address().to_string(),
-                         acceptor_.local_endpoint().port());
+  return fmt::format(fmt::runtime(six ? "[{}]:{}" : "{}:{}"), end.address().to_string(),
+                     acceptor.local_endpoint().port());
+}
+
+result<void> server::listen() {
+  OVIR_TRY(use_certificate());
+  OVIR_ASSIGN(address_, open(acceptor_, options_.listen));
+  if (!options_.also.empty()) {
+    OVIR_TRY(open(also_acceptor_, options_.also));
+  }
   places_ = raise_descriptors(options_.connections_max);
-  accept();
+  accept(acceptor_, pause_);
+  if (!options_.also.empty()) {
+    accept(also_acceptor_, also_pause_);
+  }
   tick();
   thread_ = std::thread{[this] { context_.run(); }};
   long_thread_ = std::thread{[this] { long_context_.run(); }};
   return {};
 }
 
-void server::accept() {
-  acceptor_.async_accept([this](error_code e, tcp::socket socket) {
-    if (e == asio::error::operation_aborted || !acceptor_.is_open()) {
+void server::accept(tcp::acceptor& acceptor, asio::steady_timer& pause) {
+  acceptor.async_accept([this, &acceptor, &pause](error_code e, tcp::socket socket) {
+    if (e == asio::error::operation_aborted || !acceptor.is_open()) {
       return;
     }
     if (e && e != asio::error::connection_aborted && !close_longest_idle()) {
-      pause_.expires_after(accept_pause);
-      pause_.async_wait([this](error_code cancelled) {
+      pause.expires_after(accept_pause);
+      pause.async_wait([this, &acceptor, &pause](error_code cancelled) {
         if (!cancelled) {
-          accept();
+          accept(acceptor, pause);
         }
       });
       return;
@@ -214,7 +228,7 @@ void server::accept() {
     if (!e) {
       take(std::move(socket));
     }
-    accept();
+    accept(acceptor, pause);
   });
 }
 

@@ -16,6 +16,7 @@ namespace ovir::gateway {
 
 struct http_options {
   std::string listen;          ///< HOST:PORT; port 0: any free one
+  std::string also;            ///< another one, for the same requests; empty: none
   std::string tls_certificate; ///< PEM file, the chain; empty: no TLS
   std::string tls_key;         ///< PEM file
   host_rule callers;           ///< looked at before the handler sees a request

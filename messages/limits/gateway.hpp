@@ -44,6 +44,9 @@ inline constexpr std::uint32_t api_requests_max = 256; // of clients, under way 
 inline constexpr std::uint32_t api_requests_bound = 4'096;
 inline constexpr std::size_t api_finished_kept_max = 256;          // for clients that come back
 inline constexpr std::size_t api_receipts_bytes_max = 64U << 20U;  // of answers that are over
+inline constexpr std::size_t api_answers_kept_max = 1'024;         // that clients may go on with
+inline constexpr std::size_t api_answers_bytes_max = 64U << 20U;   // of these
+inline constexpr std::size_t api_answer_bytes_max = 8U << 20U;     // one that is larger is not kept
 inline constexpr std::chrono::milliseconds api_resume_wait{5'000}; // for a client that went
 inline constexpr std::chrono::milliseconds api_search_wait{2'000}; // for a request elsewhere
 inline constexpr std::chrono::milliseconds api_search_pause{100};

@@ -526,7 +526,7 @@ result<void> reader::metrics(const toml::table& root) {
 }
 
 gateway_places reader::places_in(const toml::table& table) const {
-  return {[this, &table] { return address(table, "listen", address_use::listen); },
+  return {[this, &table](std::string_view key) { return address(table, key, address_use::listen); },
           [this, &table](std::string_view key) { return file_path(table, key); }};
 }
 

@@ -21,7 +21,7 @@ const toml::source_region& place_of(const toml::table& table, std::string_view k
 template <class Option>
 result<void> read_endpoint(const config_reader& in, const toml::table& table,
                            const gateway_places& places, Option& out) {
-  OVIR_ASSIGN(out.listen, places.listen());
+  OVIR_ASSIGN(out.listen, places.address("listen"));
   if (out.listen.empty()) {
     return in.refuse(table.source(), "the key 'listen' is missing");
   }
@@ -84,6 +84,12 @@ result<supervision::gateway_option> read_gateway(const config_reader& in, const 
   OVIR_TRY(in.known_keys(table, "[gateway]", gateway_keys));
   supervision::gateway_option out;
   OVIR_TRY(read_endpoint(in, table, places, out));
+  OVIR_ASSIGN(out.ollama, places.address("ollama"));
+  if (out.keys.empty() && !out.ollama.empty() && !is_local_address(out.ollama)) {
+    return in.refuse(place_of(table, "ollama"),
+                     "'ollama' is an address that other machines reach, and without 'keys' "
+                     "everybody may ask; set 'keys', or listen on 127.0.0.1");
+  }
   OVIR_ASSIGN(out.chat_format, in.text(table, "chat_format", {"word", limits::node_name_bytes_max},
                                        out.chat_format));
   if (!gateway::is_chat_format(out.chat_format)) {

@@ -9,17 +9,18 @@
 
 namespace ovir::apps {
 
-inline constexpr std::array<std::string_view, 15> gateway_keys{
-    "listen",      "tls_cert",    "tls_key",  "keys",      "hosts",
-    "chat_format", "connections", "requests", "body_mib",  "idle_ms",
-    "header_ms",   "body_ms",     "write_ms", "resume_ms", "deadline_ms"};
+inline constexpr std::array<std::string_view, 16> gateway_keys{
+    "listen",      "ollama",      "tls_cert",  "tls_key",    "keys",    "hosts",
+    "chat_format", "connections", "requests",  "body_mib",   "idle_ms", "header_ms",
+    "body_ms",     "write_ms",    "resume_ms", "deadline_ms"};
 
 inline constexpr std::array<std::string_view, 5> metrics_keys{"listen", "tls_cert", "tls_key",
                                                               "keys", "hosts"};
 
 /// How the file's reader understands addresses and paths.
 struct gateway_places {
-  std::function<result<std::string>()> listen; ///< empty when absent
+  /// Of "listen" and "ollama"; empty when absent.
+  std::function<result<std::string>(std::string_view key)> address;
   std::function<result<std::string>(std::string_view key)> file_path;
 };
 

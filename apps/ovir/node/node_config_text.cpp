@@ -90,6 +90,7 @@ void write_models(table_writer& out, const node_options& o) {
 void write_gateway(table_writer& out, const node_options& o) {
   const supervision::gateway_option g = o.gateway.value_or(supervision::gateway_option{});
   out.line("gateway.listen", "{}", or_else(g.listen, "(nowhere: no HTTP)"));
+  out.line("gateway.ollama", "{}", or_else(g.ollama, "(only where the gateway listens)"));
   out.line("gateway.tls_cert", "{}", or_else(g.tls_certificate, "(plain HTTP)"));
   out.line("gateway.tls_key", "{}", or_else(g.tls_key, "(none)"));
   out.line("gateway.keys", "{}", or_else(g.keys, "(everybody on this machine)"));
@@ -129,6 +130,7 @@ json gateway_document(const node_options& o) {
   }
   const supervision::gateway_option& g = *o.gateway;
   return {{"listen", g.listen},
+          {"ollama", null_or(g.ollama)},
           {"tls_cert", null_or(g.tls_certificate)},
           {"tls_key", null_or(g.tls_key)},
           {"keys", null_or(g.keys)},

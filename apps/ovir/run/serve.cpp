@@ -34,11 +34,14 @@ result<exit_code> serve(const serve_options& given, surroundings& around) {
   how.threads = given.threads;
   how.context_max = given.context;
   how.gateway = given.http;
-  if (how.gateway->keys.empty() && !is_local_address(how.gateway->listen)) {
-    return fail(errc::invalid_argument,
-                "--http {} can be reached from other machines, and without --keys everybody may "
-                "ask; give --keys FILE, or listen on 127.0.0.1",
-                how.gateway->listen);
+  for (const auto& [option, address] :
+       {std::pair{"--http", how.gateway->listen}, std::pair{"--ollama", how.gateway->ollama}}) {
+    if (how.gateway->keys.empty() && !address.empty() && !is_local_address(address)) {
+      return fail(errc::invalid_argument,
+                  "{} {} can be reached from other machines, and without --keys everybody may "
+                  "ask; give --keys FILE, or listen on 127.0.0.1",
+                  option, address);
+    }
   }
   if (how.gateway->tls_certificate.empty() != how.gateway->tls_key.empty()) {
     return fail(errc::invalid_argument, "--tls-certificate and --tls-key belong together");
@@ -59,13 +62,15 @@ void add_serve(CLI::App& app, chosen_command& chosen) {
       "more ends at once.\n"
       "\nExamples:\n"
       "  ovir serve\n"
-      "  ovir serve -m model.gguf --http 127.0.0.1:8080\n"
+      "  ovir serve -m model.gguf --http 127.0.0.1:8080 --ollama 127.0.0.1:11434\n"
       "  ovir serve -m model.gguf --http 0.0.0.0:8443 --keys api-keys.json \\\n"
       "    --tls-certificate server.crt --tls-key server.key");
   command->add_option("-m,--model", given->model,
                       "GGUF file (default: the one inside the program)");
   command->add_option("--http", given->http.listen, "HOST:PORT to listen on; port 0: any free one")
       ->capture_default_str();
+  command->add_option("--ollama", given->http.ollama,
+                      "A second HOST:PORT, where Ollama's clients look: 127.0.0.1:11434");
   command->add_option("--keys", given->http.keys, "File of API keys, made by `ovir key create`");
   command
       ->add_option("--allow-host", given->http.hosts,

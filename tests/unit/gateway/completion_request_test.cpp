@@ -259,6 +259,35 @@ TEST(completion_request, lets_through_what_changes_nothing) {
   EXPECT_EQ(noted.asked, plain.asked);
 }
 
+/// What programs send as their defaults, or because an answer that they send back has it.
+TEST(completion_request, lets_through_the_defaults_of_other_servers_and_later_versions) {
+  const completion_request plain = parsed(api_kind::chat, chat_with(R"("n": 1)"));
+  const completion_request noted =
+      parsed(api_kind::chat, chat_with(R"("reasoning_effort": "none", "verbosity": "medium",
+          "prediction": null, "web_search_options": {}, "audio": null, "min_tokens": 0,
+          "ignore_eos": false, "repetition_penalty": 1.0, "length_penalty": 1, "cache_prompt": true,
+          "use_beam_search": false, "skip_special_tokens": true, "prompt_cache_retention": "24h",
+          "presence_penalty": 0.0, "frequency_penalty": 0, "seed": null, "stop": null)"));
+  EXPECT_EQ(noted.asked, plain.asked);
+  EXPECT_EQ(noted.messages, plain.messages);
+  const completion_request back = parsed(api_kind::chat, R"({"model": "m", "messages": [
+    {"role": "user", "content": "a", "name": null},
+    {"role": "assistant", "content": "b", "annotations": [], "refusal": null, "audio": null,
+     "reasoning": null, "reasoning_content": "", "tool_calls": null, "function_call": null},
+    {"role": "user", "content": "c"}]})");
+  EXPECT_EQ(back.messages,
+            (std::vector<chat_message>{{"user", "a"}, {"assistant", "b"}, {"user", "c"}}));
+  parsed(api_kind::completion, with(R"("n": 3, "best_of": 3)"));
+  EXPECT_EQ(refused(api_kind::completion, with(R"("n": 2, "best_of": 3)")).param, "best_of");
+  for (const std::string parameter :
+       {R"("reasoning_effort": "high")", R"("verbosity": "low")", R"("min_tokens": 4)",
+        R"("repetition_penalty": 1.1)", R"("prediction": {"type": "content", "content": "x"})",
+        R"("ignore_eos": true)", R"("web_search_options": {"a": 1})"}) {
+    EXPECT_EQ(refused(api_kind::chat, chat_with(parameter)).code, "unsupported_parameter")
+        << parameter;
+  }
+}
+
 TEST(completion_request, bounds_notes) {
   std::string many;
   for (std::size_t i = 0; i <= limits::api_metadata_max; ++i) {
