@@ -105,6 +105,7 @@ await call("abort of a stream", async () => {
   for await (const event of stream) {
     if (event.type === "content_block_delta") {
       stream.controller.abort();
+      break;
     }
   }
 });
