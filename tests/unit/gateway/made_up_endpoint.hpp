@@ -41,7 +41,7 @@ struct made_up_cluster final : generator {
   std::vector<std::pair<std::uint64_t, request_id>> watched;
   std::vector<std::uint64_t> forgotten;
   std::vector<request_id> cancelled;
-  std::vector<request_id> left; ///< cancelled because nobody waits for them
+  std::vector<request_id> left; ///< cancelled because no client waits for them
   std::vector<served_model> list;
   bool is_ready{true};
   std::string does;
