@@ -2,12 +2,9 @@
 
 #include "messages/check.hpp"
 
-#include <cstdlib>
 #include <cstring>
 
 namespace ovir::actors {
-
-void boundary_log::free_delete::operator()(float* p) const noexcept { std::free(p); }
 
 result<boundary_log> boundary_log::make(std::uint32_t positions_max, std::uint32_t dim,
                                         std::size_t bytes_max) {
@@ -20,10 +17,10 @@ result<boundary_log> boundary_log::make(std::uint32_t positions_max, std::uint32
         "for fewer tokens or a shorter prompt",
         positions_max, bytes >> 20U, bytes_max >> 20U);
   }
-  // Reserved whole, so that a decode step never copies the log; malloc, so that pages of positions
-  // never reached are never touched, and a lack of memory costs this request and not the stage.
+  // Reserved whole, so that a decode step never copies the log; a lack of memory costs this request
+  // and not the stage.
   boundary_log log;
-  log.rows_.reset(static_cast<float*>(std::malloc(bytes)));
+  log.rows_ = compute::reserve_for<float>(bytes / sizeof(float));
   if (!log.rows_) {
     return fail(errc::over_limit,
                 "no memory for {} MiB of kept boundaries; ask for fewer tokens or a shorter prompt",

@@ -1,11 +1,11 @@
 #pragma once
 
+#include "compute/base/reserved_memory.hpp"
 #include "messages/ids.hpp"
 #include "messages/result.hpp"
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <span>
 
 namespace ovir::actors {
@@ -34,11 +34,7 @@ public:
   [[nodiscard]] position first() const noexcept { return first_; }
 
 private:
-  struct free_delete {
-    void operator()(float* p) const noexcept;
-  };
-
-  std::unique_ptr<float, free_delete> rows_;
+  compute::reserved_memory<float> rows_;
   std::uint32_t dim_{0};
   std::uint32_t capacity_{0};
   position first_{0};

@@ -1,11 +1,8 @@
 #include "compute/forward/kv_cache.hpp"
 
-#include <cstdlib>
 #include <utility>
 
 namespace ovir::compute {
-
-void kv_cache::free_delete::operator()(std::uint16_t* p) const noexcept { std::free(p); }
 
 result<kv_cache> kv_cache::make(const model_config& config, layer_range layers,
                                 std::uint32_t capacity, std::size_t bytes_max) {
@@ -25,8 +22,7 @@ result<kv_cache> kv_cache::make(const model_config& config, layer_range layers,
                 "allowed; ask for fewer tokens or a shorter prompt",
                 capacity, layers.size(), bytes >> 20U, bytes_max >> 20U);
   }
-  // malloc, not new[]: pages of positions never reached are never touched.
-  cache.data_.reset(static_cast<std::uint16_t*>(std::malloc(bytes)));
+  cache.data_ = reserve_for<std::uint16_t>(bytes / sizeof(std::uint16_t));
   if (!cache.data_) {
     return fail(errc::over_limit,
                 "no memory for a KV cache of {} MiB; ask for fewer tokens or a shorter prompt",

@@ -1,12 +1,12 @@
 #pragma once
 
+#include "compute/base/reserved_memory.hpp"
 #include "compute/model/model_config.hpp"
 #include "messages/ids.hpp"
 #include "messages/result.hpp"
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 
 namespace ovir::compute {
 
@@ -41,11 +41,7 @@ public:
   [[nodiscard]] std::uint32_t head_dim() const noexcept { return head_dim_; }
 
 private:
-  struct free_delete {
-    void operator()(std::uint16_t* p) const noexcept;
-  };
-
-  std::unique_ptr<std::uint16_t, free_delete> data_;
+  reserved_memory<std::uint16_t> data_;
   layer_index first_layer_{0};
   std::uint32_t layer_count_{0};
   std::uint32_t kv_heads_{0};

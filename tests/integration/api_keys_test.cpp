@@ -238,11 +238,12 @@ TEST_F(keyed_cluster, no_key_is_in_any_file_log_or_answer) {
   for (const std::string& wrong : {gone, strange, ann + "x", ann.substr(8)}) {
     EXPECT_EQ(ask("/v1/completions", bearer(wrong), body_of(4)), 401);
     EXPECT_EQ(ask("/v1/models", bearer(wrong)), 401);
+    EXPECT_EQ(ask("/v1/models", {{"X-API-Key", wrong}}), 401);
   }
+  EXPECT_EQ(ask("/v1/models", {{"X-API-Key", ann}}), 200) << "Anthropic's clients put it there";
   // Where it does not belong, as people put it.
   EXPECT_EQ(ask("/v1/models?api_key=" + ann, {}), 401);
   EXPECT_EQ(ask("/v1/models", {{"Authorization", "Basic " + ann}}), 401);
-  EXPECT_EQ(ask("/v1/models", {{"X-API-Key", ann}}), 401);
   EXPECT_EQ(ask("/" + gone, bearer(ann)), 404);
   http_socket noise{port_};
   noise.send("GET / HTTP/1.1\r\nAuthorization : Bearer " + ann + "\r\n\r\n");

@@ -45,7 +45,7 @@ std::vector<std::vector<std::byte>> in_three(std::uint32_t tensors_stated) {
           place(std::move(third), 2, 3).build()};
 }
 
-std::vector<gguf> parsed(const std::vector<std::vector<std::byte>>& files) {
+std::vector<gguf> parsed_parts(const std::vector<std::vector<std::byte>>& files) {
   std::vector<gguf> out;
   out.reserve(files.size());
   for (const auto& file : files) {
@@ -61,7 +61,7 @@ std::uint32_t tensors_of_the_whole() {
 
 TEST(split_gguf, makes_the_model_that_one_file_would_be) {
   const auto files = in_three(tensors_of_the_whole());
-  const auto joined = join_split(parsed(files));
+  const auto joined = join_split(parsed_parts(files));
   ASSERT_TRUE(joined) << joined.error().message;
   const auto bytes = test::minimal_llama().build();
   const gguf whole = gguf::parse(bytes).value();
@@ -83,14 +83,14 @@ TEST(split_gguf, refuses_files_that_are_not_those_of_one_model) {
     const auto joined = join_split(std::move(parts));
     return joined ? std::string{"accepted"} : joined.error().message;
   };
-  EXPECT_THAT(refusal(parsed({files[0], files[2], files[1]})),
+  EXPECT_THAT(refusal(parsed_parts({files[0], files[2], files[1]})),
               HasSubstr("file 2 of 3 says that it is file 3 of 3"));
-  EXPECT_THAT(refusal(parsed({files[0], files[1]})), HasSubstr("file 1 of 2 says"));
-  EXPECT_THAT(refusal(parsed(in_three(2))), HasSubstr("\"split.tensors.count\" is 2"));
+  EXPECT_THAT(refusal(parsed_parts({files[0], files[1]})), HasSubstr("file 1 of 2 says"));
+  EXPECT_THAT(refusal(parsed_parts(in_three(2))), HasSubstr("\"split.tensors.count\" is 2"));
   gguf_builder twice;
   twice.tensor("output.weight", tensor_type::f32, {4});
   const auto again = place(std::move(twice), 1, 3).build();
-  EXPECT_THAT(refusal(parsed({files[0], again, files[2]})),
+  EXPECT_THAT(refusal(parsed_parts({files[0], again, files[2]})),
               HasSubstr("\"output.weight\" is in file 1 and in file 2"));
 }
 
