@@ -62,6 +62,14 @@ hasher& hasher::update_text(std::string_view text) {
   return update(std::as_bytes(std::span{text}));
 }
 
+std::array<std::uint32_t, 8> hasher::key_of(std::string_view domain) {
+  const hasher fresh{domain};
+  std::array<std::uint32_t, 8> key{};
+  static_assert(sizeof key == sizeof(blake3_hasher::key));
+  std::memcpy(key.data(), native(fresh.state_)->key, sizeof key);
+  return key;
+}
+
 digest hasher::finish() const {
   digest d;
   finish_into(d.bytes);
