@@ -1,6 +1,7 @@
 #include "messages/digest.hpp"
 
 #include "messages/check.hpp"
+#include "messages/domain_key.hpp"
 #include "messages/hash_pieces.hpp"
 #include "messages/short_hash.hpp"
 
@@ -62,14 +63,6 @@ hasher& hasher::update_text(std::string_view text) {
   return update(std::as_bytes(std::span{text}));
 }
 
-std::array<std::uint32_t, 8> hasher::key_of(std::string_view domain) {
-  const hasher fresh{domain};
-  std::array<std::uint32_t, 8> key{};
-  static_assert(sizeof key == sizeof(blake3_hasher::key));
-  std::memcpy(key.data(), native(fresh.state_)->key, sizeof key);
-  return key;
-}
-
 digest hasher::finish() const {
   digest d;
   finish_into(d.bytes);
@@ -78,6 +71,15 @@ digest hasher::finish() const {
 
 void hasher::finish_into(std::span<std::uint8_t> out) const {
   blake3_hasher_finalize(native(state_), out.data(), out.size());
+}
+
+std::array<std::uint32_t, 8> domain_key(std::string_view domain) {
+  blake3_hasher fresh;
+  blake3_hasher_init_derive_key_raw(&fresh, domain.data(), domain.size());
+  std::array<std::uint32_t, 8> key{};
+  static_assert(sizeof key == sizeof fresh.key);
+  std::memcpy(key.data(), fresh.key, sizeof key);
+  return key;
 }
 
 short_hasher::short_hasher(std::string_view domain) {

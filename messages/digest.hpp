@@ -47,9 +47,6 @@ public:
   hasher& update_text(std::string_view text);
 
   [[nodiscard]] digest finish() const;
-  /// The key that BLAKE3 derives from a domain: where an implementation elsewhere begins.
-  [[nodiscard]] static std::array<std::uint32_t, 8> key_of(std::string_view domain);
-
   /// Fills `out` from the extendable output; `finish()` is its first 32 bytes.
   void finish_into(std::span<std::uint8_t> out) const;
 

@@ -1,6 +1,7 @@
 #include "compute/devices/device_layer.hpp"
 
 #include "compute/model/transcript.hpp"
+#include "messages/domain_key.hpp"
 #include "messages/limits/devices.hpp"
 #include "messages/limits/general.hpp"
 
@@ -89,7 +90,7 @@ void add_rows(device& d, const device_memory& a, const device_memory& b, std::ui
 }
 
 result<device_memory_ptr> put_boundary_key(device& d) {
-  const std::array<std::uint32_t, 8> key = hasher::key_of(boundary_domain);
+  const std::array<std::uint32_t, 8> key = domain_key(boundary_domain);
   return put(d, std::span<const std::uint32_t>{key});
 }
 
