@@ -54,8 +54,7 @@ private:
 
 /// Opened and judged.
 result<std::unique_ptr<compute::device>> open_judged(const compute::opencl_library& library,
-                                                     std::size_t number,
-                                                     program_folder& programs) {
+                                                     std::size_t number, program_folder& programs) {
   OVIR_ASSIGN(std::unique_ptr<compute::device> opened, library.open(number, &programs));
   OVIR_TRY(compute::check_vectors(*opened));
   return opened;

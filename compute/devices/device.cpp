@@ -35,9 +35,10 @@ result<void> check_demands(const device_facts& facts) {
   };
   for (const demand& d : demands) {
     if (!d.met) {
-      return fail(errc::unsupported,
-                  "the device {} (driver {}) lacks {}, which exact-1 needs; compute on the processor",
-                  facts.name, facts.driver, d.text);
+      return fail(
+          errc::unsupported,
+          "the device {} (driver {}) lacks {}, which exact-1 needs; compute on the processor",
+          facts.name, facts.driver, d.text);
     }
   }
   return {};

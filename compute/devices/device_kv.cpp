@@ -42,8 +42,8 @@ result<void> device_kv::make_room(std::size_t pages) {
     return {};
   }
   const std::size_t wanted = pages_made_ + (pages - free_.size());
-  const std::size_t made = std::max({wanted, std::size_t{2} * pages_made_,
-                                     std::size_t{limits::device_pages_first}});
+  const std::size_t made =
+      std::max({wanted, std::size_t{2} * pages_made_, std::size_t{limits::device_pages_first}});
   std::vector<device_memory_ptr> larger;
   for (std::size_t i = 0; i < pools_.size(); ++i) {
     OVIR_ASSIGN(device_memory_ptr pool, d_.allocate(made * page_bytes_));
@@ -80,8 +80,7 @@ void device_kv::upload(const kv_cache& from, std::uint32_t page, std::uint32_t w
 }
 
 result<device_kv::request*> device_kv::prepare(std::shared_ptr<engine_state>& own,
-                                               const kv_cache& from, position first,
-                                               position end) {
+                                               const kv_cache& from, position first, position end) {
   request* known_one = known(own);
   if (known_one == nullptr) {
     reclaim();

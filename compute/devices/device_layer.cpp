@@ -60,9 +60,10 @@ result<void> attend_rows(device& d, device_scores& scratch, const device_memory&
   OVIR_TRY(grow(d, scratch.sums, heads * chunks * sizeof(float)));
   for (std::uint32_t first = 0; first < rows; first += together) {
     const std::uint32_t n = std::min(together, rows - first);
-    launch(d, device_kernel::attend_scores, {groups_of(stride, scored_positions), shape.kv_heads, n},
-           &q, first, shape.heads, shape.kv_heads, shape.head_dim, at.pool, at.pages, at.table_of,
-           at.position, view.window, view.scale, view.cap, scratch.scores.get(), stride);
+    launch(d, device_kernel::attend_scores,
+           {groups_of(stride, scored_positions), shape.kv_heads, n}, &q, first, shape.heads,
+           shape.kv_heads, shape.head_dim, at.pool, at.pages, at.table_of, at.position, view.window,
+           view.scale, view.cap, scratch.scores.get(), stride);
     launch(d, device_kernel::attend_highest, {shape.heads, n}, scratch.scores.get(), first,
            shape.heads, stride, at.position, view.window, scratch.highest.get());
     launch(d, device_kernel::attend_chunks, {chunks, shape.heads, n}, scratch.scores.get(),

@@ -83,7 +83,8 @@ void add_rows(device& d, const device_memory& a, const device_memory& b, std::ui
 /// The key of boundaries' digests, which kernels begin with.
 [[nodiscard]] result<device_memory_ptr> put_boundary_key(device& d);
 
-/// Digests of boundaries behind `layer`: window i of `windows` begins at row first_rows[i] of `rows`
+/// Digests of boundaries behind `layer`: window i of `windows` begins at row first_rows[i] of
+/// `rows`
 /// [..][dim] and has the number numbers[i]; its digest becomes number to + i of `digests`.
 struct device_windows {
   std::uint32_t count{0};

@@ -31,8 +31,8 @@ std::uint32_t uncut(const engine_session& s, std::uint32_t from, std::uint32_t w
   if (end <= s.lead || end >= last) {
     return wanted;
   }
-  const std::uint32_t whole = s.lead + (end - s.lead) / limits::window_positions *
-                                           limits::window_positions;
+  const std::uint32_t whole =
+      s.lead + (end - s.lead) / limits::window_positions * limits::window_positions;
   return whole > from ? whole - from : 0;
 }
 
@@ -105,8 +105,8 @@ result<void> multiply_all(device& d, layer_memory& memory, const device_memory& 
              r.two_terms ? 2 * rows : rows, *r.output);
     if (r.two_terms) {
       const std::uint32_t n = rows * w.rows;
-      launch(d, device_kernel::add_terms,
-             {groups_of(n, row_of(device_kernel::add_terms).items)}, r.output, n);
+      launch(d, device_kernel::add_terms, {groups_of(n, row_of(device_kernel::add_terms).items)},
+             r.output, n);
     }
   }
   return {};
@@ -173,8 +173,7 @@ result<void> device_layer_step::attention() const {
   const std::array qkv{
       product_reader{&weights.q, memory.q.get()},
       product_reader{&weights.k, memory.k.get(), key_terms(weights.k.form()) == input_terms::two},
-      product_reader{&weights.v, memory.v.get(),
-                     value_terms(weights.v.form()) == input_terms::two},
+      product_reader{&weights.v, memory.v.get(), value_terms(weights.v.form()) == input_terms::two},
   };
   OVIR_TRY(multiply_all(d, memory, input, tile.rows, qkv, at(in_attention_input)));
   finish_queries_and_keys();
@@ -182,9 +181,9 @@ result<void> device_layer_step::attention() const {
   const device_pages pages{&pool, tile.pages.get(), tile.table_of.get(), tile.position.get()};
   store_rows(d, *memory.k, *memory.v, tile.rows, shape, pages, *tile.fresh, fresh_first,
              at(in_key_or_value));
-  OVIR_TRY(attend_rows(
-      d, memory.scores, *memory.q, tile.rows, shape, pages,
-      {kind.window, config.attention_scale, config.attention_cap, tile.positions}, *memory.hidden));
+  OVIR_TRY(attend_rows(d, memory.scores, *memory.q, tile.rows, shape, pages,
+                       {kind.window, config.attention_scale, config.attention_cap, tile.positions},
+                       *memory.hidden));
   const std::array out{product_reader{&weights.output, memory.residual.get()}};
   return multiply_all(d, memory, *memory.hidden, tile.rows, out, at(in_attention_output));
 }

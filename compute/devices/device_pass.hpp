@@ -35,9 +35,9 @@ struct pass_tile {
 /// What a device has of a tile: where its rows are, and what the host wants of it. Grows only.
 struct tile_memory {
   std::uint32_t rows{0};
-  std::uint32_t positions{0}; ///< more than any row's
-  std::uint32_t kept{0};      ///< rows whose boundaries go to the host
-  std::uint32_t windows{0};   ///< digested on the device
+  std::uint32_t positions{0};  ///< more than any row's
+  std::uint32_t kept{0};       ///< rows whose boundaries go to the host
+  std::uint32_t windows{0};    ///< digested on the device
   device_memory_ptr position;  ///< [rows]
   device_memory_ptr table_of;  ///< [rows]
   device_memory_ptr pages;     ///< of all requests, one behind the other
@@ -75,9 +75,8 @@ struct product_reader {
   const device_memory* output; ///< [rows][matrix->rows], twice as many where there are two terms
   bool two_terms{false};
 };
-[[nodiscard]] result<void> multiply_all(device& d, layer_memory& memory,
-                                        const device_memory& input, std::uint32_t rows,
-                                        std::span<const product_reader> readers,
+[[nodiscard]] result<void> multiply_all(device& d, layer_memory& memory, const device_memory& input,
+                                        std::uint32_t rows, std::span<const product_reader> readers,
                                         device_failures failed);
 
 /// A view that binds one layer to one tile, as `layer_step` does on the processor.

@@ -45,9 +45,8 @@ constexpr std::array panel_products{
 
 /// Null: rows of bytes.
 const product_kernels* panel_product_of(tensor_type type) {
-  const auto* const found =
-      std::find_if(panel_products.begin(), panel_products.end(),
-                   [&](const product_kernels& p) { return p.type == type; });
+  const auto* const found = std::find_if(panel_products.begin(), panel_products.end(),
+                                         [&](const product_kernels& p) { return p.type == type; });
   return found == panel_products.end() ? nullptr : found;
 }
 
@@ -80,9 +79,8 @@ product_choice choose(const device_matrix& w, std::uint32_t tokens) {
 }
 
 std::size_t device_panel_bytes(const weight& w) {
-  return panel_product_of(w.type) != nullptr
-             ? packed_panel_bytes(w.type, w.cols)
-             : packed_rows * unpacked_row_bytes(w.type, w.cols);
+  return panel_product_of(w.type) != nullptr ? packed_panel_bytes(w.type, w.cols)
+                                             : packed_rows * unpacked_row_bytes(w.type, w.cols);
 }
 
 void make_device_panel(const weight& w, std::uint32_t panel, std::byte* out) {

@@ -53,8 +53,8 @@ struct device_matrix {
   [[nodiscard]] activation_form form() const noexcept { return form_for(type); }
 };
 
-/// Whether a device multiplies by `w`. `unsupported` names what it lacks: sums of more than 64 bits,
-/// or too many columns.
+/// Whether a device multiplies by `w`. `unsupported` names what it lacks: sums of more than 64
+/// bits, or too many columns.
 [[nodiscard]] result<void> check_for_device(const weight& w);
 
 /// Copies `w` to the device: in panels as the processors' kernels read them where its type has a

@@ -250,26 +250,22 @@ result<void> device_engine::take_boundary(layer_index layer, std::uint32_t at) {
   if (tile_.windows == 0) {
     return {};
   }
-  return digest_windows(d, digest_scratch_, *memory_.stream, config_.dim, layer,
-                        {tile_.windows, tile_.window_rows.get(), tile_.window_numbers.get(),
-                         boundary_key_.get()},
-                        *tile_.digests, at * tile_.windows);
+  return digest_windows(
+      d, digest_scratch_, *memory_.stream, config_.dim, layer,
+      {tile_.windows, tile_.window_rows.get(), tile_.window_numbers.get(), boundary_key_.get()},
+      *tile_.digests, at * tile_.windows);
 }
 
 result<void> device_engine::run_layers(layer_range hashed) {
   for (layer_index l = layers_.first; l < layers_.last; ++l) {
     const layer_kind kind = config_.kind_of(l);
     const std::uint32_t at = l - layers_.first;
-    const device_layer_step step{*d_,
-                                 config_,
-                                 weights_[at],
-                                 l,
-                                 kind,
-                                 kind.window_rope ? window_rope_.memory() : rope_.memory(),
-                                 kv_.pool(l),
-                                 tile_,
-                                 memory_,
-                                 at * tile_.rows};
+    const device_layer_step step{
+        *d_,          config_,
+        weights_[at], l,
+        kind,         kind.window_rope ? window_rope_.memory() : rope_.memory(),
+        kv_.pool(l),  tile_,
+        memory_,      at * tile_.rows};
     OVIR_TRY(step.run());
     if (l < hashed.last) {
       OVIR_TRY(take_boundary(l, l - hashed.first));
@@ -329,8 +325,8 @@ void device_engine::give_boundaries(engine_pass& pass, const pass_tile& tile) {
 void device_engine::give_kv(engine_pass& pass, const pass_tile& tile) {
   const std::size_t kv_dim = config_.kv_dim();
   const std::size_t head_dim = config_.head_dim;
-  const auto fresh = read_from<std::uint16_t>(
-      *d_, *tile_.fresh, std::size_t{layers_.size()} * tile.rows * 2 * kv_dim);
+  const auto fresh = read_from<std::uint16_t>(*d_, *tile_.fresh,
+                                              std::size_t{layers_.size()} * tile.rows * 2 * kv_dim);
   const std::uint16_t* from = fresh.data();
   for (layer_index l = layers_.first; l < layers_.last; ++l) {
     for (const tile_part& part : tile.parts) {
@@ -349,8 +345,7 @@ void device_engine::give_kv(engine_pass& pass, const pass_tile& tile) {
 result<void> device_engine::give_back(engine_pass& pass, const pass_tile& tile) {
   device& d = *d_;
   const auto failed = read_from<std::uint32_t>(d, *tile_.failed, tile.rows);
-  const auto stream =
-      read_from<float>(d, *memory_.stream, std::size_t{tile.rows} * config_.dim);
+  const auto stream = read_from<float>(d, *memory_.stream, std::size_t{tile.rows} * config_.dim);
   OVIR_TRY(d.settle());
   find_failures(pass, tile, failed);
   give_boundaries(pass, tile);

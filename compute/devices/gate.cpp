@@ -143,7 +143,8 @@ quantized_batch make_batch(gate_random& random, activation_form form, std::uint3
   x.reshape(form, tokens, cols);
   for (std::size_t i = 0; i < x.q.size(); ++i) {
     const int sign = i / cols % 2 == 0 ? 1 : -1;
-    x.q[i] = static_cast<std::int8_t>(ends ? 127 * sign : static_cast<int>(random.below(255)) - 127);
+    x.q[i] =
+        static_cast<std::int8_t>(ends ? 127 * sign : static_cast<int>(random.below(255)) - 127);
   }
   for (std::int32_t& k : x.k) {
     k = ends ? 4095 : static_cast<std::int32_t>(1 + random.below(4095));
@@ -310,9 +311,9 @@ result<void> gate::product(const weight& w, const quantized_batch& x, std::strin
   std::vector<float> wanted(std::size_t{x.tokens} * w.rows);
   reference().product(w, 0, w.rows, x, wanted.data(), w.rows, nullptr);
   OVIR_ASSIGN(const auto got, runs_.product(w, x));
-  return check_.same(fmt::format("the product with {} ({}, {} tokens)", name_of(w.type), how,
-                                 x.tokens),
-                     got, wanted);
+  return check_.same(
+      fmt::format("the product with {} ({}, {} tokens)", name_of(w.type), how, x.tokens), got,
+      wanted);
 }
 
 result<void> gate::products() {
@@ -405,8 +406,7 @@ result<void> gate::rotations() {
       compute::rotate(reference(), which, wanted.data() + i * head_dim,
                       table.data() + std::size_t{positions[i / heads]} * pairs * 2, pairs);
     }
-    OVIR_ASSIGN(const auto got,
-                runs_.rotate(x, heads, head_dim, which, pairs, table, positions));
+    OVIR_ASSIGN(const auto got, runs_.rotate(x, heads, head_dim, which, pairs, table, positions));
     OVIR_TRY(check_.same("the rotation", got, wanted));
   }
   return {};
@@ -484,8 +484,8 @@ result<void> gate::attention(std::uint32_t window, float cap) {
     std::array<std::vector<std::uint16_t>, 2> flat; // K and V, [position][head_dim]
     for (position p = 0; p <= last; ++p) {
       for (std::size_t which = 0; which < 2; ++which) {
-        const auto* const from = pool.data() + pages[p / 32] * page +
-                                 ((which * kv_heads + kv) * 32 + p % 32) * head_dim;
+        const auto* const from =
+            pool.data() + pages[p / 32] * page + ((which * kv_heads + kv) * 32 + p % 32) * head_dim;
         flat[which].insert(flat[which].end(), from, from + head_dim);
       }
     }

@@ -259,8 +259,9 @@ result<void> opencl_device::build(program_store* store, const device_program& wh
     code = calls_.BuildProgram(program_.get(), 1, &id_, what.options.c_str(), nullptr, nullptr);
   }
   if (code != CL_SUCCESS) {
-    return fail(errc::io_failed, "the device {} does not build OVIR's kernels (OpenCL error {}): {}",
-                facts_.name, code, build_log());
+    return fail(errc::io_failed,
+                "the device {} does not build OVIR's kernels (OpenCL error {}): {}", facts_.name,
+                code, build_log());
   }
   OVIR_TRY(make_kernels());
   if (store != nullptr) {

@@ -63,14 +63,11 @@ public:
   [[nodiscard]] result<std::vector<float>> rms_norm(std::span<const float> x,
                                                     std::span<const float> w, float epsilon);
   /// Rows [positions.size()][heads][head_dim]; `cos_sin` [position][pairs][2].
-  [[nodiscard]] result<std::vector<float>> rotate(std::span<const float> x, std::uint32_t heads,
-                                                  std::uint32_t head_dim, rotary_pairs which,
-                                                  std::uint32_t pairs,
-                                                  std::span<const float> cos_sin,
-                                                  std::span<const position> positions);
-  [[nodiscard]] result<std::vector<float>> gated(gate_function function,
-                                                 std::span<const float> gate,
-                                                 std::span<const float> up);
+  [[nodiscard]] result<std::vector<float>>
+  rotate(std::span<const float> x, std::uint32_t heads, std::uint32_t head_dim, rotary_pairs which,
+         std::uint32_t pairs, std::span<const float> cos_sin, std::span<const position> positions);
+  [[nodiscard]] result<std::vector<float>>
+  gated(gate_function function, std::span<const float> gate, std::span<const float> up);
   /// Sums, and per row 1 where one is not finite.
   struct sums {
     std::vector<float> values;

@@ -44,7 +44,7 @@ struct engine_pass {
   std::uint32_t rows{0};
   /// [rows][dim]: the input of the first layer, and in its place the output of the last.
   std::span<float> stream;
-  layer_range hashed; ///< layers whose boundaries are wanted
+  layer_range hashed;          ///< layers whose boundaries are wanted
   std::span<float> boundaries; ///< [layers hashed][rows][dim]; without rows of digested windows
   std::span<digest> digests;   ///< [layers hashed][windows of all sessions, in order]
 };
@@ -64,8 +64,7 @@ public:
   /// [rows.size()][vocabulary]. `ok` becomes false for a row that is not finite. Precondition:
   /// `has_head`.
   [[nodiscard]] virtual result<void> head(std::span<const float* const> rows,
-                                          std::span<float> logits,
-                                          std::span<std::uint8_t> ok) = 0;
+                                          std::span<float> logits, std::span<std::uint8_t> ok) = 0;
 };
 
 } // namespace ovir::compute

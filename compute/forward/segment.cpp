@@ -303,14 +303,14 @@ void segment::impl::hash_engine_pass(std::size_t windows, std::uint32_t rows) {
   const layer_index end = std::min(layers.last, weights.config.layers - 1);
   for (layer_index l = layers.first; l < end; ++l) {
     const std::size_t at = l - layers.first;
-    std::span<const digest> digests =
-        std::span{on_engine.digests}.subspan(at * windows, windows);
+    std::span<const digest> digests = std::span{on_engine.digests}.subspan(at * windows, windows);
     const std::span<const float> boundary =
         std::span{on_engine.boundaries}.subspan(at * rows * dim, rows * dim);
     for (std::size_t i = 0; i < sessions.size(); ++i) {
       const engine_session& e = on_engine.sessions[i];
       if (!sessions[i].failed) {
-        hash(i, l, {boundary.subspan(e.row * dim, e.count * dim), e.lead, digests.first(e.windows)});
+        hash(i, l,
+             {boundary.subspan(e.row * dim, e.count * dim), e.lead, digests.first(e.windows)});
       }
       digests = digests.subspan(e.windows);
     }
@@ -324,12 +324,9 @@ bool segment::impl::run_engine(std::uint32_t rows) {
   const layer_range hashed{layers.first, std::min(layers.last, c.layers - 1)};
   grown(on_engine.boundaries, std::size_t{hashed.size()} * rows * c.dim);
   grown(on_engine.digests, hashed.size() * windows);
-  engine_pass pass{on_engine.sessions,
-                   rows,
-                   {x.data(), std::size_t{rows} * c.dim},
-                   hashed,
-                   on_engine.boundaries,
-                   on_engine.digests};
+  engine_pass pass{
+      on_engine.sessions, rows, {x.data(), std::size_t{rows} * c.dim}, hashed, on_engine.boundaries,
+      on_engine.digests};
   const auto done = on_engine.engine->run(pass);
   bool any = false;
   for (std::size_t i = 0; i < sessions.size(); ++i) {
@@ -376,8 +373,8 @@ bool segment::impl::run_layers(std::uint32_t rows, parallel_runner& runner) {
   return true;
 }
 
-// Products of the head with the normed rows at `sources`; scratch.ok is false for those that are not
-// finite.
+// Products of the head with the normed rows at `sources`; scratch.ok is false for those that are
+// not finite.
 result<void> segment::impl::multiply_head(std::span<const float* const> sources,
                                           std::span<float> all, parallel_runner& runner) {
   const model_config& c = weights.config;

@@ -9,7 +9,8 @@ namespace ovir::limits {
 inline constexpr std::uint32_t device_platforms_max = 16; // asked of the OpenCL library
 inline constexpr std::uint32_t devices_max = 64;          // of all platforms together
 inline constexpr std::size_t device_text_bytes_max = 256; // a name or version that a driver states
-inline constexpr std::size_t device_log_bytes_max = 4'096; // of a failed build, as an error shows it
+inline constexpr std::size_t device_log_bytes_max =
+    4'096; // of a failed build, as an error shows it
 inline constexpr std::size_t device_program_bytes_max = std::size_t{64} << 20U; // a built program
 
 /// Rows that a device computes at once: longer prompts go in tiles.

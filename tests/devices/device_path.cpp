@@ -43,8 +43,7 @@ device_path::device_path(const compute::model& m, const std::vector<layer_index>
     throw std::runtime_error{ok.error().message};
   }
   for (std::size_t i = 0; i < on_device.size(); ++i) {
-    const layer_range range{i == 0 ? 0 : cuts[i - 1],
-                            i + 1 == on_device.size() ? layers : cuts[i]};
+    const layer_range range{i == 0 ? 0 : cuts[i - 1], i + 1 == on_device.size() ? layers : cuts[i]};
     stages_.push_back(made_or_throw(
         on_device[i] == 'd'
             ? compute::make_device_segment(borrowed_device(), checked, range, host_kernels())
@@ -119,9 +118,8 @@ std::vector<std::byte> device_path::kv_of(const request& r) const {
   for (std::size_t s = 0; s < stages_.size(); ++s) {
     for (layer_index l = stages_[s]->layers().first; l < stages_[s]->layers().last; ++l) {
       for (position p = 0; p < r.length; p += limits::window_positions) {
-        const auto bytes =
-            compute::kv_bytes(r.states[s].kv, l, p / limits::window_positions,
-                              std::min(limits::window_positions, r.length - p));
+        const auto bytes = compute::kv_bytes(r.states[s].kv, l, p / limits::window_positions,
+                                             std::min(limits::window_positions, r.length - p));
         all.insert(all.end(), bytes.begin(), bytes.end());
       }
     }

@@ -13,8 +13,8 @@ namespace ovir::test {
 /// A model cut into stages, of which some are computed on the test device.
 class device_path {
 public:
-  /// `cuts`: the first layers of all stages but the first. `on_device`: a letter for each stage, 'd'
-  /// on the device and 'c' on the processor. Throws where a stage cannot be made.
+  /// `cuts`: the first layers of all stages but the first. `on_device`: a letter for each stage,
+  /// 'd' on the device and 'c' on the processor. Throws where a stage cannot be made.
   device_path(const compute::model& m, const std::vector<layer_index>& cuts,
               const std::string& on_device);
 

@@ -28,8 +28,7 @@ public:
 /// Opens it with another program than the product's, or the product's own. Throws where it cannot
 /// be opened.
 [[nodiscard]] std::unique_ptr<compute::device>
-open_test_device(const compute::device_program& what = {},
-                 compute::program_store* store = nullptr);
+open_test_device(const compute::device_program& what = {}, compute::program_store* store = nullptr);
 
 /// One with the product's program, shared by all tests of the process. Precondition: there is a
 /// device.

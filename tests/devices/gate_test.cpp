@@ -42,8 +42,8 @@ TEST(device_gate, names_the_first_vector_that_a_wrong_constant_changes) {
 
 TEST(device_gate, finds_one_wrong_bit_of_a_layout) {
   OVIR_NEEDS_DEVICE();
-  const std::string said = verdict_on(test::changed_program("(high << 2 & 0x30303030u)",
-                                                            "(high << 2 & 0x30303020u)"));
+  const std::string said =
+      verdict_on(test::changed_program("(high << 2 & 0x30303030u)", "(high << 2 & 0x30303020u)"));
   EXPECT_NE(said.find("the product with Q6_K"), std::string::npos) << said;
 }
 
@@ -67,9 +67,8 @@ TEST(device_gate, finds_subnormals_that_became_zeros) {
 
 TEST(device_gate, finds_sums_rounded_by_way_of_binary64) {
   OVIR_NEEDS_DEVICE();
-  const std::string said =
-      verdict_on(test::changed_program("return float_of_long(s) * power;",
-                                       "return (float)(double)s * power;"));
+  const std::string said = verdict_on(test::changed_program("return float_of_long(s) * power;",
+                                                            "return (float)(double)s * power;"));
   EXPECT_NE(said.find("rounding the sum 2^54 + 2^30 + 1"), std::string::npos) << said;
 }
 

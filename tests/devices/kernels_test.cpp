@@ -1,5 +1,5 @@
-// Every kernel of a device against the reference, bit for bit. OVIR_DEVICE_ROUNDS repeats the random
-// ones (its default of 1 takes seconds), OVIR_SEED draws others.
+// Every kernel of a device against the reference, bit for bit. OVIR_DEVICE_ROUNDS repeats the
+// random ones (its default of 1 takes seconds), OVIR_SEED draws others.
 #include "compute/base/exact_math.hpp"
 #include "compute/devices/single_runs.hpp"
 #include "compute/kernels/reference/block_operations.hpp"
@@ -161,8 +161,8 @@ TEST_F(device_kernels, multiply_every_quantised_type_as_the_reference) {
         continue;
       }
       const bool is_256 = type.layout.block_elements == 256;
-      for (const shape& s : {shape{1, 1, 1}, shape{16, 2, 1}, shape{67, 9, 4}, shape{35, 5, 3},
-                             shape{50, 11, 21}}) {
+      for (const shape& s :
+           {shape{1, 1, 1}, shape{16, 2, 1}, shape{67, 9, 4}, shape{35, 5, 3}, shape{50, 11, 21}}) {
         for (const filling how : {filling::random, filling::largest, filling::zeros}) {
           const std::uint32_t cols = s.blocks * (is_256 ? 256 : 32);
           // The largest scale with which rows are not wide.
@@ -172,8 +172,8 @@ TEST_F(device_kernels, multiply_every_quantised_type_as_the_reference) {
             most = static_cast<std::uint16_t>(most - 0x100);
             w = test::make_quantized(random, type.type, s.rows, cols, how, most);
           }
-          const quantized_batch x = test::make_batch(random, form_for(type.type), s.tokens, cols,
-                                                     how);
+          const quantized_batch x =
+              test::make_batch(random, form_for(type.type), s.tokens, cols, how);
           const auto got = runs().product(w.view, x);
           ASSERT_TRUE(got) << got.error().message;
           std::vector<float> wanted(std::size_t{s.tokens} * s.rows);
@@ -233,8 +233,7 @@ TEST_F(device_kernels, rotate_as_the_reference) {
     std::vector<float> table;
     for (std::uint32_t p = 0; p < 600; ++p) {
       for (std::uint32_t i = 0; i < s.pairs; ++i) {
-        const cos_sin c =
-            exact_cos_sin(p * exact_pow(1e4, -(2.0 * i / (2.0 * s.pairs))));
+        const cos_sin c = exact_cos_sin(p * exact_pow(1e4, -(2.0 * i / (2.0 * s.pairs))));
         table.push_back(c.cos);
         table.push_back(c.sin);
       }
@@ -372,8 +371,8 @@ TEST_F(device_kernels, attend_as_the_reference) {
     const std::vector<float> q =
         make_numbers(random, std::size_t{rows} * c.heads * c.head_dim, c.how);
     const float scale = 1.0F / std::sqrt(static_cast<float>(c.head_dim));
-    const auto got = runs().attend({q, c.heads, c.kv_heads, c.head_dim, pool, pages, c.positions,
-                                    c.window, scale, c.cap});
+    const auto got = runs().attend(
+        {q, c.heads, c.kv_heads, c.head_dim, pool, pages, c.positions, c.window, scale, c.cap});
     ASSERT_TRUE(got) << got.error().message;
     std::vector<float> wanted(q.size());
     std::vector<float> scores(last + 1U);
@@ -383,8 +382,8 @@ TEST_F(device_kernels, attend_as_the_reference) {
       std::array<std::vector<std::uint16_t>, 2> flat;
       for (position p = 0; p <= end; ++p) {
         for (std::size_t which = 0; which < 2; ++which) {
-          const auto* from = &pool[pages[p / 32] * page +
-                                   ((which * c.kv_heads + kv) * 32 + p % 32) * c.head_dim];
+          const auto* from =
+              &pool[pages[p / 32] * page + ((which * c.kv_heads + kv) * 32 + p % 32) * c.head_dim];
           flat[which].insert(flat[which].end(), from, from + c.head_dim);
         }
       }

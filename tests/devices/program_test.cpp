@@ -44,13 +44,13 @@ TEST(device_demands, are_refused_by_name) {
     bool device_facts::*member;
     const char* named;
   };
-  for (const lack& l : {lack{&device_facts::fused, "fused multiply-add"},
-                        lack{&device_facts::subnormals, "subnormal"},
-                        lack{&device_facts::rounded_division, "division"},
-                        lack{&device_facts::nearest, "nearest even"},
-                        lack{&device_facts::infinities, "infinities"},
-                        lack{&device_facts::little_endian, "little-endian"},
-                        lack{&device_facts::compiler, "compiler"}}) {
+  for (const lack& l :
+       {lack{&device_facts::fused, "fused multiply-add"},
+        lack{&device_facts::subnormals, "subnormal"},
+        lack{&device_facts::rounded_division, "division"},
+        lack{&device_facts::nearest, "nearest even"}, lack{&device_facts::infinities, "infinities"},
+        lack{&device_facts::little_endian, "little-endian"},
+        lack{&device_facts::compiler, "compiler"}}) {
     device_facts facts = good_facts();
     facts.*l.member = false;
     const auto checked = check_demands(facts);
@@ -125,8 +125,8 @@ TEST(device_programs, are_built_once_and_anew_where_the_file_is_damaged) {
   kept[kept.size() / 2] ^= std::byte{0x10};
   const auto third = test::open_test_device({}, &store);
   EXPECT_TRUE(check_vectors(*third));
-  const digest key = program_key(third->facts(), device_build_options,
-                                 source_digest(kernel_source()));
+  const digest key =
+      program_key(third->facts(), device_build_options, source_digest(kernel_source()));
   EXPECT_TRUE(decode_program(key, store.files.begin()->second));
   // A whole file with a program that is none: the driver refuses it, and it is built from source.
   store.files.begin()->second = encode_program(key, some_bytes(5000));
@@ -138,7 +138,8 @@ TEST(device_programs, that_do_not_build_are_told_with_the_compilers_words) {
   OVIR_NEEDS_DEVICE();
   std::string said;
   try {
-    (void)test::open_test_device(test::changed_program("exact_silu(float x)", "exact_silu(flot x)"));
+    (void)test::open_test_device(
+        test::changed_program("exact_silu(float x)", "exact_silu(flot x)"));
   } catch (const std::runtime_error& e) {
     said = e.what();
   }

@@ -143,7 +143,8 @@ TEST(device_segment, stands_anywhere_between_segments_of_the_processor) {
     std::vector<layer_index> at;
     std::string where;
   };
-  for (const cut& c : {cut{{1, 3}, "cdc"}, cut{{2}, "dc"}, cut{{3}, "cd"}, cut{{1, 2, 3}, "dcdc"}}) {
+  for (const cut& c :
+       {cut{{1, 3}, "cdc"}, cut{{2}, "dc"}, cut{{3}, "cd"}, cut{{1, 2, 3}, "dcdc"}}) {
     device_path mixed{m.get(), c.at, c.where};
     whole_run got = run_whole(mixed, tokens, steps);
     // The order of leaves is that of stages here.
@@ -231,76 +232,135 @@ TEST(device_segment, goes_on_with_k_and_v_that_others_computed_and_they_with_its
   const whole_run wanted = run_whole(host, tokens, steps);
   // One request that changes places: its K and V travel in its state.
   auto request = host.open(120);
-  const std::array<device_path*, 8> places{&host, &device, &device, &host,
-                                           &other, &host,  &device, &other};
+  const std::array<device_path*, 8> places{&host,  &device, &device, &host,
+                                           &other, &host,   &device, &other};
   for (std::size_t i = 0; i < steps.size(); ++i) {
     const auto begin = tokens.begin() + request.length;
-    const auto got =
-        places[i]->step({&request, {begin, begin + steps[i]}, std::min(steps[i], 3U)});
+    const auto got = places[i]->step({&request, {begin, begin + steps[i]}, std::min(steps[i], 3U)});
     EXPECT_TRUE(got == wanted.steps[i]) << "step " << i << " " << got.failed;
   }
   EXPECT_TRUE(host.kv_of(request) == wanted.kv);
 }
 
-TEST(device_segment, gives_the_pages_of_dropped_requests_to_others) {
+TEST(device_segment, gives_the_pages_of_dropped_requests_to_others_and_makes_more) {
   OVIR_NEEDS_DEVICE();
   const loaded_model m = tiny("q8_0");
-  const auto tokens = device_tokens(200, m.get().config.vocabulary);
+  const auto tokens = device_tokens(192, m.get().config.vocabulary);
   device_path host{m.get(), {}, "c"};
   device_path device{m.get(), {}, "d"};
-  const auto steps = steps_of(190, 64, 10);
-  const whole_run wanted = run_whole(host, tokens, steps);
-  auto kept = device.open(200);
-  (void)device.step({&kept, {tokens.begin(), tokens.begin() + 100}, 0});
-  for (int i = 0; i < 20; ++i) { // 140 pages in all, of which the first pool has 64
-    expect_same_run(run_whole(device, tokens, steps), wanted, "request " + std::to_string(i));
-    ASSERT_FALSE(HasFailure());
+  const whole_run wanted = run_whole(host, tokens, {190, 1});
+  // Twelve requests of six pages are more than the first pool has; they stay, and three are
+  // dropped.
+  std::vector<device_path::request> kept;
+  for (int i = 0; i < 15; ++i) {
+    auto request = device.open(192);
+    EXPECT_TRUE(device.step({&request, {tokens.begin(), tokens.begin() + 190}, 3}) ==
+                wanted.steps[0])
+        << "request " << i;
+    if (i % 5 != 1) {
+      kept.push_back(std::move(request));
+    }
   }
-  const auto last = device.step({&kept, {tokens.begin() + 100, tokens.begin() + 190}, 1});
-  EXPECT_TRUE(last.failed.empty()) << last.failed;
+  for (device_path::request& request : kept) {
+    EXPECT_TRUE(device.step({&request, {tokens[190]}, 1}) == wanted.steps[1]);
+    EXPECT_TRUE(device.kv_of(request) == wanted.kv);
+  }
 }
+
+namespace {
+
+/// A model whose layer 2 multiplies element 3 of what a block reads by `factor`.
+struct overflowing_model {
+  model weights;
+  std::vector<float> norm;
+
+  overflowing_model(const model& m, weight layer_weights::*which, float factor)
+      : weights(m), norm(m.config.dim, 1.0F) {
+    norm[3] = factor;
+    (weights.layers[2].*which).data = reinterpret_cast<const std::byte*>(norm.data());
+  }
+};
+
+/// Two sessions in layers 2 and 3, of which the second has zeros in element 3: what became of each.
+std::array<device_path::outcome, 2> run_two(segment& s) {
+  const std::uint32_t dim = s.config().dim;
+  serial_runner runner;
+  std::array<device_path::outcome, 2> out;
+  std::array<std::vector<float>, 2> rows;
+  std::array<std::optional<segment_state>, 2> states;
+  std::array<step_output, 2> outputs;
+  std::vector<session_step> steps;
+  for (std::size_t i = 0; i < 2; ++i) {
+    rows[i].resize(std::size_t{40} * dim);
+    for (std::size_t j = 0; j < rows[i].size(); ++j) {
+      const bool loud = j % dim == 3;
+      rows[i][j] = loud ? 0.0F : static_cast<float>(static_cast<int>(j * 37 % 101) - 50) * 0.02F;
+    }
+    states[i] = s.open(64, 1U << 26U).value();
+    steps.push_back(
+        {&*states[i], {.count = 40, .boundary = rows[i], .logit_rows = 2}, &outputs[i]});
+  }
+  rows[0][17 * dim + 3] = 0.5F;
+  rows[0][29 * dim + 3] = -0.9F;
+  s.forward(steps, runner);
+  for (std::size_t i = 0; i < 2; ++i) {
+    out[i].failed = steps[i].done ? "" : steps[i].done.error().message;
+    if (steps[i].done) {
+      out[i].logits = outputs[i].logits;
+      out[i].leaves = outputs[i].leaves;
+    } else {
+      EXPECT_EQ(steps[i].done.error().code, errc::nonfinite);
+      EXPECT_EQ(states[i]->length(), 0U);
+    }
+  }
+  return out;
+}
+
+} // namespace
 
 TEST(device_segment, fails_a_session_alone_and_says_what_the_processor_says) {
   OVIR_NEEDS_DEVICE();
   const loaded_model m = four_layers();
-  const std::uint32_t dim = m.get().config.dim;
-  device_path host{m.get(), {2}, "cc"};
-  device_path device{m.get(), {2}, "cd"};
-  serial_runner runner;
-  struct bad {
-    std::size_t row;
-    float value;
+  struct overflow {
+    weight layer_weights::*norm;
+    float factor;
+    const char* place;
   };
-  for (const bad& b : {bad{3, std::numeric_limits<float>::infinity()}, bad{20, 3e38F},
-                       bad{0, std::numeric_limits<float>::max()}, bad{39, 1e30F}}) {
-    std::array<std::string, 2> said;
-    std::array<std::vector<float>, 2> logits;
+  for (const overflow& o :
+       {overflow{&layer_weights::attn_norm, 3e38F, "in the attention input of layer 2"},
+        overflow{&layer_weights::attn_norm, 1e9F, "in a key or value of layer 2 at position 17"},
+        overflow{&layer_weights::ffn_norm, 3e38F, "of layer 2"},
+        overflow{&layer_weights::ffn_norm, 1e25F, "in the feed-forward block of layer 2"}}) {
+    const overflowing_model loud{m.get(), o.norm, o.factor};
+    device_path host{loud.weights, {2}, "cc"};
+    device_path device{loud.weights, {2}, "cd"};
+    const auto wanted = run_two(host.stage(1));
+    const auto got = run_two(device.stage(1));
+    EXPECT_NE(wanted[0].failed.find(o.place), std::string::npos) << wanted[0].failed;
     for (std::size_t i = 0; i < 2; ++i) {
-      segment& s = (i == 0 ? host : device).stage(1);
-      std::vector<float> good(std::size_t{40} * dim);
-      for (std::size_t j = 0; j < good.size(); ++j) {
-        good[j] = static_cast<float>(static_cast<int>(j * 37 % 101) - 50) * 0.02F;
-      }
-      std::vector<float> spoilt = good;
-      std::fill_n(spoilt.begin() + static_cast<std::ptrdiff_t>(b.row * dim), dim, b.value);
-      auto one = s.open(64, 1U << 26U).value();
-      auto two = s.open(64, 1U << 26U).value();
-      step_output first;
-      step_output second;
-      std::array<session_step, 2> steps{
-          session_step{&one, {.count = 40, .boundary = spoilt, .logit_rows = 1}, &first},
-          session_step{&two, {.count = 40, .boundary = good, .logit_rows = 2}, &second}};
-      s.forward(steps, runner);
-      ASSERT_FALSE(steps[0].done) << b.row << " " << b.value;
-      ASSERT_TRUE(steps[1].done) << steps[1].done.error().message;
-      EXPECT_EQ(steps[0].done.error().code, errc::nonfinite);
-      EXPECT_EQ(one.length(), 0U);
-      said[i] = steps[0].done.error().message;
-      logits[i] = second.logits;
+      EXPECT_EQ(got[i].failed, wanted[i].failed);
+      EXPECT_TRUE(got[i] == wanted[i]);
     }
-    EXPECT_EQ(said[1], said[0]);
-    EXPECT_TRUE(logits[1] == logits[0]);
+    EXPECT_EQ(o.norm == &layer_weights::attn_norm, wanted[1].failed.empty()) << o.place;
   }
+}
+
+TEST(device_segment, refuses_inputs_as_the_processor_does) {
+  OVIR_NEEDS_DEVICE();
+  const loaded_model m = four_layers();
+  device_path device{m.get(), {2}, "cd"};
+  segment& s = device.stage(1);
+  auto state = s.open(4, 1U << 26U).value();
+  serial_runner runner;
+  step_output out;
+  std::vector<float> rows(m.get().config.dim, 1.0F);
+  EXPECT_EQ(s.forward(state, {.count = 2, .boundary = rows}, runner, out).error().code,
+            errc::malformed);
+  rows[3] = std::numeric_limits<float>::infinity();
+  const auto failed = s.forward(state, {.count = 1, .boundary = rows}, runner, out);
+  ASSERT_FALSE(failed);
+  EXPECT_NE(failed.error().message.find("entered layer 2"), std::string::npos)
+      << failed.error().message;
 }
 
 TEST(device_segment, refuses_weights_whose_sums_need_more_than_64_bits) {

@@ -1,5 +1,5 @@
-// Any bytes as a file of a built program: what is accepted is a part of the file. And any bytes as a
-// program come back from the file that keeps them, and from no file with one bit changed.
+// Any bytes as a file of a built program: what is accepted is a part of the file. And any bytes as
+// a program come back from the file that keeps them, and from no file with one bit changed.
 #include "compute/devices/program_file.hpp"
 #include "messages/check.hpp"
 

@@ -133,9 +133,9 @@ std::string page_of(const findings& all) {
   text += fmt::format("chosen        {}\n", all.chosen);
   for (std::size_t i = 0; i < all.devices.size(); ++i) {
     const device_finding& d = all.devices[i];
-    text += fmt::format("device {:<2}     {} ({}, driver {}), {}: vectors {}\n", i, d.facts.name,
-                        d.facts.platform, d.facts.driver, bytes_text(d.facts.memory_bytes),
-                        d.verdict);
+    text +=
+        fmt::format("device {:<2}     {} ({}, driver {}), {}: vectors {}\n", i, d.facts.name,
+                    d.facts.platform, d.facts.driver, bytes_text(d.facts.memory_bytes), d.verdict);
   }
   if (all.devices.empty()) {
     text += fmt::format("devices       none: {}\n", all.why_no_devices);

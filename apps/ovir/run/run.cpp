@@ -366,9 +366,10 @@ void add_run(CLI::App& app, chosen_command& chosen) {
   add_threads(*command, given->how);
   add_prefill_chunk(*command, given->how);
   add_isa(*command, given->how);
-  command->add_option("--device", given->device,
-                      "Compute all layers on this device, as numbered by ovir doctor: the same "
-                      "bits")
+  command
+      ->add_option("--device", given->device,
+                   "Compute all layers on this device, as numbered by ovir doctor: the same "
+                   "bits")
       ->check(CLI::Range(std::size_t{0}, std::size_t{limits::devices_max} - 1));
   add_sampling(*command, given->sampling);
   command
