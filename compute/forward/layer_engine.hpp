@@ -16,7 +16,7 @@
 /// checks inputs, gathers sessions, orders leaves and tells errors; an engine has the arithmetic.
 namespace ovir::compute {
 
-/// What an engine keeps of one request beside its `kv_cache`. Whoever owns the request's state may
+/// What an engine keeps of one request beside its `kv_cache`. The owner of the request's state may
 /// drop it at any time and on any thread; without it the engine takes K and V from the cache.
 class engine_state {
 public:
