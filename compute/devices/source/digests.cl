@@ -1,5 +1,5 @@
 // Digests of boundaries: BLAKE3 in key-derivation mode over layer, window, dim, rows, positions, as
-// docs/formats/transcript.md has it. Rows begin 12 bytes into the message, so that words stay words.
+// docs/formats/transcript.md has it. Rows begin 12 bytes into the message: words stay words.
 #define B3_CHUNK_START 1u
 #define B3_CHUNK_END 2u
 #define B3_PARENT 4u

@@ -2,8 +2,8 @@
 // work-items a block of 32. At most QUANTIZE_COLUMNS columns.
 //
 // Row r of `x` becomes row to + r of q [rows][cols] (bytes), k [rows][scale blocks], m and sum
-// [rows][cols / 32] and u [rows]. `sum` holds m_j times the sum of q over block j, which is all that
-// products need of it. A row with a NaN or an infinity is reported and becomes zeros.
+// [rows][cols / 32] and u [rows]. `sum` holds m_j times the sum of q over block j, all that products
+// need of it. A row with a NaN or an infinity is reported and becomes zeros.
 KERNEL(256)
 quantize(__global const float* x, uint cols, uint a256, uint to, __global uint* q, __global int* k,
          __global int* m, __global int* sum, __global float* u, __global uint* failed, uint where) {
