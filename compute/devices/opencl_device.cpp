@@ -195,12 +195,12 @@ std::string opencl_device::build_log() const {
   if (size > limits::device_program_bytes_max) {
     return {};
   }
-  std::string log(size, '\0');
-  calls_.GetProgramBuildInfo(program_.get(), id_, CL_PROGRAM_BUILD_LOG, size, log.data(), nullptr);
-  log = log.substr(0, log.find('\0'));
-  return log.size() > limits::device_log_bytes_max
-             ? log.substr(log.size() - limits::device_log_bytes_max)
-             : log;
+  std::string said(size, '\0');
+  calls_.GetProgramBuildInfo(program_.get(), id_, CL_PROGRAM_BUILD_LOG, size, said.data(), nullptr);
+  said = said.substr(0, said.find('\0'));
+  return said.size() > limits::device_log_bytes_max
+             ? said.substr(said.size() - limits::device_log_bytes_max)
+             : said;
 }
 
 result<void> opencl_device::make_kernels() {
