@@ -59,7 +59,7 @@ set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 # libcurl is loaded by name (apps/ovir/base/curl_library.cpp), so nothing else would ask for it.
 set(CPACK_DEBIAN_PACKAGE_DEPENDS "adduser, libcurl4")
 # The profile `fast` loads it when it is asked for.
-set(CPACK_DEBIAN_PACKAGE_SUGGESTS libopenblas0-pthread)
+set(CPACK_DEBIAN_PACKAGE_SUGGESTS "libopenblas0-pthread, ocl-icd-libopencl1")
 set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA
     "${package_folder}/postinst;${package_folder}/prerm;${package_folder}/postrm")
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)

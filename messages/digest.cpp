@@ -1,6 +1,7 @@
 #include "messages/digest.hpp"
 
 #include "messages/check.hpp"
+#include "messages/domain_key.hpp"
 #include "messages/hash_pieces.hpp"
 #include "messages/short_hash.hpp"
 
@@ -70,6 +71,15 @@ digest hasher::finish() const {
 
 void hasher::finish_into(std::span<std::uint8_t> out) const {
   blake3_hasher_finalize(native(state_), out.data(), out.size());
+}
+
+std::array<std::uint32_t, 8> domain_key(std::string_view domain) {
+  blake3_hasher fresh;
+  blake3_hasher_init_derive_key_raw(&fresh, domain.data(), domain.size());
+  std::array<std::uint32_t, 8> key{};
+  static_assert(sizeof key == sizeof fresh.key);
+  std::memcpy(key.data(), fresh.key, sizeof key);
+  return key;
 }
 
 short_hasher::short_hasher(std::string_view domain) {

@@ -2,6 +2,7 @@
 
 #include "actors/protocol/protocol.hpp"
 #include "actors/reuse/cache_protocol.hpp"
+#include "compute/forward/segment.hpp"
 #include "compute/kernels/kernels.hpp"
 #include "compute/model/model.hpp"
 #include "compute/model/transcript.hpp"
@@ -40,6 +41,10 @@ struct cluster_options {
   const secret_key* key{
       nullptr};           ///< signs for all of them; outlives the cluster; null: no receipts
   std::string software{}; ///< how this program calls itself in receipts
+  /// Makes the segments, of weights that were checked, in place of segments on the processor.
+  std::function<result<std::unique_ptr<compute::segment>>(
+      const compute::model& checked, layer_range layers, const compute::kernel_set& kernels)>
+      make_segment{};
 };
 
 /// What is kept over requests, and with a store over processes.

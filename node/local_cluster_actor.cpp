@@ -166,7 +166,14 @@ private:
   make_segment(const compute::model& m, layer_range layers, const compute::kernel_set& kernels) {
     result<std::unique_ptr<compute::segment>> made{error{}};
     pool_.run([&](compute::parallel_runner& runner) {
-      made = compute::segment::make(m, layers, kernels, runner);
+      if (!options_.make_segment) {
+        made = compute::segment::make(m, layers, kernels, runner);
+        return;
+      }
+      compute::model checked = m;
+      const auto usable = compute::check_weights(checked, layers, runner);
+      made = usable ? options_.make_segment(checked, layers, kernels)
+                    : result<std::unique_ptr<compute::segment>>{usable.error()};
     });
     return made;
   }

@@ -17,6 +17,13 @@ const float* floats(const weight& w) { return reinterpret_cast<const float*>(w.d
 
 } // namespace
 
+error nonfinite_in(std::string_view where, layer_index layer, position p) {
+  return fail(errc::nonfinite,
+              "a NaN, an infinity or a value beyond fp16 arose {} of layer {} "
+              "at position {}",
+              where, layer, p);
+}
+
 // A session fails as a whole, and with what its first bad row says.
 bool layer_step::check(const char* where) const {
   bool any = false;
@@ -25,10 +32,7 @@ bool layer_step::check(const char* where) const {
     const auto end = begin + s.count;
     const auto bad = std::find(begin, end, std::uint8_t{0});
     if (!s.failed && bad != end) {
-      s.failed = fail(errc::nonfinite,
-                      "a NaN, an infinity or a value beyond fp16 arose {} of layer {} "
-                      "at position {}",
-                      where, layer, s.first + (bad - begin));
+      s.failed = nonfinite_in(where, layer, s.first + static_cast<position>(bad - begin));
       std::fill(begin, end, std::uint8_t{0});
     }
     any = any || !s.failed;

@@ -17,6 +17,7 @@
 #include <functional>
 #include <optional>
 #include <span>
+#include <string_view>
 #include <vector>
 
 /// One transformer layer over the rows of one pass: the order of operations of exact-1, section 5,
@@ -34,6 +35,15 @@ struct session_rows {
   /// Why the session does not go on. Its rows compute nothing from then on.
   std::optional<error> failed{};
 };
+
+/// Places in a layer where a row can turn out not to be finite, in the order in which they are
+/// looked at.
+inline constexpr std::array<std::string_view, 6> layer_places{
+    "in the attention input",    "in a key or value",         "in the attention output",
+    "in the feed-forward input", "in the feed-forward block", "at the end"};
+
+/// What a session fails with whose row at position `p` was not finite in `where` of a layer.
+[[nodiscard]] error nonfinite_in(std::string_view where, layer_index layer, position p);
 
 /// Calls `f(t)` for every row of a pass; one row is not worth waking anybody. A thread takes the
 /// same rows each time, as long as none is late: what it wrote last is in its own caches.

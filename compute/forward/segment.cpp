@@ -13,6 +13,21 @@
 
 namespace ovir::compute {
 
+/// What a layer put out of one session, for its leaves.
+struct layer_rows {
+  std::span<const float> all; ///< [count][dim]; unspecified in `windows`
+  std::uint32_t lead{0};      ///< rows before the first whole window that was digested elsewhere
+  std::span<const digest> windows{};
+};
+
+/// The engine of a segment, and memory of its passes.
+struct engine_rows {
+  std::unique_ptr<layer_engine> engine;
+  std::vector<engine_session> sessions;
+  std::vector<float> boundaries; ///< [layers hashed][rows][dim]
+  std::vector<digest> digests;   ///< [layers hashed][windows of all sessions]
+};
+
 struct segment::impl {
   model weights; ///< own copy of the views, because checking marks rows wide
   layer_range layers;
@@ -28,6 +43,7 @@ struct segment::impl {
   std::vector<session_step*> steps;
   std::vector<unit_digests> units;
   std::vector<std::vector<float>> drafts; ///< boundaries of rows that are guesses
+  engine_rows on_engine;                  ///< where layers are computed elsewhere
 
   [[nodiscard]] bool is_first() const noexcept { return layers.first == 0; }
   [[nodiscard]] bool is_last() const noexcept { return layers.last == weights.config.layers; }
@@ -39,10 +55,15 @@ struct segment::impl {
   [[nodiscard]] result<void> check_input(const segment_state& state, const step_input& in) const;
   [[nodiscard]] std::uint32_t gather(std::span<session_step> all);
   void load_input(parallel_runner& runner);
-  void hash(std::size_t i, layer_index layer);
-  void keep_drafts(std::size_t i, layer_index layer);
+  void hash(std::size_t i, layer_index layer, const layer_rows& rows);
+  void keep_drafts(std::size_t i, layer_index layer, std::span<const float> rows);
+  [[nodiscard]] std::size_t plan_engine_pass();
+  void hash_engine_pass(std::size_t windows, std::uint32_t rows);
+  [[nodiscard]] bool run_engine(std::uint32_t rows);
   [[nodiscard]] bool run_layers(std::uint32_t rows, parallel_runner& runner);
   void logits(parallel_runner& runner);
+  [[nodiscard]] result<void> multiply_head(std::span<const float* const> sources,
+                                           std::span<float> all, parallel_runner& runner);
   void hidden(parallel_runner& runner);
   void finish();
 };
@@ -88,6 +109,14 @@ result<std::unique_ptr<segment>> segment::make_checked(const model& checked, lay
     parts->window_rope = rope_table::of_windows(checked.config);
   }
   return std::unique_ptr<segment>{new segment{std::move(parts)}};
+}
+
+result<std::unique_ptr<segment>> segment::make_with(const model& checked, layer_range layers,
+                                                    const kernel_set& kernels,
+                                                    std::unique_ptr<layer_engine> engine) {
+  OVIR_ASSIGN(std::unique_ptr<segment> made, make_checked(checked, layers, kernels));
+  made->impl_->on_engine.engine = std::move(engine);
+  return made;
 }
 
 const model_config& segment::config() const noexcept { return impl_->weights.config; }
@@ -210,9 +239,10 @@ void segment::impl::load_input(parallel_runner& runner) {
 
 // Adds a layer's rows to its session's open leaves: earlier drafts that turned out right, then
 // those of this step that are none.
-void segment::impl::hash(std::size_t i, layer_index layer) {
+void segment::impl::hash(std::size_t i, layer_index layer, const layer_rows& rows) {
   const session_rows& s = sessions[i];
   const session_step& step = *steps[i];
+  std::vector<unit_leaf>& leaves = step.out->leaves;
   const std::uint32_t dim = weights.config.dim;
   const position counted = step.state->length();
   if (const std::uint32_t right = s.first - counted; right > 0) {
@@ -221,23 +251,95 @@ void segment::impl::hash(std::size_t i, layer_index layer) {
     units[i].add(
         layer, counted, right,
         all.subspan(std::size_t{layer - layers.first} * kept.count * dim, std::size_t{right} * dim),
-        dim, step.out->leaves);
+        dim, leaves);
   }
   const std::uint32_t known = s.count - step.in.drafts;
-  units[i].add(layer, s.first, known, rows_of(s).first(std::size_t{known} * dim), dim,
-               step.out->leaves);
+  std::uint32_t done = 0;
+  if (!rows.windows.empty()) {
+    done = rows.lead;
+    units[i].add(layer, s.first, done, rows.all.first(std::size_t{done} * dim), dim, leaves);
+    for (const digest& window : rows.windows) {
+      units[i].add_window(layer, window, leaves);
+      done += limits::window_positions;
+    }
+  }
+  units[i].add(layer, s.first + done, known - done,
+               rows.all.subspan(std::size_t{done} * dim, std::size_t{known - done} * dim), dim,
+               leaves);
   if (step.in.drafts > 0) {
-    keep_drafts(i, layer);
+    keep_drafts(i, layer, rows.all);
   }
 }
 
-void segment::impl::keep_drafts(std::size_t i, layer_index layer) {
+void segment::impl::keep_drafts(std::size_t i, layer_index layer, std::span<const float> rows) {
   const std::size_t size = std::size_t{steps[i]->in.drafts} * weights.config.dim;
   std::vector<float>& kept = drafts[i];
   const std::size_t at = (layer - layers.first) * size;
   kept.resize(std::max(kept.size(), at + size));
-  const std::span<const float> rows = rows_of(sessions[i]).last(size);
-  std::copy(rows.begin(), rows.end(), kept.begin() + static_cast<std::ptrdiff_t>(at));
+  const std::span<const float> last = rows.last(size);
+  std::copy(last.begin(), last.end(), kept.begin() + static_cast<std::ptrdiff_t>(at));
+}
+
+// The sessions of a pass for the engine; how many windows it digests of each layer.
+std::size_t segment::impl::plan_engine_pass() {
+  std::size_t windows = 0;
+  on_engine.sessions.clear();
+  for (std::size_t i = 0; i < sessions.size(); ++i) {
+    session_rows& s = sessions[i];
+    engine_session e{s.kv, &steps[i]->state->engine, s.first, s.count, s.row};
+    const std::uint32_t begun = s.first % limits::window_positions;
+    const std::uint32_t known = s.count - steps[i]->in.drafts;
+    e.lead = begun == 0 ? 0 : limits::window_positions - begun;
+    e.windows = known > e.lead ? (known - e.lead) / limits::window_positions : 0;
+    e.failed = std::move(s.failed);
+    windows += e.windows;
+    on_engine.sessions.push_back(std::move(e));
+  }
+  return windows;
+}
+
+void segment::impl::hash_engine_pass(std::size_t windows, std::uint32_t rows) {
+  const std::size_t dim = weights.config.dim;
+  const layer_index end = std::min(layers.last, weights.config.layers - 1);
+  for (layer_index l = layers.first; l < end; ++l) {
+    const std::size_t at = l - layers.first;
+    std::span<const digest> digests = std::span{on_engine.digests}.subspan(at * windows, windows);
+    const std::span<const float> boundary =
+        std::span{on_engine.boundaries}.subspan(at * rows * dim, rows * dim);
+    for (std::size_t i = 0; i < sessions.size(); ++i) {
+      const engine_session& e = on_engine.sessions[i];
+      if (!sessions[i].failed) {
+        hash(i, l,
+             {boundary.subspan(e.row * dim, e.count * dim), e.lead, digests.first(e.windows)});
+      }
+      digests = digests.subspan(e.windows);
+    }
+  }
+}
+
+// As run_layers, by the engine.
+bool segment::impl::run_engine(std::uint32_t rows) {
+  const model_config& c = weights.config;
+  const std::size_t windows = plan_engine_pass();
+  const layer_range hashed{layers.first, std::min(layers.last, c.layers - 1)};
+  grown(on_engine.boundaries, std::size_t{hashed.size()} * rows * c.dim);
+  grown(on_engine.digests, hashed.size() * windows);
+  engine_pass pass{
+      on_engine.sessions, rows, {x.data(), std::size_t{rows} * c.dim}, hashed, on_engine.boundaries,
+      on_engine.digests};
+  const auto done = on_engine.engine->run(pass);
+  bool any = false;
+  for (std::size_t i = 0; i < sessions.size(); ++i) {
+    sessions[i].failed = std::move(on_engine.sessions[i].failed);
+    if (!done && !sessions[i].failed) {
+      sessions[i].failed = done.error();
+    }
+    any = any || !sessions[i].failed;
+  }
+  if (any) {
+    hash_engine_pass(windows, rows);
+  }
+  return any;
 }
 
 // False when no session is left.
@@ -246,7 +348,7 @@ bool segment::impl::run_layers(std::uint32_t rows, parallel_runner& runner) {
   const std::span<float> stream{x.data(), std::size_t{rows} * c.dim};
   const auto hash_unless_failed = [&](std::size_t i, layer_index layer) {
     if (!sessions[i].failed) {
-      hash(i, layer);
+      hash(i, layer, {rows_of(sessions[i])});
     }
   };
   for (layer_index l = layers.first; l < layers.last; ++l) {
@@ -271,6 +373,31 @@ bool segment::impl::run_layers(std::uint32_t rows, parallel_runner& runner) {
   return true;
 }
 
+// Products of the head with the normed rows at `sources`; scratch.ok is false for those that are
+// not finite.
+result<void> segment::impl::multiply_head(std::span<const float* const> sources,
+                                          std::span<float> all, parallel_runner& runner) {
+  const model_config& c = weights.config;
+  std::vector<std::uint8_t>& ok = scratch.ok;
+  if (on_engine.engine && on_engine.engine->has_head()) {
+    return on_engine.engine->head(sources, all, ok);
+  }
+  const auto* norm = reinterpret_cast<const float*>(weights.output_norm.data);
+  const product_group head[] = {{&weights.output, all.data()}};
+  activations& a = scratch.hidden;
+  a.reshape(static_cast<std::uint32_t>(sources.size()), c.dim, forms_of(head));
+  for_tokens(sources.size(), runner, [&](std::size_t t) {
+    kernels->rms_norm(sources[t], norm, c.dim, c.norm_epsilon, a.row(t));
+    if (!a.quantize(*kernels, t)) {
+      ok[t] = 0;
+      std::fill_n(a.row(t), c.dim, 0.0F); // the row is multiplied all the same
+      OVIR_CHECK(a.quantize(*kernels, t));
+    }
+  });
+  multiply(*kernels, a, head, runner);
+  return {};
+}
+
 void segment::impl::logits(parallel_runner& runner) {
   const model_config& c = weights.config;
   std::vector<const float*> sources; // of each row of logits: its row of the stream
@@ -291,21 +418,16 @@ void segment::impl::logits(parallel_runner& runner) {
   // Those of one session need not be copied.
   std::vector<float>& all = asked == 1 ? *only : shared_logits;
   all.resize(sources.size() * c.vocabulary);
-  const auto* norm = reinterpret_cast<const float*>(weights.output_norm.data);
-  const product_group head[] = {{&weights.output, all.data()}};
-  activations& a = scratch.hidden;
-  a.reshape(static_cast<std::uint32_t>(sources.size()), c.dim, forms_of(head));
   std::vector<std::uint8_t>& ok = scratch.ok;
   ok.assign(sources.size(), 1);
-  for_tokens(sources.size(), runner, [&](std::size_t t) {
-    kernels->rms_norm(sources[t], norm, c.dim, c.norm_epsilon, a.row(t));
-    if (!a.quantize(*kernels, t)) {
-      ok[t] = 0;
-      std::fill_n(a.row(t), c.dim, 0.0F); // the row is multiplied all the same
-      OVIR_CHECK(a.quantize(*kernels, t));
+  if (const auto done = multiply_head(sources, all, runner); !done) {
+    for (std::size_t i = 0; i < sessions.size(); ++i) {
+      if (!sessions[i].failed && steps[i]->in.logit_rows > 0) {
+        sessions[i].failed = done.error();
+      }
     }
-  });
-  multiply(*kernels, a, head, runner);
+    return;
+  }
   for_tokens(sources.size(), runner,
              [&](std::size_t t) { finish_logits(c, all.data() + t * c.vocabulary, c.vocabulary); });
   std::size_t row = 0;
@@ -392,11 +514,17 @@ void segment::forward(std::span<session_step> steps, parallel_runner& runner) {
     return;
   }
   s.load_input(runner);
-  for (const session_rows& session : s.sessions) {
-    s.rope.grow(session.first + session.count);
-    s.window_rope.grow(session.first + session.count);
+  bool any = false;
+  if (s.on_engine.engine) {
+    any = s.run_engine(rows);
+  } else {
+    for (const session_rows& session : s.sessions) {
+      s.rope.grow(session.first + session.count);
+      s.window_rope.grow(session.first + session.count);
+    }
+    any = s.run_layers(rows, runner);
   }
-  if (s.run_layers(rows, runner) && s.is_last()) {
+  if (any && s.is_last()) {
     s.logits(runner);
     s.hidden(runner);
   }

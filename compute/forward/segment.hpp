@@ -2,6 +2,7 @@
 
 #include "compute/base/parallel.hpp"
 #include "compute/forward/kv_cache.hpp"
+#include "compute/forward/layer_engine.hpp"
 #include "compute/kernels/kernels.hpp"
 #include "compute/model/model.hpp"
 #include "compute/model/transcript.hpp"
@@ -54,6 +55,7 @@ struct segment_state {
   kv_cache kv;
   unit_digests units;
   drafted_rows drafts{};
+  std::shared_ptr<engine_state> engine{}; ///< what the segment's engine keeps, if it has one
 
   /// Positions that count: all computed, less the drafts.
   [[nodiscard]] position length() const noexcept { return kv.length() - drafts.count; }
@@ -115,6 +117,13 @@ public:
   /// these layers already: cheap enough to do while a request waits.
   [[nodiscard]] static result<std::unique_ptr<segment>>
   make_checked(const model& checked, layer_range layers, const kernel_set& kernels);
+
+  /// The same with layers computed by `engine`, which was made of these layers of this model. K and
+  /// V are in the states' caches all the same, so such segments stand in for others and others for
+  /// them. What the engine has no head for, `kernels` compute.
+  [[nodiscard]] static result<std::unique_ptr<segment>>
+  make_with(const model& checked, layer_range layers, const kernel_set& kernels,
+            std::unique_ptr<layer_engine> engine);
 
   ~segment();
   segment(const segment&) = delete;

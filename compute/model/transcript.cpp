@@ -24,7 +24,7 @@ namespace {
 constexpr std::uint32_t window_size = limits::window_positions;
 
 hasher begin_boundary(layer_index layer, std::uint32_t window, std::uint32_t dim) {
-  hasher state{"ovir/transcript/v1/boundary"};
+  hasher state{boundary_domain};
   state.update_u32(layer).update_u32(window).update_u32(dim);
   return state;
 }
@@ -75,6 +75,15 @@ void unit_digests::add(layer_index layer, position first, std::uint32_t count,
       open.positions = 0;
     }
   }
+}
+
+void unit_digests::add_window(layer_index layer, const digest& boundary,
+                              std::vector<unit_leaf>& done) {
+  OVIR_CHECK(layer >= layers_.first && layer < layers_.last, layer);
+  open_unit& open = open_[layer - layers_.first];
+  OVIR_CHECK(open.positions == 0, open.window, open.positions);
+  done.push_back({{open.window, layer}, window_size, boundary});
+  ++open.window;
 }
 
 void unit_digests::skip_to(std::uint32_t window) {

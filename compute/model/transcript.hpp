@@ -36,6 +36,9 @@ struct unit_leaf {
   friend bool operator==(const unit_leaf&, const unit_leaf&) = default;
 };
 
+/// The domain of boundaries' digests.
+inline constexpr std::string_view boundary_domain = "ovir/transcript/v1/boundary";
+
 /// Collects boundary rows of consecutive layers into unit leaves as they are computed, in any
 /// chunking. Layers are the segment's own; the model's last layer is never given to it.
 class unit_digests {
@@ -47,6 +50,10 @@ public:
   /// position without gaps; completed windows are appended to `done`.
   void add(layer_index layer, position first, std::uint32_t count, std::span<const float> rows,
            std::uint32_t dim, std::vector<unit_leaf>& done);
+
+  /// Adds the window that begins where `layer` is, whose digest was computed elsewhere.
+  /// Precondition: no window of it is begun.
+  void add_window(layer_index layer, const digest& boundary, std::vector<unit_leaf>& done);
 
   /// Goes on where `window` begins, because the windows before it were stated elsewhere.
   /// Precondition: no window is begun, nor was one from `window` on.

@@ -128,6 +128,9 @@ TEST(cli_doctor, says_what_this_machine_has) {
   for (const json& kernels : found["kernels"]) {
     EXPECT_EQ(kernels["self_test"], kernels["supported"].get<bool>() ? "passed" : "not run");
   }
+  for (const json& device : found["devices"]) { // none on a machine without OpenCL
+    EXPECT_EQ(device["passed"].get<bool>(), device["verdict"] == "passed") << device;
+  }
   EXPECT_GT(found["memory_bandwidth"]["one_thread"].get<double>(), 1e8);
   EXPECT_GT(found["memory_bytes"].get<std::uint64_t>(), 0U);
   EXPECT_EQ(found["profile"]["name"], compute::profile_name);

@@ -43,6 +43,7 @@ constexpr std::array libraries{
     library{"intrinsics", "xmmintrin.h"},
     library{"intrinsics", "pmmintrin.h"},
     library{"intrinsics", "cpuid.h"},
+    library{"OpenCL", "CL/"},
     library{"libedit", "histedit.h"},
     library{"libseccomp", "seccomp.h"},
     library{"libsystemd", "systemd/"},

@@ -1,4 +1,5 @@
 #include "apps/compute_threads.hpp"
+#include "apps/device_choice.hpp"
 #include "apps/ovir/base/command.hpp"
 #include "apps/ovir/base/machine.hpp"
 #include "compute/kernels/kernels.hpp"
@@ -58,6 +59,8 @@ struct findings {
   std::uint32_t threads{1};
   double bandwidth_one{0};
   double bandwidth_all{0};
+  std::vector<device_finding> devices;
+  std::string why_no_devices; ///< where there are none
 };
 
 json limit_or_null(std::uint64_t limit) { return limit == 0 ? json(nullptr) : json(limit); }
@@ -70,7 +73,17 @@ json document_of(const findings& all) {
                        {"supported", k.supported},
                        {"self_test", k.self_test}});
   }
-  return {{"healthy", all.healthy},
+  json devices = json::array();
+  for (const device_finding& d : all.devices) {
+    devices.push_back({{"name", d.facts.name},
+                       {"platform", d.facts.platform},
+                       {"driver", d.facts.driver},
+                       {"memory_bytes", d.facts.memory_bytes},
+                       {"passed", d.passed},
+                       {"verdict", d.verdict}});
+  }
+  return {{"devices", std::move(devices)},
+          {"healthy", all.healthy},
           {"isa", all.chosen},
           {"kernels", std::move(kernels)},
           {"memory_bandwidth",
@@ -118,6 +131,15 @@ std::string page_of(const findings& all) {
                                        : "self-test " + k.self_test);
   }
   text += fmt::format("chosen        {}\n", all.chosen);
+  for (std::size_t i = 0; i < all.devices.size(); ++i) {
+    const device_finding& d = all.devices[i];
+    text +=
+        fmt::format("device {:<2}     {} ({}, driver {}), {}: vectors {}\n", i, d.facts.name,
+                    d.facts.platform, d.facts.driver, bytes_text(d.facts.memory_bytes), d.verdict);
+  }
+  if (all.devices.empty()) {
+    text += fmt::format("devices       none: {}\n", all.why_no_devices);
+  }
   text += fmt::format("versions      ovir {}, CAF {}, Cap'n Proto {}, compiler {}\n", OVIR_VERSION,
                       caf_version(), capnp_version(), __VERSION__);
   return text + fmt::format("profile       {} {}\n", compute::profile_name,
@@ -135,6 +157,13 @@ result<exit_code> examine(const options& given, surroundings& around) {
   all.healthy = chosen.has_value();
   all.chosen = chosen ? std::string{(*chosen)->name} : chosen.error().message;
   all.threads = given.how.threads;
+  // A device that is refused is not used, and the machine is as healthy as before.
+  if (auto found = examine_devices(around.environment)) {
+    all.devices = std::move(*found);
+    all.why_no_devices = "OpenCL lists none";
+  } else {
+    all.why_no_devices = found.error().message;
+  }
   compute::serial_runner one;
   compute_threads threads{given.how.threads};
   const compute::isa reads_by = chosen ? (*chosen)->id : compute::isa::reference;

@@ -1,6 +1,7 @@
 #include "actors/request/request_trace.hpp"
 #include "apps/capsule_file.hpp"
 #include "apps/compute_threads.hpp"
+#include "apps/device_choice.hpp"
 #include "apps/key_file.hpp"
 #include "apps/ovir/base/command.hpp"
 #include "apps/ovir/run/chat_prompt.hpp"
@@ -14,6 +15,7 @@
 #include "apps/state_folder.hpp"
 #include "apps/transcript_file.hpp"
 #include "compute/gguf/manifest.hpp"
+#include "messages/limits/devices.hpp"
 #include "messages/limits/general.hpp"
 #include "node/local_cluster.hpp"
 
@@ -42,6 +44,7 @@ struct run_options {
   sampling_options sampling;
   std::string system;
   std::string speculate{"auto"};
+  std::optional<std::size_t> device; ///< that computes all layers
   bool chat{false};
   bool has_prompt{false};
   bool as_json{false};
@@ -62,6 +65,10 @@ result<void> check_options(const run_options& given) {
   if (given.profile != "exact" && given.profile != "fast") {
     return fail(errc::invalid_argument, "--profile {}: the profiles are exact and fast",
                 given.profile);
+  }
+  if (given.profile == "fast" && given.device) {
+    return fail(errc::invalid_argument,
+                "--device computes in the profile exact; leave out --profile fast");
   }
   if (!given.chat && !given.system.empty()) {
     return fail(errc::invalid_argument, "--system is a part of conversations; give --chat too");
@@ -146,6 +153,12 @@ result<supervision::run_report> generate(const run_options& given, const ready_m
   // A drill means its crashes; whoever asks for many wants them all survived.
   cut.restarts_max = std::max(cut.restarts_max, given.drill);
   cut.key = key;
+  if (given.device) {
+    cut.make_segment = [&](const compute::model& checked, layer_range layers,
+                           const compute::kernel_set& chosen) {
+      return segment_on_device(*given.device, checked, layers, chosen, around.environment);
+    };
+  }
   const bool caches = cache.has_value();
   cut.software = key == nullptr ? "" : software_text(kernels);
   OVIR_ASSIGN(const auto cluster,
@@ -353,6 +366,11 @@ void add_run(CLI::App& app, chosen_command& chosen) {
   add_threads(*command, given->how);
   add_prefill_chunk(*command, given->how);
   add_isa(*command, given->how);
+  command
+      ->add_option("--device", given->device,
+                   "Compute all layers on this device, as numbered by ovir doctor: the same "
+                   "bits")
+      ->check(CLI::Range(std::size_t{0}, std::size_t{limits::devices_max} - 1));
   add_sampling(*command, given->sampling);
   command
       ->add_option("--speculate", given->speculate,

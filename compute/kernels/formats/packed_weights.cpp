@@ -13,8 +13,8 @@ namespace {
 constexpr std::size_t dword = 4;
 constexpr std::size_t half = 2;
 constexpr std::size_t line = packed_rows * dword; ///< one dword of every row
-constexpr std::size_t group_blocks = 8;
-constexpr std::size_t group_scales = group_blocks * packed_rows * half;
+constexpr std::size_t group_blocks = packed_group_blocks;
+constexpr std::size_t group_scales = packed_group_scales;
 constexpr std::byte q8_0_bias{0x80};
 
 std::size_t blocks_of(tensor_type type, std::uint32_t cols) {

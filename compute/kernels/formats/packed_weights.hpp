@@ -32,6 +32,9 @@ namespace ovir::compute {
 
 /// Rows of a panel.
 inline constexpr std::uint32_t packed_rows = 16;
+/// Blocks of a group of Q8_0 or Q4_0, and the bytes of its scales.
+inline constexpr std::size_t packed_group_blocks = 8;
+inline constexpr std::size_t packed_group_scales = packed_group_blocks * packed_rows * 2;
 
 /// Rows of a group of floats that are fastest for these kernels, 4 or 16. Each group reads all
 /// activations: four rows while these stay in a first-level cache beside the weights that stream

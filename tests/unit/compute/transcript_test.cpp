@@ -51,6 +51,17 @@ TEST(transcript, does_not_show_how_positions_were_chunked) {
   }
 }
 
+TEST(transcript, does_not_show_that_windows_were_digested_elsewhere) {
+  const auto whole = leaves_in_chunks(77, 77);
+  unit_digests units{{0, 1}};
+  std::vector<unit_leaf> leaves;
+  units.add(0, 0, 32, rows_of(0, 32), dim, leaves);
+  units.add_window(0, whole[1].boundary, leaves);
+  units.add(0, 64, 13, rows_of(64, 13), dim, leaves);
+  leaves.push_back(units.open_leaves().at(0));
+  EXPECT_EQ(leaves, whole);
+}
+
 TEST(transcript, does_not_show_the_order_leaves_arrived_in) {
   auto leaves = leaves_in_chunks(77, 7);
   const digest forward = root_of(leaves, 77);
