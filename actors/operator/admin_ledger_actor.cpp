@@ -21,14 +21,26 @@ namespace {
 constexpr std::string_view looking = "balance, head, statement, log, policy, prove, verify, submit";
 constexpr std::string_view writing = "mint, transfer, stake, unstake, convict";
 
+json keys_json(const std::vector<node_id>& keys) {
+  json list = json::array();
+  for (const node_id& key : keys) {
+    list.push_back(to_hex(key));
+  }
+  return list;
+}
+
 json head_json(const ledger::signed_head& head) {
+  json signatures = json::array();
+  for (const ledger::head_signature& s : head.signatures) {
+    signatures.push_back({{"keeper", to_hex(s.keeper)},
+                          {"signature", fmt::format("{:02x}", fmt::join(s.proof.bytes, ""))}});
+  }
   return {{"ledger", to_hex(head.head.ledger)},
           {"size", head.head.size},
           {"root", to_hex(head.head.root)},
           {"chain", to_hex(head.head.chain)},
           {"time", head.head.time},
-          {"keeper", to_hex(head.keeper)},
-          {"signature", fmt::format("{:02x}", fmt::join(head.proof.bytes, ""))}};
+          {"signatures", std::move(signatures)}};
 }
 
 /// With its bytes, for `prove since` and for ovir-verify.
@@ -59,13 +71,9 @@ json policy_json(const ledger::account_report& report) {
     return {{"ledger", to_hex(report.head.head.ledger)}};
   }
   const ledger::policy& p = genesis->rules;
-  json mint_keys = json::array();
-  for (const node_id& key : genesis->mint_keys) {
-    mint_keys.push_back(to_hex(key));
-  }
   json document{{"ledger", to_hex(ledger::leaf_hash(report.genesis))},
-                {"keeper", to_hex(genesis->log_keeper)},
-                {"mint_keys", std::move(mint_keys)},
+                {"keepers", keys_json(genesis->keepers)},
+                {"mint_keys", keys_json(genesis->mint_keys)},
                 {"mode", std::string{to_string(p.deterrence.mode)}},
                 {"refund", p.refund == ledger::refund_rule::window ? "window" : "request"},
                 {"detection_ppm", ledger::detection_ppm(p.deterrence)},

@@ -33,7 +33,10 @@ json proof_json(const std::vector<std::byte>& bytes) {
   const auto heads = ledger::heads_in(*proof);
   shown["size"] = heads.back().head.size;
   shown["root"] = to_hex(heads.back().head.root);
-  shown["keeper"] = to_hex(heads.back().keeper);
+  shown["signed_by"] = json::array();
+  for (const node_id& keeper : ledger::signers_of(heads.back())) {
+    shown["signed_by"].push_back(to_hex(keeper));
+  }
   return shown;
 }
 

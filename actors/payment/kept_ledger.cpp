@@ -96,7 +96,7 @@ result<void> kept_ledger::begin() {
     rules.mint_keys.push_back(how_.key->id());
   }
   std::sort(rules.mint_keys.begin(), rules.mint_keys.end());
-  rules.log_keeper = how_.key->id();
+  rules.keepers = {how_.key->id()};
   how_.env->random(std::as_writable_bytes(std::span{rules.salt.bytes}));
   OVIR_TRY(ledger::check(rules.rules)); // before there is a file
   OVIR_ASSIGN(const auto file, how_.env->open_durable(log_path(), storage::durable_use::make));

@@ -75,7 +75,7 @@ result<void> log_follower::check(const ledger::signed_head& head) const {
   if (root != head.head.root) {
     return fail(errc::digest_mismatch,
                 "{} signed a head of {} entries that is not of the log it served",
-                short_name(head.keeper), head.head.size);
+                ledger::names_of(ledger::signers_of(head)), head.head.size);
   }
   return {};
 }
@@ -91,7 +91,7 @@ log_follower::broken(const ledger::acknowledgement& promised) const {
     return std::optional<ledger::fork_evidence>{};
   }
   ledger::fork_evidence fork{promised.head, *head_, promised.entry, std::move(here)};
-  OVIR_TRY(ledger::check_fork(fork, book_.id(), head_->keeper));
+  OVIR_TRY(ledger::check_fork(fork, book_.id(), book_.view().origin().keepers));
   return std::optional{std::move(fork)};
 }
 

@@ -11,8 +11,8 @@
 
 namespace ovir::actors {
 
-/// A copy of a keeper's log on this node's disk, each entry checked as the keeper should have, and
-/// what it takes to convict a keeper that signs two logs or breaks a promise. One thread at a time.
+/// A copy of a ledger's log on this node's disk, each entry checked as the keepers should have, and
+/// what it takes to convict keepers that sign two logs or break a promise. One thread at a time.
 class log_follower {
 public:
   /// `file` is empty or holds a copy; it outlives the follower. `genesis` is the keeper's first
@@ -29,12 +29,13 @@ public:
   [[nodiscard]] const digest& ledger() const noexcept { return book_.id(); }
 
   /// Takes entries from `wants()` on; others are passed over. They are kept when they lead to a
-  /// head. `digest_mismatch`, or what rule they break: the keeper is to blame, as it signed the
-  /// head; nothing is kept. `over_limit` beyond `limits::credit_catch_up_bytes_max`.
+  /// head. `digest_mismatch`, or what rule they break: the keepers are to blame, as most of them
+  /// signed the head; nothing is kept. `over_limit` beyond `limits::credit_catch_up_bytes_max`.
+  /// Precondition, as of all heads here: most of this ledger's keepers signed the run's.
   [[nodiscard]] result<void> take(const ledger::entry_run& run);
-  /// Whether a head the keeper signed is one of this log, as far as the copy reaches.
+  /// Whether a head is one of this log, as far as the copy reaches.
   [[nodiscard]] result<void> check(const ledger::signed_head& head) const;
-  /// What convicts the keeper, where it promised this entry an index that now has another.
+  /// What convicts keepers, where they promised this entry an index that now has another.
   [[nodiscard]] result<std::optional<ledger::fork_evidence>>
   broken(const ledger::acknowledgement& promised) const;
 

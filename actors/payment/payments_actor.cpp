@@ -174,21 +174,25 @@ void begin_copy(payments_pointer self, std::span<const std::byte> genesis) {
                                  opened.error().message);
 }
 
-void take_account(payments_pointer self, ledger::account_report& report) {
+/// The first entry of the report's ledger: of the one that this node uses, once it uses one.
+result<ledger::genesis> check_account(payments_pointer self, const ledger::account_report& report) {
   payments_state& state = self->state;
-  const node_id& keeper = state.environment.keeper;
-  const digest name = ledger::leaf_hash(report.genesis);
-  const auto first = ledger::decode_entry(report.genesis);
-  const auto* const rules = first ? std::get_if<ledger::genesis>(&first->what) : nullptr;
-  if (rules == nullptr || rules->log_keeper != keeper || report.head.head.ledger != name ||
-      report.head.keeper != keeper || !ledger::signed_by_its_keeper(report.head) ||
-      (state.ledger && *state.ledger != name)) {
-    state.environment.journal->say(log_level::error, std::nullopt,
-                                   "{} reports a ledger that is not the one it keeps",
-                                   short_name(keeper));
-    return;
+  auto first = ledger::check_report(report, state.environment.keeper);
+  if (first && state.ledger && *state.ledger != report.head.head.ledger) {
+    first = fail(errc::digest_mismatch, "{} reports another ledger than before",
+                 short_name(state.environment.keeper));
   }
-  state.rules = rules->rules;
+  if (!first) {
+    state.environment.journal->say(log_level::error, std::nullopt, "{}", first.error().message);
+  }
+  return first;
+}
+
+void take_account(payments_pointer self, const ledger::account_report& report,
+                  const ledger::genesis& first) {
+  payments_state& state = self->state;
+  const digest& name = report.head.head.ledger;
+  state.rules = first.rules;
   if (!state.ledger) {
     if (const auto can =
             state.environment.obeys ? state.environment.obeys(state.rules) : result<void>{};
@@ -197,9 +201,10 @@ void take_account(payments_pointer self, ledger::account_report& report) {
       return;
     }
     state.environment.journal->say(log_level::info, std::nullopt, "uses the ledger {} kept by {}",
-                                   to_hex(name).substr(0, 8), short_name(keeper));
+                                   to_hex(name).substr(0, 8), ledger::names_of(first.keepers));
   }
   state.ledger = name;
+  state.signed_by_keepers.who = first.keepers;
   begin_copy(self, report.genesis);
   state.time = {report.time, now_of(self)};
   if (report.who == state.environment.key->id()) {
@@ -241,14 +246,14 @@ void take_answer_to_order(payments_pointer self, const ledger::message& m) {
   orders.erase(found);
 }
 
-/// The keeper signed what cannot both be: nothing is reserved with it any more, and what shows it
-/// is kept for everybody to check.
+/// The keepers signed what cannot both be: nothing is reserved with them any more, and what shows
+/// it is kept for everybody to check.
 void distrust(payments_pointer self, const std::string& why, std::span<const std::byte> evidence) {
   payments_state& state = self->state;
   if (OVIR_MUTANT("payments_overlook_forks")) {
     return;
   }
-  state.signed_by_keeper.contradicts = true;
+  state.signed_by_keepers.contradicts = true;
   const std::string path = state.environment.folder + "/fork";
   const auto kept = [&]() -> result<void> {
     OVIR_ASSIGN(const auto file, state.environment.env->stage(path));
@@ -256,32 +261,49 @@ void distrust(payments_pointer self, const std::string& why, std::span<const std
     return file->commit();
   }();
   state.environment.journal->say(log_level::error, std::nullopt,
-                                 "{}; nothing is reserved with it any more, {}", why,
+                                 "{}; nothing is reserved in this ledger any more, {}", why,
                                  kept ? "the evidence is in " + path : kept.error().message);
+}
+
+/// The names of those whom it convicts.
+std::string guilty_of(const payments_state& state, const ledger::fork_evidence& fork) {
+  const auto guilty = ledger::check_fork(fork, *state.ledger, state.signed_by_keepers.who);
+  return guilty ? ledger::names_of(*guilty) : guilty.error().message;
 }
 
 /// The copy has grown: promises of what it holds now were kept, or convict.
 void check_promises(payments_pointer self) {
   payments_state& state = self->state;
-  for (auto it = state.signed_by_keeper.promises.begin();
-       it != state.signed_by_keeper.promises.end() && it->first < state.follower->size();) {
+  for (auto it = state.signed_by_keepers.promises.begin();
+       it != state.signed_by_keepers.promises.end() && it->first < state.follower->size();) {
     const auto fork = state.follower->broken(it->second);
     if (fork && *fork) {
       distrust(self,
-               fmt::format("{} broke its promise of entry {}", short_name(state.environment.keeper),
-                           it->first),
+               fmt::format("{} promised another entry {} than the log has",
+                           guilty_of(state, **fork), it->first),
                ledger::to_bytes(**fork));
-      state.signed_by_keeper.promises.clear();
+      state.signed_by_keepers.promises.clear();
       return;
     }
-    it = fork ? state.signed_by_keeper.promises.erase(it) : std::next(it);
+    it = fork ? state.signed_by_keepers.promises.erase(it) : std::next(it);
   }
+}
+
+error unbelieved(const payments_state& state) {
+  return fail(
+      errc::digest_mismatch,
+      "{} sent entries under a head that is not signed by more than half of the keepers, {}",
+      short_name(state.environment.keeper), ledger::names_of(state.signed_by_keepers.who));
 }
 
 void take_entries(payments_pointer self, const ledger::entry_run& run) {
   payments_state& state = self->state;
-  if (!state.follower || state.signed_by_keeper.contradicts) {
+  if (!state.follower || state.signed_by_keepers.contradicts) {
     return;
+  }
+  if (!believed(state, run.head)) { // it convicts none of them, and is asked for again
+    return state.environment.journal->say(log_level::warn, std::nullopt, "{}",
+                                          unbelieved(state).message);
   }
   const std::uint64_t before = state.follower->wants();
   if (const auto taken = state.follower->take(run); !taken) {
@@ -303,23 +325,21 @@ void take_entries(payments_pointer self, const ledger::entry_run& run) {
   }
 }
 
-/// From anybody, for it is the signature that counts; so a keeper that shows different logs to
-/// different members is found as soon as these hear of each other's heads.
+/// From anybody, for it is the signatures that count; so keepers that show different logs to
+/// different members are found as soon as these hear of each other's heads.
 void take_head(payments_pointer self, const node_id& from, const ledger::signed_head& head) {
   payments_state& state = self->state;
-  if (!state.ledger || state.signed_by_keeper.contradicts ||
-      head.keeper != state.environment.keeper || head.head.ledger != *state.ledger ||
-      !ledger::signed_by_its_keeper(head)) {
+  if (state.signed_by_keepers.contradicts || !believed(state, head)) {
     return;
   }
-  if (state.signed_by_keeper.head && state.signed_by_keeper.head->head.size == head.head.size &&
-      (state.signed_by_keeper.head->head.root != head.head.root ||
-       state.signed_by_keeper.head->head.chain != head.head.chain)) {
-    return distrust(
-        self,
-        fmt::format("{} signed two different logs of {} entries", short_name(head.keeper),
-                    head.head.size),
-        ledger::to_bytes(ledger::fork_evidence{*state.signed_by_keeper.head, head, {}, {}}));
+  if (state.signed_by_keepers.head && state.signed_by_keepers.head->head.size == head.head.size &&
+      (state.signed_by_keepers.head->head.root != head.head.root ||
+       state.signed_by_keepers.head->head.chain != head.head.chain)) {
+    const ledger::fork_evidence fork{*state.signed_by_keepers.head, head, {}, {}};
+    return distrust(self,
+                    fmt::format("{} signed two different logs of {} entries",
+                                guilty_of(state, fork), head.head.size),
+                    ledger::to_bytes(fork));
   }
   if (state.follower) {
     if (const auto same = state.follower->check(head);
@@ -327,10 +347,10 @@ void take_head(payments_pointer self, const node_id& from, const ledger::signed_
       return distrust(self, same.error().message, ledger::to_bytes(head));
     }
   }
-  if (state.signed_by_keeper.head && state.signed_by_keeper.head->head.size >= head.head.size) {
+  if (state.signed_by_keepers.head && state.signed_by_keepers.head->head.size >= head.head.size) {
     return;
   }
-  state.signed_by_keeper.head = head;
+  state.signed_by_keepers.head = head;
   for (const node_id& node : state.linked_nodes) {
     if (node != from && node != state.environment.keeper) {
       state.environment.links->send_credit(
@@ -342,13 +362,21 @@ void take_head(payments_pointer self, const node_id& from, const ledger::signed_
 
 /// The answer to a question of a shell, or why there is none; false: it is to none of these.
 template <class Answer>
-bool take_page(std::map<std::uint64_t, payments_state::question<Answer>>& waiting,
+bool take_page(payments_pointer self,
+               std::map<std::uint64_t, payments_state::question<Answer>>& waiting,
                ledger::message& m) {
   const auto asked = waiting.find(m.id);
   if (asked == waiting.end()) {
     return false;
   }
   if (auto* const page = std::get_if<Answer>(&m.body)) {
+    if constexpr (std::is_same_v<Answer, ledger::entry_run>) {
+      if (!believed(self->state, page->head)) {
+        asked->second.answer.deliver(to_caf(unbelieved(self->state)));
+        waiting.erase(asked);
+        return true;
+      }
+    }
     asked->second.answer.deliver(std::move(*page));
   } else if (const auto* const r = std::get_if<ledger::refusal>(&m.body)) {
     asked->second.answer.deliver(to_caf(r->reason));
@@ -372,20 +400,27 @@ void take_message(payments_pointer self, const credit_received& news) {
     return;
   }
   if (auto* const report = std::get_if<ledger::account_report>(&m->body)) {
+    const auto first = check_account(self, *report);
     const auto asked = state.asked.accounts.find(m->id);
     if (asked != state.asked.accounts.end()) {
-      asked->second.answer.deliver(*report);
+      if (first) {
+        asked->second.answer.deliver(*report);
+      } else {
+        asked->second.answer.deliver(to_caf(first.error()));
+      }
       state.asked.accounts.erase(asked);
     }
-    take_account(self, *report);
-    take_head(self, news.from, report->head);
+    if (first) {
+      take_account(self, *report, *first);
+      take_head(self, news.from, report->head);
+    }
     return;
   }
   if (const auto* const run = std::get_if<ledger::entry_run>(&m->body);
       run != nullptr && !state.asked.log_pages.contains(m->id)) {
     return take_entries(self, *run);
   }
-  if (take_page(state.asked.statements, *m) || take_page(state.asked.log_pages, *m)) {
+  if (take_page(self, state.asked.statements, *m) || take_page(self, state.asked.log_pages, *m)) {
     return;
   }
   if (m->id == 0 || !state.ledger) {
@@ -534,7 +569,7 @@ caf::behavior payments_behavior(payments_pointer self, payments_environment envi
       [self](const payment_tick&) { tick(self); },
       [self](const describe_payments&) {
         const payments_state& now = self->state;
-        const auto& head = now.signed_by_keeper.head;
+        const auto& head = now.signed_by_keepers.head;
         return payments_report{now.requests.size(), head ? head->head.size : 0, now.count.refused,
                                now.count.unordered, now.count.unentered};
       },

@@ -112,7 +112,7 @@ struct conviction_found {
 struct describe_payments {};
 struct payments_report {
   std::uint64_t requests{0};     ///< reserved for, or being
-  std::uint64_t head_entries{0}; ///< under the newest head of the keeper
+  std::uint64_t head_entries{0}; ///< under the newest head of the keepers
   std::uint64_t refusals{0};     ///< by the keeper, of what is said for requests
   std::uint64_t unordered{0};    ///< requests to go on with that no scheduler reserved for
   std::uint64_t unentered{0};    ///< requests that ran and are not in the ledger
@@ -121,7 +121,7 @@ struct payment_tick {};
 
 struct payments_environment {
   const secret_key* key{nullptr};
-  node_id keeper;
+  node_id keeper; ///< the one that is asked; believed is what most keepers of the ledger signed
   bool serves_unpaid{false}; ///< new requests, while the keeper is away
   ledger::reward_rule rewards{ledger::reward_rule::work};
   /// What is locked, as stake, as soon as this node's account has it.
@@ -231,20 +231,21 @@ struct payments_state {
   std::deque<request_id> driven;          ///< by this node lately, oldest first
   std::set<node_id> linked_nodes;         ///< heads are passed on to them
   std::optional<ledger::log_watch> watch; ///< of the copy, which it outlives
-  /// The keeper signed more than the copy has.
+  /// The keepers signed more than the copy has.
   [[nodiscard]] bool lacks_entries() const {
-    return linked && follower && !signed_by_keeper.contradicts && signed_by_keeper.head &&
-           follower->wants() < signed_by_keeper.head->head.size;
+    return linked && follower && !signed_by_keepers.contradicts && signed_by_keepers.head &&
+           follower->wants() < signed_by_keepers.head->head.size;
   }
   std::optional<log_follower> follower; ///< null: no copy is kept
-  /// What the keeper signed, to hold it to its word.
+  /// What the keepers signed, to hold them to their word.
   struct keeper_words {
+    std::vector<node_id> who; ///< as the ledger's first entry names them: most of them must sign
     std::optional<ledger::signed_head> head; ///< the largest
     /// By index, until the copy shows whether they hold.
     std::map<std::uint64_t, ledger::acknowledgement> promises;
-    bool contradicts{false}; ///< itself: it is believed no more
+    bool contradicts{false}; ///< itself: they are believed no more
   };
-  keeper_words signed_by_keeper;
+  keeper_words signed_by_keepers;
   payee_standings payees;
   /// What was offered to clients, by what it is about; they have not signed it yet.
   struct offered {

@@ -18,7 +18,7 @@ caf::result<credit_reserved> begin_free(payments_pointer self, reserve_credit& a
   }
   const auto known = state.requests.find(id);
   if (known == state.requests.end() &&
-      (state.requests.size() >= limits::payments_open_max || state.signed_by_keeper.contradicts)) {
+      (state.requests.size() >= limits::payments_open_max || state.signed_by_keepers.contradicts)) {
     ++state.count.unentered;
     return credit_reserved{};
   }

@@ -31,7 +31,12 @@ void ask_for_account(payments_pointer self) {
 }
 
 bool ready(const payments_state& state) {
-  return state.linked && state.ledger.has_value() && !state.signed_by_keeper.contradicts;
+  return state.linked && state.ledger.has_value() && !state.signed_by_keepers.contradicts;
+}
+
+bool believed(const payments_state& state, const ledger::signed_head& head) {
+  return state.ledger && head.head.ledger == *state.ledger &&
+         ledger::signed_by_majority(head, state.signed_by_keepers.who);
 }
 
 std::vector<std::byte> entry_of(const ledger::command& c, const signature& proof) {
@@ -58,13 +63,14 @@ void submit_again(payments_pointer self, sent_command& s) {
 
 bool holds(payments_pointer self, const sent_command& s, const ledger::promise& p) {
   payments_state& state = self->state;
-  const auto checked = ledger::check_promise(p, s.entry, *state.ledger, state.environment.keeper);
+  const auto checked =
+      ledger::check_promise(p, s.entry, *state.ledger, state.signed_by_keepers.who);
   if (!checked) {
     state.environment.journal->say(log_level::error, std::nullopt, "{}", checked.error().message);
   }
   if (checked && state.follower &&
-      state.signed_by_keeper.promises.size() < limits::promises_kept_max) {
-    state.signed_by_keeper.promises.emplace(p.entry.entry.index, p.entry);
+      state.signed_by_keepers.promises.size() < limits::promises_kept_max) {
+    state.signed_by_keepers.promises.emplace(p.entry.entry.index, p.entry);
   }
   return checked.has_value();
 }

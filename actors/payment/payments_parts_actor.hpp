@@ -58,6 +58,9 @@ void enter_free(payments_pointer self, request_id request, payments_state::paid&
 
 // payments_quotes.cpp
 
+/// Whether a head is of this node's ledger and most of its keepers signed it.
+[[nodiscard]] bool believed(const payments_state& state, const ledger::signed_head& head);
+
 /// The best path of a request now, through nodes of which the keeper said what they may be: handed
 /// to `use`, or why there is none within limits::reserve_wait of `since`.
 void find_plan(payments_pointer self, const reserve_credit& asked, storage::env::time_point since,

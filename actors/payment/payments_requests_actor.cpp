@@ -259,11 +259,11 @@ caf::result<credit_reserved> reserve(payments_pointer self, reserve_credit& aske
     return credit_reserved{true, {}};
   }
   if (!ready(state)) {
-    if (state.environment.serves_unpaid && !state.signed_by_keeper.contradicts) {
+    if (state.environment.serves_unpaid && !state.signed_by_keepers.contradicts) {
       ++state.count.unentered;
       return credit_reserved{};
     }
-    if (!state.ledger && !state.signed_by_keeper.contradicts) { // since this node began
+    if (!state.ledger && !state.signed_by_keepers.contradicts) { // since this node began
       return to_caf(
           fail(errc::busy,
                "requests are paid for here, and {} that keeps the ledger cannot be reached "
@@ -275,7 +275,7 @@ caf::result<credit_reserved> reserve(payments_pointer self, reserve_credit& aske
              "requests are paid for here, and {} that keeps the ledger {}; try again "
              "when it is back, or ask a node that serves without",
              short_name(state.environment.keeper),
-             state.signed_by_keeper.contradicts ? "contradicted itself" : "cannot be reached"));
+             state.signed_by_keepers.contradicts ? "contradicted itself" : "cannot be reached"));
   }
   if (state.requests.size() >= limits::payments_open_max) {
     return to_caf(fail(errc::busy, "{} requests wait to be settled by the ledger's keeper",

@@ -30,7 +30,7 @@ public:
     genesis g;
     g.rules.actions_per_minute_max = 1'000'000'000;
     g.mint_keys = {node_of(accounts)};
-    g.log_keeper = node_of(accounts + 1);
+    g.keepers = {node_of(accounts + 1)};
     auto made = ovir::ledger::ledger::create(*file_, g, time, {});
     if (!made) {
       give_up(made.error().message);

@@ -38,11 +38,17 @@ void keeper::learn() {
 
 result<keeper> keeper::make(ledger book, keeper_surroundings around) {
   const genesis& rules = book.view().origin();
-  if (around.key->id() != rules.log_keeper) {
+  if (rules.keepers.size() > 1) {
+    return fail(errc::unsupported,
+                "this ledger has {} keepers, and this version keeps those of one; name another "
+                "folder",
+                rules.keepers.size());
+  }
+  if (around.key->id() != rules.keepers.front()) {
     return fail(errc::invalid_argument,
                 "this ledger is kept by {} and this node is {}; give the node the keeper's key, or "
                 "another folder",
-                short_name(rules.log_keeper), short_name(around.key->id()));
+                short_name(rules.keepers.front()), short_name(around.key->id()));
   }
   OVIR_TRY(check(rules.rules));
   OVIR_ASSIGN(std::vector<std::byte> first, book.log().entry_at(0));

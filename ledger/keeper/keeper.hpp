@@ -60,7 +60,7 @@ struct keeper_answer {
 class keeper {
 public:
   /// `invalid_argument` where the key is not that of the ledger's keeper, or its policy does not
-  /// deter.
+  /// deter. `unsupported` where the ledger has more than one keeper.
   [[nodiscard]] static result<keeper> make(ledger book, keeper_surroundings around);
 
   /// Answers what can be answered at once; commands wait for `commit`, at most

@@ -244,9 +244,9 @@ result<void> ledger::follow(std::span<const std::vector<std::byte>> entries,
   if (failed_) {
     return failed_before();
   }
-  if (head.head.ledger != id_ || head.keeper != state_.origin().log_keeper ||
-      !signed_by_its_keeper(head)) {
-    return fail(errc::invalid_argument, "the head is not one of this ledger's keeper");
+  if (head.head.ledger != id_ || !signed_by_majority(head, state_.origin().keepers)) {
+    return fail(errc::invalid_argument,
+                "the head is not one that most of this ledger's keepers signed");
   }
   merkle_frontier tree = log_.frontier();
   digest chain = log_.chain();

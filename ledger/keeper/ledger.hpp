@@ -82,10 +82,11 @@ public:
   [[nodiscard]] result<batch_outcome> commit(std::span<const authentic_command> batch,
                                              std::uint64_t now);
 
-  /// As a follower: takes the keeper's next entries if they lead to its signed head. Signatures,
-  /// form and rules are checked as the keeper should have. `digest_mismatch`: they do not lead
-  /// there, and nothing was changed. Any other error: the keeper signed what breaks the rules; this
-  /// object answers nothing any more, and `entries` with the head is the evidence.
+  /// As a follower: takes the next entries if they lead to a head that most keepers signed.
+  /// Signatures, form and rules are checked as the keepers should have. `digest_mismatch`: they do
+  /// not lead there, and nothing was changed; nor by a head that too few keepers signed
+  /// (`invalid_argument`). Any other error: the keepers signed what breaks the rules; this object
+  /// answers nothing any more, and `entries` with the head is the evidence.
   [[nodiscard]] result<void> follow(std::span<const std::vector<std::byte>> entries,
                                     const signed_head& head, const evidence_check& evidence);
 

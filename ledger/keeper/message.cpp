@@ -204,15 +204,37 @@ bool operator==(const vouch& a, const vouch& b) {
          a.what.evidence == b.what.evidence && x.verifier == y.verifier && x.proof == y.proof;
 }
 
+result<genesis> check_report(const account_report& r, const node_id& keeper) {
+  auto first = decode_entry(r.genesis);
+  auto* const rules = first ? std::get_if<genesis>(&first->what) : nullptr;
+  if (rules == nullptr || r.head.head.ledger != leaf_hash(r.genesis)) {
+    return fail(errc::digest_mismatch,
+                "{} reports a ledger with another first entry than the one that names it",
+                short_name(keeper));
+  }
+  if (!std::binary_search(rules->keepers.begin(), rules->keepers.end(), keeper)) {
+    return fail(errc::digest_mismatch, "{} reports a ledger that it does not keep, but {}",
+                short_name(keeper), names_of(rules->keepers));
+  }
+  if (!signed_by_majority(r.head, rules->keepers)) {
+    return fail(errc::digest_mismatch,
+                "{} reports a head of {} entries that is not signed by more than half of its "
+                "keepers, {}",
+                short_name(keeper), r.head.head.size, names_of(rules->keepers));
+  }
+  return std::move(*rules);
+}
+
 result<void> check_promise(const promise& p, std::span<const std::byte> entry, const digest& ledger,
-                           const node_id& keeper) {
+                           std::span<const node_id> keepers) {
   std::vector<std::byte> timed{entry.begin(), entry.end()};
   OVIR_CHECK(timed.size() >= sizeof(p.time), timed.size());
   std::memcpy(timed.data(), &p.time, sizeof(p.time));
   const signed_head& head = p.entry.head;
-  if (head.head.ledger != ledger || head.keeper != keeper || !signed_by_its_keeper(head)) {
-    return fail(errc::digest_mismatch, "the promise is not signed by this ledger's keeper, {}",
-                short_name(keeper));
+  if (head.head.ledger != ledger || !signed_by_majority(head, keepers)) {
+    return fail(errc::digest_mismatch,
+                "the promise is not signed by more than half of this ledger's keepers, {}",
+                names_of(keepers));
   }
   if (p.entry.entry.leaf != leaf_hash(timed) || !proves(p.entry.entry, head.head)) {
     return fail(errc::digest_mismatch, "the promise of entry {} is not about what was asked for",

@@ -89,7 +89,7 @@ struct account_report {
   std::vector<node_id> ejected;     ///< who was convicted, ascending; the first where too many
   friend bool operator==(const account_report&, const account_report&) = default;
 };
-/// The command lasts: the keeper's promise of its index, and the time the entry has, so that
+/// The command lasts: the keepers' promise of its index, and the time the entry has, so that
 /// whoever asked can see that its leaf is the command's.
 struct promise {
   std::uint64_t time{0};
@@ -157,10 +157,16 @@ struct message {
   friend bool operator==(const message&, const message&) = default;
 };
 
-/// Whether `p` is the keeper's promise that this command, an entry with time 0, has its index in
-/// the ledger: leaf, path and signature. `digest_mismatch` with what does not fit.
+/// The first entry of the ledger that an account is of, for who knows of it only `keeper`, a key.
+/// The entry gives the ledger its name, `keeper` is one of the keepers in it, and most of these
+/// signed the report's head. `digest_mismatch` with what does not fit.
+[[nodiscard]] result<genesis> check_report(const account_report& r, const node_id& keeper);
+
+/// Whether `p` is the promise of most of `keepers` (ascending) that this command, an entry with
+/// time 0, has its index in the ledger: leaf, path and signatures. `digest_mismatch` with what does
+/// not fit.
 [[nodiscard]] result<void> check_promise(const promise& p, std::span<const std::byte> entry,
-                                         const digest& ledger, const node_id& keeper);
+                                         const digest& ledger, std::span<const node_id> keepers);
 
 /// Whether these bytes go to a keeper; of bytes that are no message, anything.
 [[nodiscard]] bool is_question(std::span<const std::byte> bytes) noexcept;

@@ -16,7 +16,7 @@ namespace ovir::ledger {
 /// - who drove a request of which a window was accrued: its payer, or the scheduler it named.
 /// Every entry up to the end is checked as `verify_log` does. `digest_mismatch`: the log breaks the
 /// rules, or is not the one that the head was signed for; the sentence names the entry.
-/// `invalid_argument`: the head is not signed by the log's keeper. `over_limit`: more than
+/// `invalid_argument`: most of the log's keepers did not sign the head. `over_limit`: more than
 /// limits::signers_max keys.
 [[nodiscard]] result<std::set<node_id>> participants_at(const signed_head& head, durable_file& log);
 

@@ -9,6 +9,25 @@ namespace ovir::ledger {
 
 namespace {
 
+/// Heads and promises must be signed, by most of this log's keepers, before they count against it.
+result<void> check_given(const verify_options& options, std::span<const node_id> keepers) {
+  const auto is_theirs = [keepers](const signed_head& h) { return signed_by_majority(h, keepers); };
+  if (!std::all_of(options.heads.begin(), options.heads.end(), is_theirs)) {
+    return fail(errc::invalid_argument,
+                "a head given is not signed by more than half of this log's keepers, {}",
+                names_of(keepers));
+  }
+  for (const acknowledgement& a : options.promises) {
+    if (!is_theirs(a.head) || !proves(a.entry, a.head.head)) {
+      return fail(errc::invalid_argument,
+                  "an acknowledgement given is not signed by more than half of this log's keepers, "
+                  "{}",
+                  names_of(keepers));
+    }
+  }
+  return {};
+}
+
 /// Reads entry by entry; remembers roots at the sizes that heads speak of.
 class log_walk {
 public:
@@ -33,6 +52,11 @@ public:
     }
     effects_.clear();
     OVIR_ASSIGN(const applied done, state_.apply(e, bytes, index, effects_));
+    if (index == 0) {
+      report.keepers = state_.origin().keepers;
+      given = check_given(options_, report.keepers);
+      OVIR_TRY(given);
+    }
     if (done.how != apply_outcome::applied) {
       return fail(errc::malformed, "invariant 4 is broken: it is entry {} again", done.index);
     }
@@ -58,6 +82,7 @@ public:
   [[nodiscard]] std::uint64_t current() const { return current_; }
 
   verify_report report;
+  result<void> given; ///< whether the heads and promises are this log's keepers'
 
 private:
   [[nodiscard]] micro_credits stake_of(const node_id& node) const {
@@ -85,8 +110,8 @@ private:
           (h.head.ledger != ledger_ || h.head.root != tree_.root() || h.head.chain != chain_)) {
         return fail(errc::digest_mismatch,
                     "the log was rewritten at or before this entry: a head of {} entries signed by "
-                    "{} says otherwise, and convicts it",
-                    h.head.size, short_name(h.keeper));
+                    "{} says otherwise",
+                    h.head.size, names_of(signers_of(h)));
       }
     }
     return {};
@@ -95,9 +120,8 @@ private:
   [[nodiscard]] result<void> check_promises(std::uint64_t index, const digest& leaf) const {
     for (const acknowledgement& a : options_.promises) {
       if (a.entry.index == index && a.entry.leaf != leaf) {
-        return fail(errc::digest_mismatch,
-                    "another entry was promised for this index by {}, which this convicts",
-                    short_name(a.head.keeper));
+        return fail(errc::digest_mismatch, "another entry was promised for this index by {}",
+                    names_of(signers_of(a.head)));
       }
     }
     return {};
@@ -112,23 +136,6 @@ private:
   micro_credits stake_before_{0};
   std::vector<posting> effects_;
 };
-
-/// Heads and promises must be signed, by this log's keeper, before they count against it.
-result<void> check_given(const verify_options& options, const state& s) {
-  const auto is_its = [&](const signed_head& h) {
-    return h.keeper == s.origin().log_keeper && signed_by_its_keeper(h);
-  };
-  if (!std::all_of(options.heads.begin(), options.heads.end(), is_its)) {
-    return fail(errc::invalid_argument, "a head given is not signed by this log's keeper");
-  }
-  for (const acknowledgement& a : options.promises) {
-    if (!is_its(a.head) || !proves(a.entry, a.head.head)) {
-      return fail(errc::invalid_argument,
-                  "an acknowledgement given is not signed by this log's keeper");
-    }
-  }
-  return {};
-}
 
 std::optional<log_fault> fault_at_the_end(const verify_options& options, const log_walk& walk) {
   std::uint64_t least = 0;
@@ -175,6 +182,7 @@ result<verify_report> verify_log(durable_file& file, const verify_options& optio
       walk.report.tail);
   verify_report report = std::move(walk.report);
   report.head = walk.head();
+  OVIR_TRY(walk.given);
   if (!log) {
     if (log.error().code == errc::io_failed) {
       return log.error();
@@ -182,9 +190,6 @@ result<verify_report> verify_log(durable_file& file, const verify_options& optio
     const std::uint64_t behind = report.tail.damaged_entry.value_or(walk.head().size);
     report.fault = log_fault{in_entry ? walk.current() : behind, log.error().message};
     return report;
-  }
-  if (walk.head().size > 0) {
-    OVIR_TRY(check_given(options, walk.view()));
   }
   report.fault = fault_at_the_end(options, walk);
   return report;

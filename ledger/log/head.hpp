@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-/// What a log's keeper signs, and what convicts it (docs/formats/ledger-log.md).
+/// What a log's keepers sign, and what convicts them (docs/formats/ledger-log.md).
 namespace ovir::ledger {
 
 /// All of a log up to a size, in a few bytes.
@@ -24,16 +24,36 @@ struct log_head {
   std::uint64_t time{0}; ///< of the last entry
   friend bool operator==(const log_head&, const log_head&) = default;
 };
-struct signed_head {
-  log_head head;
+struct head_signature {
   node_id keeper;
   signature proof;
+  friend bool operator==(const head_signature&, const head_signature&) = default;
+};
+/// Of equal heads the signatures may differ: each keeper signs for itself.
+struct signed_head {
+  log_head head;
+  /// 1 to limits::ledger_keepers_max, ascending by keeper, all different.
+  std::vector<head_signature> signatures;
   friend bool operator==(const signed_head&, const signed_head&) = default;
 };
 
+/// With one signature.
 [[nodiscard]] signed_head sign(const secret_key& keeper, const log_head& head);
-/// Whether the keeper it names signed it; who that should be, the caller knows.
-[[nodiscard]] bool signed_by_its_keeper(const signed_head& h);
+/// Whether the keeper that the signature names made it for this head.
+[[nodiscard]] bool holds(const head_signature& s, const log_head& head);
+/// Puts another keeper's signature in its place; one that is there already changes nothing.
+/// `invalid_argument`: it is not its keeper's for this head. `over_limit`: there are
+/// limits::ledger_keepers_max.
+[[nodiscard]] result<void> join(signed_head& to, const head_signature& one);
+/// Whether every signature holds and they are in order. Who the keepers are, the caller knows.
+[[nodiscard]] bool signatures_hold(const signed_head& h);
+/// As `signatures_hold`, and each signer is one of `keepers` (ascending, all different), and more
+/// than half of these signed: only then is a head of their ledger believed.
+[[nodiscard]] bool signed_by_majority(const signed_head& h, std::span<const node_id> keepers);
+/// Who signed, as it says: ascending.
+[[nodiscard]] std::vector<node_id> signers_of(const signed_head& h);
+/// Short names behind each other, for people: "1a2b3c4d and 5e6f7a8b".
+[[nodiscard]] std::string names_of(std::span<const node_id> keepers);
 
 /// An entry and its way to a head's root.
 struct inclusion {
@@ -43,14 +63,14 @@ struct inclusion {
 };
 [[nodiscard]] bool proves(const inclusion& in, const log_head& head);
 
-/// What a client is answered once its command lasts: the keeper's signed promise that the entry has
+/// What a client is answered once its command lasts: the keepers' signed promise that the entry has
 /// this index. Clients keep it.
 struct acknowledgement {
   inclusion entry;
   signed_head head;
 };
 
-/// What convicts a keeper: two things it signed that no one log can both be.
+/// What convicts keepers: two things that they signed and that no one log can both be.
 struct fork_evidence {
   signed_head first;
   signed_head second;
@@ -60,10 +80,12 @@ struct fork_evidence {
   inclusion in_second;
 };
 
-/// Nothing when the evidence convicts the keeper of `ledger`. Else `invalid_argument` with what is
-/// missing: both heads must be its, of this ledger, and contradict each other.
-[[nodiscard]] result<void> check_fork(const fork_evidence& e, const digest& ledger,
-                                      const node_id& keeper);
+/// Whom of `keepers` (ascending) the evidence convicts: each that signed both heads; one at least,
+/// ascending. It need not be signed by most of them. `invalid_argument` with what is missing: both
+/// heads must be of `ledger` with signatures that hold, contradict each other, and have a keeper in
+/// common. Two majorities have one.
+[[nodiscard]] result<std::vector<node_id>> check_fork(const fork_evidence& e, const digest& ledger,
+                                                      std::span<const node_id> keepers);
 
 // Canonical bytes; decoding bounds every list before it reserves.
 [[nodiscard]] std::vector<std::byte> to_bytes(const signed_head& h);

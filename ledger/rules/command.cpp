@@ -40,7 +40,8 @@ template <class Io, of_type<genesis> T>
 void fields(Io& io, T& g) {
   io(g.rules);
   io.template list<std::uint8_t>(g.mint_keys, "mint keys", limits::ledger_mint_keys_max);
-  io(g.log_keeper, g.salt);
+  io.template list<std::uint8_t>(g.keepers, "keepers", limits::ledger_keepers_max);
+  io(g.salt);
 }
 template <class Io, of_type<mint> T>
 void fields(Io& io, T& m) {

@@ -46,12 +46,14 @@ enum class command_kind : std::uint8_t {
 };
 [[nodiscard]] std::string_view to_string(command_kind kind) noexcept;
 
-/// The first entry of a log, and only there: the rules, who may mint, who keeps the log.
+/// The first entry of a log, and only there: the rules, who may mint, who keep the log.
 struct genesis {
   policy rules;
   std::vector<node_id> mint_keys; ///< 1 to limits::ledger_mint_keys_max, ascending, all different
-  node_id log_keeper;             ///< signs heads
-  digest salt;                    ///< makes two ledgers with the same rules different
+  /// They sign heads, more than half of them each. An odd number, up to
+  /// limits::ledger_keepers_max, ascending, all different.
+  std::vector<node_id> keepers;
+  digest salt; ///< makes two ledgers with the same rules different
 };
 
 /// Where new credits go.

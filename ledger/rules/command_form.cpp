@@ -59,18 +59,29 @@ result<void> check_stages(const std::vector<path_stage>& stages) {
   return {};
 }
 
+/// 1 to `most` keys, ascending, all different, none empty.
+bool are_keys(const std::vector<node_id>& keys, std::size_t most) {
+  return !keys.empty() && keys.size() <= most && !keys.front().empty() &&
+         std::adjacent_find(keys.begin(), keys.end(), [](const node_id& a, const node_id& b) {
+           return !(a < b);
+         }) == keys.end();
+}
+
 struct form {
   result<void> operator()(const genesis& g) const {
     OVIR_TRY(check_ranges(g.rules));
-    if (g.mint_keys.empty() || g.mint_keys.size() > limits::ledger_mint_keys_max ||
-        !std::is_sorted(g.mint_keys.begin(), g.mint_keys.end()) ||
-        std::adjacent_find(g.mint_keys.begin(), g.mint_keys.end()) != g.mint_keys.end()) {
+    if (!are_keys(g.mint_keys, limits::ledger_mint_keys_max)) {
       return fail(errc::invalid_argument,
                   "a ledger has 1 to {} different mint keys, in ascending order",
                   limits::ledger_mint_keys_max);
     }
-    OVIR_TRY(check_node(g.mint_keys.front(), "a mint key"));
-    return check_node(g.log_keeper, "the log's keeper");
+    // An even number survives no more losses than one keeper less.
+    if (!are_keys(g.keepers, limits::ledger_keepers_max) || g.keepers.size() % 2 == 0) {
+      return fail(errc::invalid_argument,
+                  "a ledger has an odd number of different keepers, at most {}, in ascending order",
+                  limits::ledger_keepers_max);
+    }
+    return {};
   }
   result<void> operator()(const mint& m) const {
     OVIR_TRY(check_amount(m.amount));

@@ -41,17 +41,17 @@ handlers(Handlers...) -> handlers<Handlers...>;
 std::string name_of(const signed_head& h) { return fmt::format("the head of {}", h.head.size); }
 
 void check_head(const signed_head& h, std::vector<std::string>& wrong) {
-  if (!signed_by_its_keeper(h)) {
-    wrong.push_back(fmt::format("{} is not signed by the keeper it names, {}", name_of(h),
-                                short_name(h.keeper)));
+  if (!signatures_hold(h)) {
+    wrong.push_back(fmt::format("{} is not signed by the keepers it names, {}", name_of(h),
+                                names_of(signers_of(h))));
   }
 }
 
 void check(const consistency& c, std::vector<std::string>& wrong) {
   check_head(c.first, wrong);
   check_head(c.second, wrong);
-  if (c.first.head.ledger != c.second.head.ledger || c.first.keeper != c.second.keeper) {
-    wrong.emplace_back("the two heads are of different ledgers or keepers");
+  if (c.first.head.ledger != c.second.head.ledger) {
+    wrong.emplace_back("the two heads are of different ledgers");
   }
   if (c.first.head.size > 0 &&
       !verify_consistency(c.first.head.size, c.first.head.root, c.second.head.size,
@@ -65,7 +65,7 @@ void check(const consistency& c, std::vector<std::string>& wrong) {
   }
   if (c.first.head.size == c.second.head.size && c.first.head.chain != c.second.head.chain) {
     wrong.emplace_back(
-        "two heads of one size have different hash chains; this convicts the keeper");
+        "two heads of one size have different hash chains; this convicts who signed both");
   }
 }
 
@@ -78,8 +78,19 @@ void check(const entry_proof& p, std::vector<std::string>& wrong) {
     wrong.push_back(fmt::format("the path does not lead from entry {} to the root of {}",
                                 p.in.index, name_of(p.head)));
   }
-  if (const auto e = decode_entry(p.entry); !e) {
+  if (p.in.index == 0 && p.in.leaf != p.head.head.ledger) {
+    wrong.emplace_back("entry 0 is not the one that gives the ledger its name");
+  }
+  const auto e = decode_entry(p.entry);
+  if (!e) {
     wrong.push_back("the entry is none a ledger takes: " + e.error().message);
+    return;
+  }
+  if (const auto* const rules = std::get_if<genesis>(&e->what);
+      rules != nullptr && !signed_by_majority(p.head, rules->keepers)) {
+    wrong.push_back(fmt::format("{} is not signed by more than half of the keepers that this entry "
+                                "names, {}",
+                                name_of(p.head), names_of(rules->keepers)));
   }
 }
 
@@ -138,7 +149,8 @@ std::vector<std::string> check_proof(const any_proof& p) {
                         }
                       },
                       [&](const fork_evidence& e) {
-                        const auto convicts = check_fork(e, e.first.head.ledger, e.first.keeper);
+                        const auto convicts =
+                            check_fork(e, e.first.head.ledger, signers_of(e.first));
                         if (!convicts) {
                           wrong.push_back(convicts.error().message);
                         }

@@ -9,7 +9,7 @@
 #include <variant>
 #include <vector>
 
-/// What a ledger's keeper hands out for others to check without its log, and without trusting it
+/// What a ledger's keepers hand out for others to check without its log, and without trusting it
 /// (docs/formats/ledger-log.md): `ovir ledger prove` and `head` write it, `ovir-verify` reads it.
 namespace ovir::ledger {
 
@@ -40,8 +40,8 @@ using any_proof =
 /// `malformed`, `unsupported` or `over_limit` for anything else.
 [[nodiscard]] result<any_proof> proof_from(std::span<const std::byte> bytes);
 
-/// What is wrong with it; empty when all is well. Who the keeper should be, the caller knows. Fork
-/// evidence is well when it convicts.
+/// What is wrong with it; empty when all is well. Who the keepers are, the caller knows, but for
+/// the proof of a ledger's first entry, which says it. Fork evidence is well when it convicts.
 [[nodiscard]] std::vector<std::string> check_proof(const any_proof& p);
 /// The heads in it, the latest last.
 [[nodiscard]] std::vector<signed_head> heads_in(const any_proof& p);

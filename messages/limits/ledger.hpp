@@ -1,5 +1,7 @@
 #pragma once
 
+#include "messages/limits/raft.hpp"
+
 #include <cstddef>
 #include <cstdint>
 
@@ -23,6 +25,7 @@ inline constexpr std::uint64_t ledger_weight_max = std::uint64_t{1} << 62U; // o
 inline constexpr std::uint32_t ledger_layers_max = 65'536;
 
 inline constexpr std::size_t ledger_mint_keys_max = 16;
+inline constexpr std::size_t ledger_keepers_max = raft_servers_max;
 inline constexpr std::size_t ledger_verdicts_max = 4;          // of one conviction
 inline constexpr std::size_t ledger_unlockings_max = 8;        // of one account at a time
 inline constexpr std::size_t ledger_open_requests_max = 1'024; // of one payer

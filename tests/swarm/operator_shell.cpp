@@ -25,11 +25,15 @@ ledger::signed_head operator_shell::head_of(const json& shown) {
   h.head.root = digest_from_hex(shown.at("root").get<std::string>()).value();
   h.head.chain = digest_from_hex(shown.at("chain").get<std::string>()).value();
   h.head.time = shown.at("time");
-  h.keeper = node_id_from_hex(shown.at("keeper").get<std::string>()).value();
-  const auto bytes =
-      bytes_from_hex(shown.at("signature").get<std::string>(), "a signature", h.proof.bytes.size())
-          .value();
-  std::memcpy(h.proof.bytes.data(), bytes.data(), bytes.size());
+  for (const json& one : shown.at("signatures")) {
+    ledger::head_signature s;
+    s.keeper = node_id_from_hex(one.at("keeper").get<std::string>()).value();
+    const auto bytes =
+        bytes_from_hex(one.at("signature").get<std::string>(), "a signature", s.proof.bytes.size())
+            .value();
+    std::memcpy(s.proof.bytes.data(), bytes.data(), bytes.size());
+    h.signatures.push_back(s);
+  }
   return h;
 }
 

@@ -53,7 +53,7 @@ result<exit_code> create(const account_options& given, surroundings& around) {
     rules.mint_keys.push_back(key);
   }
   std::sort(rules.mint_keys.begin(), rules.mint_keys.end());
-  rules.log_keeper = keeper.id();
+  rules.keepers = {keeper.id()};
   around.environment.random(std::as_writable_bytes(std::span{rules.salt.bytes}));
   OVIR_ASSIGN(ledger_folder made, ledger_folder::create(around.environment, folder, rules, keeper));
   if (given.as_json) {

@@ -101,13 +101,23 @@ result<ledger_folder> ledger_folder::open(storage::env& environment, const std::
                        std::move(*book)};
 }
 
-result<ledger::signed_head> ledger_folder::sign_head(const secret_key& keeper) {
-  if (keeper.id() != book_->view().origin().log_keeper) {
+result<void> ledger_folder::check_keeper(const secret_key& keeper) const {
+  const std::vector<node_id>& keepers = book_->view().origin().keepers;
+  if (keepers.size() > 1) {
+    return fail(errc::unsupported, "this ledger has {} keepers; one alone cannot write to it",
+                keepers.size());
+  }
+  if (keeper.id() != keepers.front()) {
     return fail(errc::invalid_argument,
                 "the key {} is not that of this ledger's keeper, {}; name the right one with "
                 "--keeper",
-                short_name(keeper.id()), short_name(book_->view().origin().log_keeper));
+                short_name(keeper.id()), short_name(keepers.front()));
   }
+  return {};
+}
+
+result<ledger::signed_head> ledger_folder::sign_head(const secret_key& keeper) {
+  OVIR_TRY(check_keeper(keeper));
   const ledger::signed_head head = ledger::sign(keeper, book_->head());
   OVIR_TRY(write_proof_file(*environment_, head_path(folder_), to_bytes(head)));
   return head;
@@ -135,9 +145,7 @@ result<std::uint64_t> ledger_folder::time_now() const {
 
 result<ledger::acknowledgement> ledger_folder::commit(const ledger::authentic_command& one,
                                                       const secret_key& keeper) {
-  if (keeper.id() != book_->view().origin().log_keeper) {
-    return sign_head(keeper).error(); // before anything is written
-  }
+  OVIR_TRY(check_keeper(keeper)); // before anything is written
   OVIR_ASSIGN(const std::uint64_t now, time_now());
   OVIR_ASSIGN(const auto out, book_->commit(std::span{&one, 1}, now));
   if (!out.commands.front().done) {
@@ -156,6 +164,25 @@ result<std::unique_ptr<durable_file>> open_ledger_log(const std::string& folder)
                 folder);
   }
   return file;
+}
+
+result<ledger::genesis> origin_of(durable_file& log) {
+  std::optional<ledger::genesis> found;
+  ledger::log_report report;
+  const auto read = ledger::entry_log::read(
+      log,
+      [&](std::uint64_t, std::span<const std::byte> bytes) -> result<void> {
+        OVIR_ASSIGN(ledger::entry first, ledger::decode_entry(bytes));
+        if (auto* const rules = std::get_if<ledger::genesis>(&first.what)) {
+          found = std::move(*rules);
+        }
+        return fail(errc::cancelled, "the log does not begin with its rules"); // no further
+      },
+      report);
+  if (found) {
+    return std::move(*found);
+  }
+  return read ? fail(errc::malformed, "the log has no entry") : read.error();
 }
 
 result<void> walk_ledger(const std::string& given_folder,
@@ -239,6 +266,14 @@ json posting_json(const ledger::posting& p) {
           {"amount", p.amount},
           {"request", p.request == digest{} ? json(nullptr) : json(to_hex(p.request))},
           {"window", p.window}};
+}
+
+json keys_json(const std::vector<node_id>& keys) {
+  json list = json::array();
+  for (const node_id& key : keys) {
+    list.push_back(to_hex(key));
+  }
+  return list;
 }
 
 json head_json(const ledger::log_head& head) {

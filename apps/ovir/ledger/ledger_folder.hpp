@@ -13,8 +13,8 @@
 #include <optional>
 #include <string>
 
-/// A ledger's folder: `log`, its `index.mdb`, the keeper's last signed `head`, and the lock of who
-/// has it open.
+/// A ledger's folder: `log`, its `index.mdb`, the last signed `head`, and the lock of who has it
+/// open.
 namespace ovir::apps {
 
 /// Given, or `ledger` in the state folder.
@@ -42,6 +42,8 @@ public:
   [[nodiscard]] result<ledger::signed_head> sign_head(const secret_key& keeper);
 
 private:
+  /// Only what the keeper alone can sign is written here.
+  [[nodiscard]] result<void> check_keeper(const secret_key& keeper) const;
   /// The wall clock's, unless it is years away from the last entry's.
   [[nodiscard]] result<std::uint64_t> time_now() const;
   ledger_folder(storage::env& environment, std::string folder,
@@ -61,6 +63,8 @@ private:
 
 /// The log of a folder, to look at.
 [[nodiscard]] result<std::unique_ptr<durable_file>> open_ledger_log(const std::string& folder);
+/// The rules in a log's first entry, and who keep it. Reads no more than its first batch.
+[[nodiscard]] result<ledger::genesis> origin_of(durable_file& log);
 /// Reads a ledger's whole log, without opening it for this process alone: every entry with its
 /// movements. Damage is `digest_mismatch`; `ovir ledger verify` tells more.
 [[nodiscard]] result<void>
@@ -86,6 +90,7 @@ walk_ledger(const std::string& given_folder,
 /// "free of 1a2b3c4d", "escrow of ...", "assurance".
 [[nodiscard]] std::string place_text(const ledger::account_ref& ref);
 [[nodiscard]] json posting_json(const ledger::posting& p);
+[[nodiscard]] json keys_json(const std::vector<node_id>& keys);
 [[nodiscard]] json head_json(const ledger::log_head& head);
 
 } // namespace ovir::apps

@@ -52,11 +52,18 @@ result<exit_code> show_log(const log_options& given, surroundings&) {
                   : fmt::format("{:>22}  {} -> {}  {}\n", credits_text(p.amount),
                                 place_text(p.from), place_text(p.to), to_string(p.kind));
     }
-    list.push_back({{"entry", index},
-                    {"time", e.time},
-                    {"kind", kind},
-                    {"id", id},
-                    {"movements", std::move(moves)}});
+    json one{{"entry", index},
+             {"time", e.time},
+             {"kind", kind},
+             {"id", id},
+             {"movements", std::move(moves)}};
+    if (const auto* const rules = std::get_if<ledger::genesis>(&e.what)) {
+      one["keepers"] = keys_json(rules->keepers);
+      for (const node_id& keeper : rules->keepers) {
+        text += given.as_csv ? "" : fmt::format("{:>22}  {}\n", "keeper", to_hex(keeper));
+      }
+    }
+    list.push_back(std::move(one));
   }));
   if (given.as_json) {
     OVIR_TRY(write_document(json{{"entries", std::move(list)}}));
@@ -105,6 +112,47 @@ result<bool> replay_evidence(storage::env& environment, const std::string& folde
   return true;
 }
 
+json verified_json(const ledger::verify_report& seen,
+                   const std::optional<ledger::signed_head>& kept, std::uint64_t replayed) {
+  json fault = nullptr;
+  if (seen.fault) {
+    fault = {{"entry", seen.fault->entry ? json(*seen.fault->entry) : json(nullptr)},
+             {"what", seen.fault->what}};
+  }
+  return {{"ok", !seen.fault},
+          {"head", head_json(seen.head)},
+          {"keepers", keys_json(seen.keepers)},
+          {"signed_by", keys_json(kept ? signers_of(*kept) : std::vector<node_id>{})},
+          {"torn_bytes", seen.tail.torn_bytes},
+          {"convictions", seen.convictions},
+          {"evidence_replayed", replayed},
+          {"fault", std::move(fault)}};
+}
+
+std::string verified_text(const ledger::verify_report& seen,
+                          const std::optional<ledger::signed_head>& kept, std::uint64_t replayed) {
+  if (seen.fault) {
+    return fmt::format("WRONG{}: {}\n",
+                       seen.fault->entry ? fmt::format(" at entry {}", *seen.fault->entry) : "",
+                       seen.fault->what);
+  }
+  std::string text =
+      fmt::format("{} entries, all as they were written; root {}\nkept by {}", seen.head.size,
+                  to_hex(seen.head.root), ledger::names_of(seen.keepers));
+  text += kept ? fmt::format("; the head of {} entries is signed by {}\n", kept->head.size,
+                             ledger::names_of(signers_of(*kept)))
+               : "; no signed head is here\n";
+  if (seen.tail.torn) {
+    text += fmt::format("behind them {} of a batch that was never finished\n",
+                        bytes_text(seen.tail.torn_bytes));
+  }
+  if (seen.convictions > 0) {
+    text += fmt::format("{} convictions; the evidence of {} was replayed here\n", seen.convictions,
+                        replayed);
+  }
+  return text;
+}
+
 result<exit_code> verify_all(const log_options& given, surroundings& around) {
   OVIR_ASSIGN(const std::string folder, ledger_folder_from(given.folder));
   OVIR_ASSIGN(const auto file, open_ledger_log(folder));
@@ -135,36 +183,19 @@ result<exit_code> verify_all(const log_options& given, surroundings& around) {
     };
   }
   OVIR_ASSIGN(const ledger::verify_report seen, ledger::verify_log(*file, how));
-  if (given.as_json) {
-    json fault = nullptr;
-    if (seen.fault) {
-      fault = {{"entry", seen.fault->entry ? json(*seen.fault->entry) : json(nullptr)},
-               {"what", seen.fault->what}};
-    }
-    OVIR_TRY(write_document(json{{"ok", !seen.fault},
-                                 {"head", head_json(seen.head)},
-                                 {"torn_bytes", seen.tail.torn_bytes},
-                                 {"convictions", seen.convictions},
-                                 {"evidence_replayed", replayed},
-                                 {"fault", std::move(fault)}}));
-  } else if (seen.fault) {
-    OVIR_TRY(write_output(fmt::format(
-        "WRONG{}: {}\n", seen.fault->entry ? fmt::format(" at entry {}", *seen.fault->entry) : "",
-        seen.fault->what)));
-  } else {
-    std::string text = fmt::format("{} entries, all as they were written; root {}\n",
-                                   seen.head.size, to_hex(seen.head.root));
-    if (seen.tail.torn) {
-      text += fmt::format("behind them {} of a batch that was never finished\n",
-                          bytes_text(seen.tail.torn_bytes));
-    }
-    if (seen.convictions > 0) {
-      text += fmt::format("{} convictions; the evidence of {} was replayed here\n",
-                          seen.convictions, replayed);
-    }
-    OVIR_TRY(write_output(text));
-  }
+  OVIR_TRY(given.as_json ? write_document(verified_json(seen, kept, replayed))
+                         : write_output(verified_text(seen, kept, replayed)));
   return seen.fault ? exit_code::wrong : exit_code::done;
+}
+
+std::vector<node_id> signers_whose_word_holds(const ledger::signed_head& h) {
+  std::vector<node_id> all;
+  for (const ledger::head_signature& s : h.signatures) {
+    if (ledger::holds(s, h.head)) {
+      all.push_back(s.keeper);
+    }
+  }
+  return all;
 }
 
 result<exit_code> show_head(const log_options& given, surroundings& around) {
@@ -176,17 +207,26 @@ result<exit_code> show_head(const log_options& given, surroundings& around) {
   if (!given.output.empty()) {
     OVIR_TRY(write_proof_file(around.environment, given.output, to_bytes(*kept)));
   }
-  const bool good = ledger::signed_by_its_keeper(*kept);
+  OVIR_ASSIGN(const auto log, open_ledger_log(folder));
+  OVIR_ASSIGN(const ledger::genesis rules, origin_of(*log));
+  const bool good = ledger::signed_by_majority(*kept, rules.keepers);
+  const std::vector<node_id> signers = signers_whose_word_holds(*kept);
   if (given.as_json) {
     json document = head_json(kept->head);
-    document["keeper"] = to_hex(kept->keeper);
+    document["keepers"] = keys_json(rules.keepers);
+    document["signed_by"] = keys_json(signers);
     document["signed"] = good;
     OVIR_TRY(write_document(document));
   } else {
-    OVIR_TRY(write_output(fmt::format("ledger {}\nsize   {}\nroot   {}\nkeeper {}{}\n",
-                                      to_hex(kept->head.ledger), kept->head.size,
-                                      to_hex(kept->head.root), to_hex(kept->keeper),
-                                      good ? "" : ", who did NOT sign this")));
+    std::string text = fmt::format("ledger {}\nsize   {}\nroot   {}\n", to_hex(kept->head.ledger),
+                                   kept->head.size, to_hex(kept->head.root));
+    for (const node_id& keeper : rules.keepers) {
+      const bool did = std::binary_search(signers.begin(), signers.end(), keeper);
+      text +=
+          fmt::format("keeper {}, who {} this\n", to_hex(keeper), did ? "signed" : "did NOT sign");
+    }
+    text += good ? "" : "NOT signed by more than half of the keepers, and by these alone\n";
+    OVIR_TRY(write_output(text));
   }
   return good ? exit_code::done : exit_code::wrong;
 }
@@ -272,7 +312,8 @@ void add_ledger_log(CLI::App& ledger, chosen_command& chosen) {
                      "Leave the signatures of clients unchecked: some twenty times as fast");
 
   const auto head = std::make_shared<log_options>();
-  add_ledger_command(ledger, chosen, "head", "The keeper's last signed head", head, show_head)
+  add_ledger_command(ledger, chosen, "head", "The last head that the keepers signed", head,
+                     show_head)
       ->add_option("-o,--output", head->output, "File for its bytes, for verify --head");
 
   const auto proof = std::make_shared<log_options>();

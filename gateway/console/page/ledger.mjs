@@ -10,14 +10,14 @@ export const enter = async () => {
     const head = await look('ledger');
     facts('ledger-head', [
       ['Ledger', el('code', {}, head.ledger)], ['Entries', head.size], ['Root', el('code', {}, head.root)],
-      ['Kept by', el('code', {}, head.keeper)], ['Signed', new Date(Number(head.time) * 1000).toLocaleString()],
+      ['Kept by', el('code', {}, head.signatures.map((s) => s.keeper).join(' '))], ['Signed', new Date(Number(head.time) * 1000).toLocaleString()],
     ]);
     const accounts = await Promise.all(nodes().map(async (n) => {
       try { return [n, await look(`ledger?account=${n.node}`)]; } catch (error) { return [n, null, error.message]; }
     }));
     rows('accounts', accounts.map(([n, a, why]) => (a === null ? [n.name, why, '', '', '', '']
       : [n.name, words.credits(a.free), words.credits(a.pending), words.credits(a.stake), words.credits(a.earned), `${(a.reputation_ppm / 1e4).toFixed(1)} %${a.ejected ? ', ejected' : ''}`])));
-    say('ledger-state', 'Amounts are credits, by the keeper\'s signed word.');
+    say('ledger-state', 'Amounts are credits, by the keepers\' signed word.');
   } catch (error) {
     show('ledger-head');
     show('accounts');

@@ -49,7 +49,7 @@ public:
     g.rules = o.rules;
     g.rules.actions_per_minute_max = 1'000'000'000;
     g.mint_keys = {node_of("mint", 0)};
-    g.log_keeper = node_of("keeper", 0);
+    g.keepers = {node_of("keeper", 0)};
     apply(g);
     mint_to(client_, limits::ledger_supply_max / 4);
     for (std::uint64_t v = 0; v < 2; ++v) { // their verdicts have to count

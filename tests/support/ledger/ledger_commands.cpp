@@ -49,7 +49,7 @@ genesis ledger_commands::rules_for_test(std::uint64_t seed) {
   g.rules.newcomer_pool_ppm = random() % 500'000;
   g.rules.refund = random() % 3 == 0 ? refund_rule::request : refund_rule::window;
   g.mint_keys = {node(mint_key_number)};
-  g.log_keeper = node(mint_key_number + 1);
+  g.keepers = {node(mint_key_number + 1)};
   return g;
 }
 

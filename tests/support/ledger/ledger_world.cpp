@@ -26,7 +26,7 @@ genesis ledger_world::rules() {
   t.audit_fee = 8 * credit;
   t.audit_cost = 6 * credit;
   g.mint_keys = {node(minter)};
-  g.log_keeper = node(keeper);
+  g.keepers = {node(keeper)};
   g.salt.bytes[0] = 7;
   return g;
 }

@@ -102,7 +102,8 @@ TEST_F(followers, convict_a_keeper_by_a_promise_it_broke) {
   const auto fork = follower_->broken(promised);
   ASSERT_TRUE(fork) << fork.error().message;
   ASSERT_TRUE(*fork);
-  EXPECT_TRUE(ledger::check_fork(**fork, honest_.id(), ledger_world::node(ledger_world::keeper)));
+  EXPECT_EQ(ledger::check_fork(**fork, honest_.id(), ledger_world::rules().keepers).value(),
+            ledger_world::rules().keepers);
   const auto kept = honest_.acknowledge(2, head_of(honest_)).value();
   EXPECT_EQ(follower_->broken(kept).value(), std::nullopt);
 }

@@ -59,7 +59,7 @@ protected:
     return {head_of(honest), head_of(forged), honest.prove(index, honest.log().size()).value(),
             forged.prove(index, forged.log().size()).value()};
   }
-  node_id keeper = ledger_world::node(ledger_world::keeper);
+  std::vector<node_id> keepers = ledger_world::rules().keepers;
 
   memory_file honest_file;
   memory_file forged_file;
@@ -81,28 +81,28 @@ TEST_F(fork_test, a_broken_promise_is_found_at_its_entry_and_convicts) {
   ASSERT_TRUE(seen.fault);
   EXPECT_EQ(seen.fault->entry, 2U);
   const fork_evidence e{promise.head, head_of(forged), promise.entry, forged.prove(2, 4).value()};
-  EXPECT_TRUE(check_fork(e, honest.id(), keeper));
-  EXPECT_TRUE(check_fork(fork_evidence_from(to_bytes(e)).value(), honest.id(), keeper));
+  EXPECT_TRUE(check_fork(e, honest.id(), keepers));
+  EXPECT_TRUE(check_fork(fork_evidence_from(to_bytes(e)).value(), honest.id(), keepers));
 }
 
 TEST_F(fork_test, two_heads_of_one_size_convict_and_of_different_sizes_with_an_entry_of_each) {
-  EXPECT_TRUE(check_fork(evidence_at(2), honest.id(), keeper));
+  EXPECT_TRUE(check_fork(evidence_at(2), honest.id(), keepers));
   ledger_world world{honest.id()};
   run(forged, authentic_command::unchecked_for_test(
                   transfer{ledger_world::node(1), ledger_world::node(5), 1, 77}));
-  EXPECT_TRUE(check_fork(evidence_at(2), honest.id(), keeper));
+  EXPECT_TRUE(check_fork(evidence_at(2), honest.id(), keepers));
   // Nothing here convicts an honest keeper: the same entry in both, another key, another ledger.
-  EXPECT_FALSE(check_fork(evidence_at(1), honest.id(), keeper));
-  EXPECT_FALSE(check_fork(evidence_at(2), honest.id(), ledger_world::node(1)));
-  EXPECT_FALSE(check_fork(evidence_at(2), digest{}, keeper));
+  EXPECT_FALSE(check_fork(evidence_at(1), honest.id(), keepers));
+  EXPECT_FALSE(check_fork(evidence_at(2), honest.id(), std::vector{ledger_world::node(1)}));
+  EXPECT_FALSE(check_fork(evidence_at(2), digest{}, keepers));
   fork_evidence moved = evidence_at(2);
   moved.in_second = honest.prove(2, 4).value();
-  EXPECT_FALSE(check_fork(moved, honest.id(), keeper));
+  EXPECT_FALSE(check_fork(moved, honest.id(), keepers));
   fork_evidence unsigned_head = evidence_at(2);
   unsigned_head.second.head.size += 1;
-  EXPECT_FALSE(check_fork(unsigned_head, honest.id(), keeper));
+  EXPECT_FALSE(check_fork(unsigned_head, honest.id(), keepers));
   const fork_evidence grown{head_of(honest), head_of(honest), {}, {}};
-  EXPECT_FALSE(check_fork(grown, honest.id(), keeper));
+  EXPECT_FALSE(check_fork(grown, honest.id(), keepers));
 }
 
 TEST_F(fork_test, a_follower_has_the_keepers_bytes_and_takes_no_others) {
@@ -160,7 +160,7 @@ TEST_F(fork_test, proofs_of_every_entry_and_of_every_size_hold) {
   const acknowledgement a = honest.acknowledge(5, head_of(honest)).value();
   const acknowledgement again = acknowledgement_from(to_bytes(a)).value();
   EXPECT_TRUE(proves(again.entry, again.head.head));
-  EXPECT_TRUE(signed_by_its_keeper(again.head));
+  EXPECT_TRUE(signed_by_majority(again.head, keepers));
 }
 
 TEST_F(fork_test, evidence_of_convictions_is_replayed_by_whoever_can) {

@@ -95,7 +95,7 @@ TEST_F(participants, a_log_that_a_forger_wrote_anew_is_refused_by_the_head) {
   EXPECT_THAT(seen.error().message, HasSubstr("rewritten"));
 }
 
-TEST_F(participants, a_head_needs_the_keepers_own_signature) {
+TEST_F(participants, a_head_needs_the_keepers_own_signatures) {
   const signed_head strangers = sign(ledger_world::key(6), book_.head());
   EXPECT_EQ(participants_at(strangers, file_).error().code, errc::invalid_argument);
   signed_head changed = head_of(book_);

@@ -105,7 +105,7 @@ TEST_F(ledger_proof, a_rewritten_log_has_no_proof_that_it_grew) {
 
 TEST_F(ledger_proof, a_head_that_somebody_else_signed_is_nobodys_word) {
   signed_head stolen = sign(ledger_world::key(77), heads.back().head);
-  stolen.keeper = keeper.id();
+  stolen.signatures.front().keeper = keeper.id();
   EXPECT_FALSE(right(stolen));
   EXPECT_FALSE(right(between(heads.front(), stolen)));
   EXPECT_FALSE(right(between(stolen, stolen)));
@@ -113,10 +113,29 @@ TEST_F(ledger_proof, a_head_that_somebody_else_signed_is_nobodys_word) {
   // Its own key is its own ledger's keeper, not this one's.
   const signed_head own = sign(ledger_world::key(77), heads.back().head);
   EXPECT_TRUE(right(own)) << "whose word counts is for the caller to say";
-  EXPECT_FALSE(right(between(heads.front(), own)));
+  EXPECT_TRUE(right(between(heads.front(), own))) << "likewise: the log did grow";
+  EXPECT_FALSE(right(entry_at(0, own))) << "but the first entry says who the keepers are";
+  EXPECT_TRUE(right(entry_at(0, heads.back())));
   signed_head elsewhere = heads.back();
   elsewhere.head.ledger.bytes[0] ^= 1;
   EXPECT_FALSE(right(between(heads.front(), sign(keeper, elsewhere.head))));
+}
+
+TEST_F(ledger_proof, the_first_entry_is_the_one_that_gives_the_ledger_its_name) {
+  // Keepers of their own rules, under a head with this ledger's name.
+  genesis others = ledger_world::rules();
+  others.keepers = {ledger_world::node(77)};
+  entry_proof forged;
+  encode(entry{ledger_world::t0, others, {}}, forged.entry);
+  forged.in = {0, leaf_hash(forged.entry), {}};
+  log_head head = heads.back().head;
+  head.size = 1;
+  head.root = forged.in.leaf;
+  forged.head = sign(ledger_world::key(77), head);
+  EXPECT_FALSE(right(forged));
+  forged.head.head.ledger = forged.in.leaf;
+  forged.head = sign(ledger_world::key(77), forged.head.head);
+  EXPECT_TRUE(right(forged)) << "under its own name it is another ledger";
 }
 
 TEST_F(ledger_proof, a_flipped_bit_in_any_byte_of_a_proof_is_noticed) {
