@@ -1,6 +1,7 @@
 #include "apps/receipt_report.hpp"
 
 #include "ledger/keeper/participants.hpp"
+#include "ledger/keeper/verify.hpp"
 #include "messages/evidence/lateness.hpp"
 #include "messages/limits/evidence.hpp"
 #include "storage/env/durable_file.hpp"
@@ -8,6 +9,8 @@
 #include <algorithm>
 #include <filesystem>
 #include <functional>
+#include <memory>
+#include <utility>
 
 namespace ovir::apps {
 
@@ -53,17 +56,22 @@ outline outline_of(const any_receipt& r) {
   return out;
 }
 
-result<std::set<node_id>> signers_of_ledger(const signer_options& given,
-                                            storage::env& environment) {
+struct ledger_copy {
+  ledger::signed_head head;
+  std::string path; ///< of the log
+  std::unique_ptr<durable_file> log;
+};
+
+result<ledger_copy> open_ledger(const signer_options& given, storage::env& environment) {
   OVIR_ASSIGN(const std::string text, environment.read(given.head, head_file_bytes_max));
-  const auto head = ledger::signed_head_from(std::as_bytes(std::span{text}));
+  auto head = ledger::signed_head_from(std::as_bytes(std::span{text}));
   if (!head) {
     return in_context(given.head, head.error());
   }
-  const std::string path = given.log.empty()
-                               ? (std::filesystem::path{given.head}.parent_path() / "log").string()
-                               : given.log;
-  const auto file = storage::open_durable_file_to_read(path);
+  std::string path = given.log.empty()
+                         ? (std::filesystem::path{given.head}.parent_path() / "log").string()
+                         : given.log;
+  auto file = storage::open_durable_file_to_read(path);
   if (!file) {
     return given.log.empty() && file.error().code == errc::not_found
                ? fail(errc::not_found,
@@ -71,8 +79,23 @@ result<std::set<node_id>> signers_of_ledger(const signer_options& given,
                       path)
                : file.error();
   }
-  auto listed = ledger::participants_at(*head, **file);
-  return listed ? std::move(listed) : result<std::set<node_id>>{in_context(path, listed.error())};
+  return ledger_copy{std::move(*head), std::move(path), std::move(*file)};
+}
+
+result<std::set<node_id>> signers_of_ledger(const signer_options& given,
+                                            storage::env& environment) {
+  OVIR_ASSIGN(const ledger_copy copy, open_ledger(given, environment));
+  auto listed = ledger::participants_at(copy.head, *copy.log);
+  return listed ? std::move(listed)
+                : result<std::set<node_id>>{in_context(copy.path, listed.error())};
+}
+
+result<void> check_one_given(const signer_options& given) {
+  if ((given.any ? 1 : 0) + (given.file.empty() ? 0 : 1) + (given.head.empty() ? 0 : 1) > 1) {
+    return fail(errc::invalid_argument, "--signers, --ledger-head and --any-signer contradict each "
+                                        "other; give one of them");
+  }
+  return {};
 }
 
 } // namespace
@@ -91,10 +114,7 @@ void add_signers(CLI::App& command, signer_options& given) {
 }
 
 result<signer_policy> policy_of(const signer_options& given, storage::env& environment) {
-  if ((given.any ? 1 : 0) + (given.file.empty() ? 0 : 1) + (given.head.empty() ? 0 : 1) > 1) {
-    return fail(errc::invalid_argument, "--signers, --ledger-head and --any-signer contradict each "
-                                        "other; give one of them");
-  }
+  OVIR_TRY(check_one_given(given));
   if (given.any) {
     return signer_policy{signer_policy::kind::any, {}};
   }
@@ -111,6 +131,24 @@ result<signer_policy> policy_of(const signer_options& given, storage::env& envir
     return in_context(given.file, listed.error());
   }
   return signer_policy{signer_policy::kind::listed, std::move(*listed)};
+}
+
+result<signer_policy> keepers_of(const signer_options& given, storage::env& environment) {
+  OVIR_TRY(check_one_given(given));
+  if (given.head.empty()) {
+    return policy_of(given, environment);
+  }
+  OVIR_ASSIGN(const ledger_copy copy, open_ledger(given, environment));
+  ledger::verify_options how;
+  how.heads = {copy.head};
+  const auto seen = ledger::verify_log(*copy.log, how);
+  if (!seen) {
+    return in_context(copy.path, seen.error());
+  }
+  if (seen->fault) {
+    return fail(errc::digest_mismatch, "{}: {}", copy.path, seen->fault->what);
+  }
+  return signer_policy{signer_policy::kind::listed, {seen->keepers.begin(), seen->keepers.end()}};
 }
 
 result<std::set<node_id>> parse_signers(std::string_view text) {

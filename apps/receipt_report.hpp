@@ -29,6 +29,10 @@ void add_signers(CLI::App& command, signer_options& given);
 /// `invalid_argument` where more than one was given. Of a ledger, errors of `participants_at`.
 [[nodiscard]] result<compute::signer_policy> policy_of(const signer_options& given,
                                                        storage::env& environment);
+/// Likewise, for what a ledger's keepers sign: of a ledger, the keepers that its first entry names,
+/// once its whole log checks out and holds the head.
+[[nodiscard]] result<compute::signer_policy> keepers_of(const signer_options& given,
+                                                        storage::env& environment);
 /// A key per line, 64 hexadecimal digits; behind it blanks or # and what people call it.
 /// `malformed` names the line.
 [[nodiscard]] result<std::set<node_id>> parse_signers(std::string_view text);

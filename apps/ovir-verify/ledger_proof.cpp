@@ -78,7 +78,7 @@ void check_keepers(const ledger::any_proof& p, const compute::signer_policy& who
   }
 }
 
-json keys_json(const std::vector<node_id>& keys) {
+json list_of_keys(const std::vector<node_id>& keys) {
   json list = json::array();
   for (const node_id& key : keys) {
     list.push_back(to_hex(key));
@@ -108,7 +108,7 @@ json document_of(const ledger::any_proof& p, const compute::signer_policy& who,
                 {"failures", std::move(failures)},
                 {"proof", std::string{kind_of_proof(p)}},
                 {"ledger", to_hex(last.head.ledger)},
-                {"signed_by", keys_json(signers_of(last))},
+                {"signed_by", list_of_keys(signers_of(last))},
                 {"size", last.head.size},
                 {"root", to_hex(last.head.root)}};
   if (const auto* const e = std::get_if<ledger::entry_proof>(&p)) {
@@ -122,7 +122,7 @@ json document_of(const ledger::any_proof& p, const compute::signer_policy& who,
   } else if (const auto* const fork = std::get_if<ledger::fork_evidence>(&p)) {
     const auto guilty = convicted_by(*fork, who);
     document["convicts"] = found.empty();
-    document["guilty"] = keys_json(found.empty() && guilty ? *guilty : std::vector<node_id>{});
+    document["guilty"] = list_of_keys(found.empty() && guilty ? *guilty : std::vector<node_id>{});
   }
   return document;
 }

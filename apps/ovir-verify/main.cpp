@@ -381,7 +381,7 @@ result<exit_code> verify(const options& given, storage::env& environment,
     return replay_capsule(given, given.file, environment, interrupted);
   }
   if (is_ledger_proof(*text)) {
-    OVIR_ASSIGN(const compute::signer_policy keepers, policy_of(given.signers, environment));
+    OVIR_ASSIGN(const compute::signer_policy keepers, keepers_of(given.signers, environment));
     return verify_ledger_proof(given.file, *text, keepers, given.as_json);
   }
   if (kind_of(std::as_bytes(std::span{*text})) == receipt_kind::other) {

@@ -82,6 +82,33 @@ TEST_F(cli_ledger, credits_are_minted_paid_staked_and_called_back) {
   EXPECT_EQ(run({"head"})["root"], proof["root"]);
 }
 
+TEST_F(cli_ledger, keepers_and_who_signed_are_shown) {
+  const json keepers = json::array({keeper});
+  const json head = run({"head"});
+  EXPECT_EQ(head["keepers"], keepers);
+  EXPECT_EQ(head["signed_by"], keepers);
+  EXPECT_EQ(head["signed"], true);
+  EXPECT_THAT(run_ovir(with_ledger({"head"})).out,
+              HasSubstr("keeper " + keeper + ", who signed this\n"));
+  EXPECT_EQ(run({"log"})["entries"][0]["keepers"], keepers);
+  EXPECT_THAT(run_ovir(with_ledger({"log"})).out, HasSubstr("keeper  " + keeper + "\n"));
+  const json verified = run({"verify"});
+  EXPECT_EQ(verified["keepers"], keepers);
+  EXPECT_EQ(verified["signed_by"], keepers);
+  EXPECT_THAT(run_ovir(with_ledger({"verify"})).out,
+              HasSubstr("kept by " + keeper.substr(0, 8) + "; the head of 1 entries is signed by " +
+                        keeper.substr(0, 8)));
+  // A head that its keeper never signed.
+  std::string bytes = read_file(path("book") + "/head");
+  bytes.back() = static_cast<char>(bytes.back() ^ 1);
+  write_file(path("book") + "/head", bytes);
+  const json forged = document_of(fail({"head", "--json"}, 1));
+  EXPECT_EQ(forged["signed"], false);
+  EXPECT_EQ(forged["signed_by"], json::array());
+  EXPECT_THAT(fail({"head"}, 1).out, HasSubstr("who did NOT sign this"));
+  EXPECT_THAT(fail({"verify"}, 2).err, HasSubstr("not signed by more than half"));
+}
+
 TEST_F(cli_ledger, statements_say_what_moved_and_why_for_people_and_for_tables) {
   act({"mint", alice, "100"}, "keeper");
   act({"transfer", bob, "10"}, "alice");
@@ -133,9 +160,16 @@ TEST_F(cli_ledger, others_check_its_proofs_without_its_log_and_find_forged_ones)
     EXPECT_EQ(child.exit_code, code) << proof << child.out << child.err;
     return document_of(child);
   };
-  for (const std::string proof : {"early", "promise", "entry", "grown"}) {
+  write_file(path("keepers_and_others"), keeper + "\n" + alice + "\n" + bob + "\n");
+  run({"prove", "0", "-o", path("rules")});
+  for (const std::string proof : {"early", "promise", "entry", "grown", "rules"}) {
     EXPECT_EQ(check(proof, {"--signers", path("keepers")}, 0)["ledger"], id);
+    EXPECT_EQ(check(proof, {"--ledger-head", path("book") + "/head"}, 0)["signed_by"],
+              json::array({keeper}));
     EXPECT_EQ(check(proof, {"--signers", path("strangers")}, 1)["failures"][0]["signer"], keeper);
+    EXPECT_THAT(check(proof, {"--signers", path("keepers_and_others")}, 1)["failures"][0]["what"]
+                    .get<std::string>(),
+                HasSubstr("1 of 3 keepers"));
     EXPECT_THAT(check(proof, {}, 1)["failures"][0]["what"].get<std::string>(),
                 HasSubstr("signers unknown"));
   }

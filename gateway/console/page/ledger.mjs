@@ -10,7 +10,7 @@ export const enter = async () => {
     const head = await look('ledger');
     facts('ledger-head', [
       ['Ledger', el('code', {}, head.ledger)], ['Entries', head.size], ['Root', el('code', {}, head.root)],
-      ['Kept by', el('code', {}, head.signatures.map((s) => s.keeper).join(' '))], ['Signed', new Date(Number(head.time) * 1000).toLocaleString()],
+      ['Signed by', el('code', {}, head.signatures.map((s) => s.keeper).join(' '))], ['Signed', new Date(Number(head.time) * 1000).toLocaleString()],
     ]);
     const accounts = await Promise.all(nodes().map(async (n) => {
       try { return [n, await look(`ledger?account=${n.node}`)]; } catch (error) { return [n, null, error.message]; }
