@@ -175,6 +175,12 @@ result<void> kept_ledger::reopen() {
     OVIR_TRY(keeper_->replace(std::move(*book)));
     return keep_head();
   }
+  if (const auto keepers = book->view().origin().keepers.size(); keepers > 1) {
+    return fail(errc::unsupported,
+                "this ledger has {} keepers, and this version keeps those of one; name another "
+                "folder",
+                keepers);
+  }
   ledger::keeper_surroundings around;
   around.key = how_.key;
   around.roles_of = how_.roles_of;

@@ -11,12 +11,18 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <utility>
 
 namespace ovir::ledger {
 
 keeper::keeper(ledger book, keeper_surroundings around, std::vector<std::byte> genesis)
     : book_(std::move(book)), around_(std::move(around)), genesis_(std::move(genesis)) {
+  const std::optional<signed_head>& last = around_.last_head;
+  if (last && signed_by_majority(*last, book_.view().origin().keepers) &&
+      last->head.size <= book_.log().size() && book_.extends(last->head)) {
+    head_ = last;
+  }
   learn();
 }
 
@@ -38,17 +44,11 @@ void keeper::learn() {
 
 result<keeper> keeper::make(ledger book, keeper_surroundings around) {
   const genesis& rules = book.view().origin();
-  if (rules.keepers.size() > 1) {
-    return fail(errc::unsupported,
-                "this ledger has {} keepers, and this version keeps those of one; name another "
-                "folder",
-                rules.keepers.size());
-  }
-  if (around.key->id() != rules.keepers.front()) {
+  if (!std::ranges::binary_search(rules.keepers, around.key->id())) {
     return fail(errc::invalid_argument,
-                "this ledger is kept by {} and this node is {}; give the node the keeper's key, or "
+                "this ledger is kept by {} and this node is {}; give the node a keeper's key, or "
                 "another folder",
-                short_name(rules.keepers.front()), short_name(around.key->id()));
+                names_of(rules.keepers), short_name(around.key->id()));
   }
   OVIR_TRY(check(rules.rules));
   OVIR_ASSIGN(std::vector<std::byte> first, book.log().entry_at(0));
@@ -63,16 +63,21 @@ result<void> keeper::replace(ledger book) {
                 to_hex(book.id()).substr(0, 8), book.log().size(), told_);
   }
   book_ = std::move(book);
-  head_.reset();
+  own_head_.reset();
   learn();
   return {};
 }
 
-const signed_head& keeper::head() {
-  if (!head_ || head_->head.size != book_.log().size()) {
-    head_ = sign(*around_.key, book_.head());
+const signed_head& keeper::own_head() {
+  if (!own_head_ || own_head_->head.size != book_.log().size()) {
+    own_head_ = sign(*around_.key, book_.head());
   }
-  return *head_;
+  return *own_head_;
+}
+
+const signed_head& keeper::head() {
+  OVIR_CHECK(has_head());
+  return is_alone() ? own_head() : *head_;
 }
 
 void keeper::take(const node_id& from, role_set roles, message question,
@@ -81,6 +86,9 @@ void keeper::take(const node_id& from, role_set roles, message question,
   const auto answer = [&](auto body) { answers.push_back({from, {id, std::move(body)}}); };
   if (askers_.size() < limits::keeper_askers_max) {
     askers_.insert(from);
+  }
+  if (!has_head()) {
+    return answer(refusal{fail(errc::busy, "most keepers have signed nothing yet; ask again")});
   }
   if (auto* const asked = std::get_if<submit>(&question.body)) {
     queue(from, roles, id, *asked, answers);
@@ -347,9 +355,8 @@ void keeper::take_vouch(const node_id& from, role_set roles, std::uint64_t id, v
   waiting_.push_back({from, id, std::move(*ready), std::move(*evidence)});
 }
 
-result<std::size_t> keeper::commit(std::uint64_t now, const due_allowance& due,
-                                   std::vector<keeper_answer>& answers) {
-  std::vector<waiting_command> asked = std::exchange(waiting_, {});
+result<gathered_commands> keeper::gather(std::uint64_t now, const due_allowance& due) {
+  gathered_commands all{std::exchange(waiting_, {}), {}};
   waiting_of_.clear();
   reserving_.clear();
   evidence_waiting_ = 0;
@@ -357,38 +364,103 @@ result<std::size_t> keeper::commit(std::uint64_t now, const due_allowance& due,
   std::erase_if(vouched_, [now](const auto& one) {
     return one.second.said + limits::ledger_vouch_lasts_s < now;
   });
-  std::vector<authentic_command> batch;
-  for (const waiting_command& one : asked) {
-    if (const auto* const x = std::get_if<convict>(&one.what.what())) {
-      OVIR_CHECK(!one.evidence.empty());
-      if (around_.keep_evidence) {
-        OVIR_TRY(around_.keep_evidence(x->evidence, one.evidence));
-      }
-    }
-    batch.push_back(one.what);
+  for (const asked_command& one : all.asked) {
+    OVIR_TRY(keep_evidence_of(one));
   }
   if (due.most > 0) {
     const bool links_could_come = due.up_s >= book_.view().origin().rules.epoch_s;
     for (command& c :
          book_.view().due(std::min(due.by, now), due.most, links_could_come ? now : 0)) {
       OVIR_ASSIGN(authentic_command one, by_log_keeper(book_.id(), std::move(c)));
-      batch.push_back(std::move(one));
+      all.due.push_back(std::move(one));
     }
   }
-  const std::size_t became_due = batch.size() - asked.size();
-  if (batch.empty()) {
-    return became_due;
+  return all;
+}
+
+result<void> keeper::keep_evidence_of(const asked_command& one) const {
+  const auto* const x = std::get_if<convict>(&one.what.what());
+  OVIR_CHECK(x == nullptr || !one.evidence.empty());
+  if (x == nullptr || !around_.keep_evidence) {
+    return {};
   }
-  OVIR_ASSIGN(const batch_outcome done, book_.commit(batch, now));
+  return around_.keep_evidence(x->evidence, one.evidence);
+}
+
+result<batch_outcome> keeper::enter(std::span<const authentic_command> batch, std::uint64_t now,
+                                    std::vector<keeper_answer>& answers) {
+  OVIR_ASSIGN(batch_outcome done, book_.commit(batch, now));
+  bool convicted = false;
   for (std::size_t i = 0; i < batch.size(); ++i) {
-    if (!done.commands[i].done) {
-      ++counts_.refused;
-    } else if (done.commands[i].done->how == apply_outcome::applied) {
-      ++counts_.entries[kind_of(batch[i].what())];
+    convicted = note(batch[i].what(), done.commands[i]) || convicted;
+  }
+  if (convicted && has_head()) {
+    for (const node_id& node : askers_) {
+      answers.push_back({node, {0, report_on(node)}});
     }
   }
-  promise_all(done, asked, answers);
-  return became_due;
+  return done;
+}
+
+/// Counts what came of a command, and learns from it; whether it convicted.
+bool keeper::note(const command& what, const command_outcome& one) {
+  if (!one.done) {
+    ++counts_.refused;
+    return false;
+  }
+  if (one.done->how == apply_outcome::applied) {
+    ++counts_.entries[kind_of(what)];
+  }
+  if (const reserve* const r = std::get_if<reserve>(&what)) {
+    note_escrow(*r);
+  }
+  const convict* const x = std::get_if<convict>(&what);
+  return x != nullptr && ejected_.insert(x->guilty).second;
+}
+
+result<std::size_t> keeper::commit(std::uint64_t now, const due_allowance& due,
+                                   std::vector<keeper_answer>& answers) {
+  OVIR_ASSIGN(gathered_commands all, gather(now, due));
+  std::vector<authentic_command> batch;
+  batch.reserve(all.asked.size() + all.due.size());
+  for (const asked_command& one : all.asked) {
+    batch.push_back(one.what);
+  }
+  std::ranges::move(all.due, std::back_inserter(batch));
+  if (batch.empty()) {
+    return all.due.size();
+  }
+  std::vector<keeper_answer> news;
+  OVIR_ASSIGN(const batch_outcome done, enter(batch, now, news));
+  for (std::size_t i = 0; i < all.asked.size(); ++i) {
+    const asked_command& asked = all.asked[i];
+    const command_outcome& one = done.commands[i];
+    answers.push_back({asked.from, one.done ? promised(asked.id, one.done->index)
+                                            : message{asked.id, refusal{one.why}}});
+  }
+  std::ranges::move(news, std::back_inserter(answers));
+  return all.due.size();
+}
+
+result<void> keeper::follow(std::span<const std::vector<std::byte>> entries,
+                            const signed_head& head) {
+  OVIR_TRY(book_.follow(entries, head, {}));
+  head_ = head;
+  learn();
+  return {};
+}
+
+result<void> keeper::admits(const command& what) const {
+  if (const convict* const x = std::get_if<convict>(&what)) {
+    OVIR_ASSIGN(const std::vector<std::byte> evidence,
+                admit_conviction(role_set{}.add(role::verifier), *x, {}));
+    return around_.keep_evidence ? around_.keep_evidence(x->evidence, evidence) : result<void>{};
+  }
+  if (const compensate* const fee = std::get_if<compensate>(&what)) {
+    const role_set roles = around_.roles_of ? around_.roles_of(fee->to) : role_set{};
+    return admit_unsigned(fee->to, roles, what);
+  }
+  return {};
 }
 
 result<promise> keeper::promise_of(std::uint64_t index) {
@@ -399,35 +471,18 @@ result<promise> keeper::promise_of(std::uint64_t index) {
   return made;
 }
 
-void keeper::promise_all(const batch_outcome& done, std::span<const waiting_command> asked,
-                         std::vector<keeper_answer>& answers) {
-  bool convicted = false;
-  for (std::size_t i = 0; i < asked.size(); ++i) {
-    const command_outcome& one = done.commands[i];
-    message answer{asked[i].id, refusal{one.why}};
-    if (one.done) {
-      if (auto made = promise_of(one.done->index)) {
-        answer.body = std::move(*made);
-      } else {
-        answer.body = refusal{made.error()};
-      }
-      if (const reserve* const r = std::get_if<reserve>(&asked[i].what.what())) {
-        note_escrow(*r);
-      }
-      if (const convict* const x = std::get_if<convict>(&asked[i].what.what())) {
-        convicted = ejected_.insert(x->guilty).second || convicted;
-      }
-    }
-    answers.push_back({asked[i].from, std::move(answer)});
-  }
-  if (convicted) {
-    for (const node_id& node : askers_) {
-      answers.push_back({node, {0, report_on(node)}});
-    }
+message keeper::promised(std::uint64_t id, std::uint64_t index) {
+  if (auto made = promise_of(index)) {
+    return {id, std::move(*made)};
+  } else {
+    return {id, refusal{made.error()}};
   }
 }
 
 void keeper::tell_head(std::vector<keeper_answer>& answers) {
+  if (!has_head()) {
+    return;
+  }
   if (const signed_head& now = head(); now.head.size != told_) {
     told_ = now.head.size;
     for (const node_id& node : askers_) {

@@ -20,7 +20,9 @@ namespace ovir::ledger {
 
 /// What a keeper needs from outside.
 struct keeper_surroundings {
-  const secret_key* key{nullptr}; ///< the ledger's keeper; outlives it
+  const secret_key* key{nullptr}; ///< of one of the ledger's keepers; outlives it
+  /// Of several keepers: the last head that most signed, as far as this one knows.
+  std::optional<signed_head> last_head{};
   /// What a node may be, as far as this node knows: whose verdicts count.
   std::function<role_set(const node_id&)> roles_of;
   /// Whose node it is: two verifiers of one operator are one. Empty: each key is its own.
@@ -36,6 +38,19 @@ struct keeper_surroundings {
 struct keeper_counts {
   std::map<command_kind, std::uint64_t> entries; ///< those that became one
   std::uint64_t refused{0};
+};
+
+/// A command that waits for its batch, and who asked for it.
+struct asked_command {
+  node_id from;
+  std::uint64_t id{0};
+  authentic_command what;
+  std::vector<std::byte> evidence; ///< of a conviction
+};
+/// What becomes a batch: what was asked for, and behind it what time makes possible.
+struct gathered_commands {
+  std::vector<asked_command> asked;
+  std::vector<authentic_command> due;
 };
 
 /// An answer on its way.
@@ -56,10 +71,14 @@ struct keeper_answer {
 /// say; a fee for an audit from the verifier it is for, once for each unit that was paid for, out
 /// of what its request paid for audits.
 ///
+/// The only keeper of a ledger calls `commit`. One of several gathers what all agree on, enters
+/// what was agreed, and promises under heads that most of them signed
+/// (ledger/group/joint_book.hpp).
+///
 /// One thread at a time.
 class keeper {
 public:
-  /// `invalid_argument` where the key is not that of the ledger's keeper, or its policy does not
+  /// `invalid_argument` where the key is none of the ledger's keepers', or its policy does not
   /// deter. `unsupported` where the ledger has more than one keeper.
   [[nodiscard]] static result<keeper> make(ledger book, keeper_surroundings around);
 
@@ -75,6 +94,27 @@ public:
   /// ledger must be opened anew. How much was due is the answer.
   [[nodiscard]] result<std::size_t> commit(std::uint64_t now, const due_allowance& due,
                                            std::vector<keeper_answer>& answers);
+
+  // Of one of several keepers
+
+  /// What `commit` would make last; it waits here no longer. Evidence is kept.
+  [[nodiscard]] result<gathered_commands> gather(std::uint64_t now, const due_allowance& due);
+  /// Makes a batch last. An error: the ledger must be opened anew.
+  [[nodiscard]] result<batch_outcome> enter(std::span<const authentic_command> batch,
+                                            std::uint64_t now, std::vector<keeper_answer>& answers);
+  /// Entries behind this keeper's log, up to a head that most keepers signed.
+  [[nodiscard]] result<void> follow(std::span<const std::vector<std::byte>> entries,
+                                    const signed_head& head);
+  /// Whether this keeper would admit a command that its sender does not sign, if it came from who
+  /// may send it. The evidence of a conviction is kept.
+  [[nodiscard]] result<void> admits(const command& what) const;
+  /// Most keepers signed it, and it is of this keeper's log.
+  void take_head(signed_head of) { head_ = std::move(of); }
+  /// The promise of an entry under `head`, or why there is none, as the answer to question `id`.
+  [[nodiscard]] message promised(std::uint64_t id, std::uint64_t index);
+  /// Of what this keeper has, signed by it alone.
+  [[nodiscard]] const signed_head& own_head();
+
   /// What follows from what stages claim (actors/payment/claims_book.hpp) waits, too: an accrual or
   /// an end. Its answer goes to the keeper's own node.
   [[nodiscard]] result<void> enter_claimed(command what);
@@ -92,17 +132,14 @@ public:
   /// Goes on with this one, of the same log, opened anew. Nothing may wait.
   [[nodiscard]] result<void> replace(ledger book);
   [[nodiscard]] const keeper_counts& counts() const noexcept { return counts_; }
-  /// Signed anew when the log has grown.
+  /// Of the only keeper, signed anew when the log has grown; of several, the last one that most
+  /// signed. Precondition: `has_head`.
   [[nodiscard]] const signed_head& head();
+  /// False at one of several keepers until most of them have signed one.
+  [[nodiscard]] bool has_head() const { return is_alone() || head_.has_value(); }
+  [[nodiscard]] bool is_alone() const { return book_.view().origin().keepers.size() == 1; }
 
 private:
-  struct waiting_command {
-    node_id from;
-    std::uint64_t id{0};
-    authentic_command what;
-    std::vector<std::byte> evidence;
-  };
-
   keeper(ledger book, keeper_surroundings around, std::vector<std::byte> genesis);
   void learn();
   [[nodiscard]] result<statement_report> statement_of(const ask_statement& asked);
@@ -127,15 +164,16 @@ private:
   void note_escrow(const reserve& r);
   [[nodiscard]] result<entry_run> entries_from(std::uint64_t first);
   [[nodiscard]] result<promise> promise_of(std::uint64_t index);
-  void promise_all(const batch_outcome& done, std::span<const waiting_command> asked,
-                   std::vector<keeper_answer>& answers);
+  [[nodiscard]] result<void> keep_evidence_of(const asked_command& one) const;
+  [[nodiscard]] bool note(const command& what, const command_outcome& one);
 
   ledger book_;
   keeper_surroundings around_;
   std::vector<std::byte> genesis_;
-  std::optional<signed_head> head_;
-  std::uint64_t told_{0}; ///< size of the head last told
-  std::vector<waiting_command> waiting_;
+  std::optional<signed_head> own_head_;
+  std::optional<signed_head> head_; ///< of several keepers: the last that most signed
+  std::uint64_t told_{0};           ///< size of the head last told
+  std::vector<asked_command> waiting_;
   std::map<node_id, std::size_t> waiting_of_;
   std::map<escrow_id, node_id> reserving_; ///< requests whose reservations wait, and their drivers
   std::size_t evidence_waiting_{0};        ///< bytes

@@ -294,11 +294,25 @@ TEST_F(ledgers_of_three, are_verified_against_heads_of_most_keepers_alone) {
   EXPECT_TRUE(participants_at(believed, honest_file));
 }
 
-TEST_F(ledgers_of_three, are_not_kept_by_one_of_them) {
+TEST_F(ledgers_of_three, have_no_head_that_one_of_them_signed_alone) {
   const secret_key key = ledger_world::key(group[0]);
   keeper_surroundings around;
   around.key = &key;
-  EXPECT_EQ(keeper::make(std::move(honest), around).error().code, errc::unsupported);
+  around.last_head = head_of(honest, {0});
+  keeper one = keeper::make(std::move(honest), around).value();
+  EXPECT_FALSE(one.has_head());
+  EXPECT_FALSE(signed_by_majority(one.own_head(), keepers));
+  std::vector<keeper_answer> answers;
+  one.take(ledger_world::node(1), {}, {7, ask_account{ledger_world::node(1)}}, answers);
+  ASSERT_EQ(answers.size(), 1U);
+  EXPECT_EQ(std::get<refusal>(answers[0].what.body).reason.code, errc::busy);
+}
+
+TEST_F(ledgers_of_three, are_kept_by_no_stranger) {
+  const secret_key key = ledger_world::key(77);
+  keeper_surroundings around;
+  around.key = &key;
+  EXPECT_EQ(keeper::make(std::move(honest), around).error().code, errc::invalid_argument);
 }
 
 TEST_F(ledgers_of_three, report_accounts_and_promise_by_most_keepers) {

@@ -1,0 +1,86 @@
+#pragma once
+
+#include "ledger/keeper/batch_order.hpp"
+#include "ledger/keeper/keeper.hpp"
+#include "messages/node_id.hpp"
+#include "messages/result.hpp"
+#include "messages/signing.hpp"
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <span>
+#include <vector>
+
+/// A ledger of several keepers, as one of them has it.
+namespace ovir::ledger {
+
+/// Puts together what all keepers agree on, applies what they agreed on, and joins what they sign:
+/// a head counts, and a command is promised, once most of them signed. How they agree is another's
+/// (keeper_group.hpp).
+///
+/// One thread at a time; the keeper outlives it.
+class joint_book {
+public:
+  explicit joint_book(keeper& own);
+
+  /// Of what waits at the keeper as much as an order has room for, and what `due` says; how much
+  /// that is, `due_count` says. Nothing where that is nothing, or while an order is out.
+  [[nodiscard]] result<std::optional<batch_order>>
+  put_together(std::uint64_t now, const due_allowance& due, std::size_t& due_count);
+  /// The order that is out may not come: what was asked with it is to be sent again.
+  void take_back(std::vector<keeper_answer>& answers);
+  [[nodiscard]] bool is_out() const noexcept { return out_.has_value(); }
+
+  /// Whether this keeper agrees to an order of another: it is of this ledger, its time is about
+  /// `now`, what is to be signed is, and the rest this keeper would admit itself.
+  [[nodiscard]] result<void> check(const batch_order& order, std::uint64_t now) const;
+  /// Makes last what was agreed on, and signs for it. An order behind another size is void. An
+  /// error: ledger and book must be opened anew.
+  [[nodiscard]] result<void> apply(const batch_order& order, std::vector<keeper_answer>& answers);
+
+  /// What this keeper signed last, for the others.
+  [[nodiscard]] const signed_head& own_head() { return own_.own_head(); }
+  /// Signatures of other keepers, of which those that do not hold count nothing.
+  void take(const signed_head& of, std::vector<keeper_answer>& answers);
+  /// Size of the largest head that most keepers are known to have signed. It may be beyond this
+  /// keeper's log: then entries are missing here.
+  [[nodiscard]] std::uint64_t signed_size() const noexcept { return signed_size_; }
+  /// How many entries there are here, with those that wait for the rest of a head.
+  [[nodiscard]] std::uint64_t wants() const noexcept {
+    return own_.book().log().size() + missing_.size();
+  }
+  /// Entries from `wants` on. They are kept once they lead to a head that most signed.
+  /// `invalid_argument`, `digest_mismatch`: not these.
+  [[nodiscard]] result<void> follow(const entry_run& run, std::vector<keeper_answer>& answers);
+
+private:
+  struct out_order {
+    batch_order what;
+    std::vector<asked_command> asked; ///< its first entries
+  };
+  /// It lasts here, and waits for the signatures of others.
+  struct later_promise {
+    node_id to;
+    std::uint64_t id{0};
+    std::uint64_t index{0};
+  };
+
+  [[nodiscard]] const std::vector<node_id>& keepers() const;
+  void sign_here(std::vector<keeper_answer>& answers);
+  void join_known(signed_head& head) const;
+  void promise(std::vector<keeper_answer>& answers);
+
+  keeper& own_;
+  std::deque<asked_command> queue_; ///< what had no room in the order before
+  std::optional<out_order> out_;
+  std::deque<signed_head> open_; ///< of this keeper's log, ascending, not signed by most yet
+  std::map<node_id, signed_head> others_; ///< what each other keeper signed last
+  std::deque<later_promise> later_;       ///< ascending by index
+  std::uint64_t signed_size_{0};
+  std::vector<std::vector<std::byte>> missing_; ///< entries behind the log, of a head to come
+  std::size_t missing_bytes_{0};
+};
+
+} // namespace ovir::ledger

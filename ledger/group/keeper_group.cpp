@@ -1,0 +1,207 @@
+#include "ledger/group/keeper_group.hpp"
+
+#include "ledger/keeper/message.hpp"
+#include "messages/limits/keepers.hpp"
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+// What keepers say to each other is a byte and what it says (docs/formats/keepers.md).
+
+namespace ovir::ledger {
+
+namespace {
+
+constexpr std::uint8_t says_letter = 1;  // of the group: raft::letter
+constexpr std::uint8_t says_head = 2;    // signed by whoever sends it, or by most: signed_head
+constexpr std::uint8_t says_message = 3; // asks for entries or has them: message
+
+std::vector<std::byte> said(std::uint8_t kind, std::span<const std::byte> bytes) {
+  std::vector<std::byte> all{std::byte{kind}};
+  all.insert(all.end(), bytes.begin(), bytes.end());
+  return all;
+}
+
+/// Of the whole group: a server's number is its keeper's place.
+result<raft::group> group_of(const group_surroundings& around) {
+  const std::vector<node_id>& all = around.own->book().view().origin().keepers;
+  const auto self = std::ranges::lower_bound(all, around.key->id());
+  if (self == all.end() || *self != around.key->id()) {
+    return fail(errc::invalid_argument, "{} is none of this ledger's keepers, {}",
+                short_name(around.key->id()), names_of(all));
+  }
+  return raft::group{around.own->book().id(), static_cast<std::uint8_t>(self - all.begin() + 1),
+                     static_cast<std::uint8_t>(all.size())};
+}
+
+} // namespace
+
+keeper_group::keeper_group(group_surroundings around)
+    : around_(std::move(around)), keepers_(around_.own->book().view().origin().keepers),
+      book_(*around_.own) {}
+
+result<void> keeper_group::found(const group_surroundings& around) {
+  OVIR_ASSIGN(const raft::group of, group_of(around));
+  return raft::replica::found(*around.files, of);
+}
+
+result<std::unique_ptr<keeper_group>>
+keeper_group::open(group_surroundings around, const raft::timing& times, raft::milliseconds now) {
+  OVIR_ASSIGN(const raft::group of, group_of(around));
+  std::unique_ptr<keeper_group> made{new keeper_group{std::move(around)}};
+  // Orders that the ledger has already come again: behind another size they are void.
+  OVIR_ASSIGN(made->replica_,
+              raft::replica::open(*made->around_.files, of, *made, times, now, raft::place{}));
+  return made;
+}
+
+std::optional<node_id> keeper_group::leader() const {
+  const std::uint8_t number = replica_->leader();
+  return number == 0 ? std::nullopt : std::optional{keepers_[number - 1U]};
+}
+
+result<void> keeper_group::sound() const {
+  OVIR_TRY(disk_);
+  return replica_->sound();
+}
+
+void keeper_group::tick(raft::milliseconds now, std::vector<keeper_answer>& answers) {
+  replica_->tick(now);
+  look(now, answers);
+}
+
+void keeper_group::receive(raft::milliseconds now, const node_id& from,
+                           std::span<const std::byte> bytes, std::vector<keeper_answer>& answers) {
+  const auto place = std::ranges::lower_bound(keepers_, from);
+  if (place == keepers_.end() || *place != from || from == around_.key->id() || bytes.empty()) {
+    return;
+  }
+  const auto rest = bytes.subspan(1);
+  switch (static_cast<std::uint8_t>(bytes.front())) {
+  case says_letter:
+    if (auto letter = raft::letter_from(rest)) {
+      replica_->receive(now, static_cast<std::uint8_t>(place - keepers_.begin() + 1),
+                        std::move(*letter));
+    }
+    break;
+  case says_head:
+    if (const auto head = signed_head_from(rest)) {
+      book_.take(*head, ready_);
+    }
+    break;
+  case says_message:
+    if (auto m = message_from(rest)) {
+      if (const auto* const asked = std::get_if<ask_entries>(&m->body)) {
+        answer_entries(from, asked->first);
+      } else if (const auto* const run = std::get_if<entry_run>(&m->body)) {
+        const auto done = book_.follow(*run, ready_);
+        disk_ = !done && done.error().code == errc::io_failed ? done : disk_;
+      }
+    }
+    break;
+  default: break;
+  }
+  look(now, answers);
+}
+
+result<std::size_t> keeper_group::propose(raft::milliseconds now, const due_allowance& due,
+                                          std::vector<keeper_answer>& answers) {
+  OVIR_TRY(sound());
+  std::size_t became_due = 0;
+  if (!leads()) {
+    return became_due;
+  }
+  OVIR_ASSIGN(const auto order, book_.put_together(around_.time(), due, became_due));
+  if (order && !replica_->propose(now, to_bytes(*order))) {
+    book_.take_back(answers);
+    became_due = 0;
+  }
+  look(now, answers);
+  return became_due;
+}
+
+/// What follows from what the group did just now.
+void keeper_group::look(raft::milliseconds now, std::vector<keeper_answer>& answers) {
+  if (!leads() && book_.is_out()) {
+    book_.take_back(ready_);
+  }
+  const std::uint64_t size = book_.own_head().head.size;
+  if (size != told_ ||
+      (book_.signed_size() < size && now - told_at_ > limits::keepers_sign_again)) {
+    told_ = size;
+    told_at_ = now;
+    tell_others(says_head, to_bytes(book_.own_head()));
+  }
+  const auto from = leader();
+  if (book_.signed_size() > size && from && *from != around_.key->id() &&
+      now - asked_at_ > limits::keepers_ask_again) {
+    asked_at_ = now;
+    around_.send(*from, said(says_message, to_bytes(message{0, ask_entries{book_.wants()}})));
+  }
+  std::ranges::move(std::exchange(ready_, {}), std::back_inserter(answers));
+}
+
+void keeper_group::tell_others(std::uint8_t kind, std::span<const std::byte> bytes) const {
+  for (const node_id& node : keepers_) {
+    if (node != around_.key->id()) {
+      around_.send(node, said(kind, bytes));
+    }
+  }
+}
+
+void keeper_group::answer_entries(const node_id& to, std::uint64_t first) {
+  std::vector<keeper_answer> answer;
+  around_.own->take(to, {}, {0, ask_entries{first}}, answer);
+  for (const keeper_answer& a : answer) {
+    around_.send(to, said(says_message, to_bytes(a.what)));
+  }
+}
+
+void keeper_group::send(std::uint8_t to, raft::letter what) {
+  around_.send(keepers_[to - 1U], said(says_letter, raft::to_bytes(what)));
+}
+
+std::uint32_t keeper_group::between(std::uint32_t least, std::uint32_t most) {
+  return around_.between(least, most);
+}
+
+bool keeper_group::takes(const raft::entry& e) {
+  if (e.kind != raft::entry_kind::command) {
+    return true;
+  }
+  const auto order = batch_order_from(e.bytes);
+  return order && book_.check(*order, around_.time());
+}
+
+bool keeper_group::takes(const raft::snapshot& s) {
+  const auto head = signed_head_from(s.bytes);
+  if (!head) {
+    return false;
+  }
+  book_.take(*head, ready_);
+  return signed_by_majority(*head, keepers_) && around_.own->book().extends(head->head);
+}
+
+void keeper_group::agreed(const raft::place& /*where*/, std::span<const std::byte> bytes) {
+  // What no keeper could read is void for all.
+  const auto order = batch_order_from(bytes);
+  if (!order || !disk_) {
+    return;
+  }
+  disk_ = book_.apply(*order, ready_);
+}
+
+std::optional<std::vector<std::byte>> keeper_group::snapshot_now() {
+  const std::uint64_t size = book_.own_head().head.size;
+  if (!disk_ || !around_.own->has_head() || around_.own->head().head.size != size) {
+    return std::nullopt;
+  }
+  return to_bytes(around_.own->head());
+}
+
+void keeper_group::restored(const raft::snapshot& /*s*/) {
+  // Its entries are in the ledger: `takes` asked for that.
+}
+
+} // namespace ovir::ledger

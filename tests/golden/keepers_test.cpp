@@ -1,0 +1,71 @@
+// The bytes of docs/formats/keepers.md.
+#include "ledger/keeper/batch_order.hpp"
+#include "messages/limits/ledger.hpp"
+#include "messages/limits/raft.hpp"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+namespace ovir::ledger {
+namespace {
+
+std::string digits(std::span<const std::byte> bytes) {
+  std::string out;
+  for (const std::byte b : bytes) {
+    out += fmt::format("{:02x}", static_cast<unsigned>(b));
+  }
+  return out;
+}
+
+batch_order some_order() {
+  batch_order o;
+  o.ledger = hash("ovir/test/keepers", {});
+  o.behind = 7;
+  o.time = 1'700'000'000;
+  o.entries = {{std::byte{0xaa}, std::byte{0xbb}}, {std::byte{0xcc}}};
+  return o;
+}
+
+TEST(golden_keepers, an_order_is_a_ledger_a_size_a_time_and_entries) {
+  const batch_order o = some_order();
+  const std::vector<std::byte> bytes = to_bytes(o);
+  EXPECT_EQ(digits(bytes), "6201" + to_hex(o.ledger) +
+                               "0700000000000000"
+                               "00f1536500000000"
+                               "0200"
+                               "02000000aabb"
+                               "01000000cc");
+  EXPECT_EQ(batch_order_from(bytes).value(), o);
+}
+
+TEST(golden_keepers, an_order_out_of_bounds_is_refused) {
+  const auto code = [](const batch_order& o) {
+    const auto read = batch_order_from(to_bytes(o));
+    return read ? std::optional<errc>{} : std::optional{read.error().code};
+  };
+  batch_order o = some_order();
+  o.entries.clear();
+  EXPECT_EQ(code(o), errc::malformed);
+  o = some_order();
+  o.behind = 0;
+  EXPECT_EQ(code(o), errc::malformed);
+  o = some_order();
+  o.time = limits::ledger_seconds_max + 1;
+  EXPECT_EQ(code(o), errc::malformed);
+  o = some_order();
+  o.entries[0].resize(limits::ledger_entry_bytes_max + 1);
+  EXPECT_EQ(code(o), errc::over_limit);
+  o = some_order();
+  o.entries.assign(limits::ledger_batch_entries_max + 1, {std::byte{1}});
+  EXPECT_EQ(code(o), errc::over_limit);
+  EXPECT_EQ(batch_order_from(std::vector<std::byte>(limits::raft_entry_bytes_max + 1)).error().code,
+            errc::over_limit);
+  std::vector<std::byte> bytes = to_bytes(some_order());
+  bytes.push_back(std::byte{0});
+  EXPECT_EQ(batch_order_from(bytes).error().code, errc::malformed);
+  bytes[1] = std::byte{2};
+  EXPECT_EQ(batch_order_from(bytes).error().code, errc::unsupported);
+}
+
+} // namespace
+} // namespace ovir::ledger

@@ -1,0 +1,96 @@
+// Keepers of one ledger: what was promised lasts, whatever happens to fewer than half of them.
+#include "tests/support/ledger/group_world.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+namespace ovir::ledger {
+namespace {
+
+using namespace std::chrono_literals;
+using test::group_world;
+
+std::uint64_t schedules() {
+  const char* const wanted = std::getenv("OVIR_KEEPERS_RUNS"); // NOLINT(concurrency-mt-unsafe)
+  return wanted == nullptr ? 12 : std::strtoull(wanted, nullptr, 10);
+}
+
+TEST(keeper_group, three_keepers_promise_what_most_of_them_signed) {
+  group_world world{1, 3};
+  world.run(3s);
+  EXPECT_EQ(world.broken(), "");
+  EXPECT_GT(world.promised(), 40U);
+  for (std::size_t i = 0; i < world.count(); ++i) {
+    ASSERT_TRUE(world.keeper_of(i).has_head());
+    EXPECT_TRUE(signed_by_majority(world.keeper_of(i).head(),
+                                   world.keeper_of(i).book().view().origin().keepers));
+  }
+  ASSERT_TRUE(world.comes_to_rest()) << world.broken();
+}
+
+TEST(keeper_group, the_death_of_its_leader_costs_no_promise) {
+  group_world world{2, 3};
+  for (int i = 0; i < 5; ++i) {
+    world.run(2s);
+    const std::size_t leader = world.leader();
+    ASSERT_LT(leader, world.count());
+    const std::size_t before = world.promised();
+    world.stop(leader);
+    world.run(2s);
+    EXPECT_GT(world.promised(), before) << "the others go on";
+    world.start(leader);
+  }
+  EXPECT_TRUE(world.comes_to_rest()) << world.broken();
+}
+
+TEST(keeper_group, a_minority_promises_nothing) {
+  group_world world{3, 5};
+  world.run(2s);
+  for (std::size_t i = 0; i < 3; ++i) {
+    world.stop(i);
+  }
+  const std::size_t before = world.promised();
+  world.run(5s);
+  EXPECT_EQ(world.promised(), before);
+  EXPECT_TRUE(world.comes_to_rest()) << world.broken();
+}
+
+TEST(keeper_group, one_that_lost_its_disk_catches_up) {
+  group_world world{4, 3};
+  world.run(5s);
+  world.lose_disk(1);
+  world.run(1s);
+  ASSERT_TRUE(world.comes_to_rest()) << world.broken();
+  EXPECT_GT(world.keeper_of(1).book().log().size(), 50U);
+}
+
+TEST(keeper_group, no_schedule_loses_or_doubles_what_was_promised) {
+  for (std::uint64_t seed = 1; seed <= schedules(); ++seed) {
+    group_world world{seed, static_cast<std::uint8_t>(seed % 4 == 0 ? 5 : 3)};
+    world.weather = {static_cast<unsigned>(world.chance() % 15),
+                     static_cast<unsigned>(world.chance() % 10),
+                     static_cast<unsigned>(1 + world.chance() % 80)};
+    bool lost = false;
+    for (int turn = 0; turn < 20 && world.broken().empty(); ++turn) {
+      const std::size_t one = world.chance() % world.count();
+      switch (world.chance() % 6) {
+      case 0: world.stop(one); break;
+      case 1:
+      case 2: world.start(one); break;
+      case 3: world.cut_link(one, (one + 1) % world.count()); break;
+      case 4: world.heal_links(); break;
+      default:
+        if (!lost) {
+          lost = true;
+          world.lose_disk(one);
+        }
+      }
+      world.run(raft::milliseconds{world.chance() % 900});
+    }
+    ASSERT_TRUE(world.comes_to_rest()) << "seed " << seed << ": " << world.broken();
+  }
+}
+
+} // namespace
+} // namespace ovir::ledger
