@@ -226,10 +226,7 @@ result<void> joint_book::follow(const entry_run& run, std::vector<keeper_answer>
   }
   const std::vector<std::vector<std::byte>> all = std::exchange(missing_, {});
   missing_bytes_ = 0;
-  if (!signed_by_majority(run.head, keepers())) {
-    return fail(errc::invalid_argument, "most keepers did not sign the head of these entries");
-  }
-  OVIR_TRY(own_.follow(all, run.head));
+  OVIR_TRY(own_.follow(all, run.head)); // which asks for most keepers' signatures
   signed_size_ = std::max(signed_size_, run.head.head.size);
   open_.clear();
   sign_here(answers);

@@ -96,6 +96,35 @@ TEST_F(joint_books, what_was_agreed_on_and_is_no_command_is_left_out) {
   EXPECT_EQ(own_->book().log().size(), 2U);
 }
 
+TEST_F(joint_books, apply_no_order_behind_another_size) {
+  std::vector<keeper_answer> answers;
+  const transfer unpaid{ledger_world::node(1), ledger_world::node(2), 5, 1};
+  const batch_order first = order(entry(unpaid, 1));
+  ASSERT_TRUE(book_->apply(first, answers));
+  ASSERT_TRUE(book_->apply(order(entry(some_mint(), ledger_world::minter)), answers));
+  ASSERT_TRUE(book_->apply(first, answers)) << "again, after a restart";
+  EXPECT_EQ(own_->book().log().size(), 2U) << "what every keeper refused then, it refuses now";
+}
+
+TEST_F(joint_books, keep_a_signature_that_comes_early_from_being_displaced) {
+  const auto command = some_mint();
+  memory_file file;
+  const genesis rules = own_->book().view().origin();
+  ledger ahead = ledger::create(file, rules, t0, {}).value();
+  const auto one = authenticate(id_, command,
+                                sign_action(ledger_world::key(ledger_world::minter), id_, command));
+  ASSERT_TRUE(ahead.commit(std::span{&*one, 1}, t0 + 5));
+  std::vector<keeper_answer> answers;
+  const signed_head early = sign(ledger_world::key(212), ahead.head());
+  book_->take(early, answers);
+  signed_head forged = early;
+  forged.head.size = 100;
+  book_->take(forged, answers);
+  EXPECT_FALSE(own_->has_head());
+  ASSERT_TRUE(book_->apply(order(entry(command, ledger_world::minter)), answers));
+  EXPECT_TRUE(own_->has_head());
+}
+
 TEST_F(joint_books, promise_when_most_keepers_signed_and_not_before) {
   std::vector<keeper_answer> answers;
   book_->take(by(211), answers);

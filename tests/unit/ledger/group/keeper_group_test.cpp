@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <set>
 
 namespace ovir::ledger {
 namespace {
@@ -41,6 +42,26 @@ TEST(keeper_group, the_death_of_its_leader_costs_no_promise) {
     EXPECT_GT(world.promised(), before) << "the others go on";
     world.start(leader);
   }
+  EXPECT_TRUE(world.comes_to_rest()) << world.broken();
+}
+
+TEST(keeper_group, one_that_was_cut_off_while_it_led_leads_again) {
+  group_world world{6, 3};
+  world.run(2s);
+  std::set<std::size_t> led;
+  for (int i = 0; i < 12; ++i) {
+    const std::size_t leader = world.leader();
+    ASSERT_LT(leader, world.count());
+    led.insert(leader);
+    world.cut_link(leader, (leader + 1) % 3);
+    world.cut_link(leader, (leader + 2) % 3);
+    world.run(3s);
+    world.heal_links();
+    const std::size_t before = world.promised();
+    world.run(2s);
+    EXPECT_GT(world.promised(), before + 10) << i;
+  }
+  EXPECT_GT(led.size(), 1U);
   EXPECT_TRUE(world.comes_to_rest()) << world.broken();
 }
 
