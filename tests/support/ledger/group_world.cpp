@@ -15,7 +15,7 @@ namespace {
 
 constexpr raft::milliseconds step{10};
 constexpr raft::milliseconds patience{60'000};
-constexpr raft::milliseconds ask_again{400};
+constexpr raft::milliseconds ask_again{100};
 constexpr std::uint8_t first_keeper = 210;
 constexpr std::uint8_t first_minter = 220;
 constexpr std::uint8_t clients = 4;
