@@ -8,7 +8,7 @@
 #include <span>
 #include <vector>
 
-/// What keepers agree on (docs/formats/batch-order.md).
+/// What keepers agree on (docs/formats/keepers.md).
 namespace ovir::ledger {
 
 /// Entries to be, in an order, and the time that they get. Every keeper applies it for itself; what

@@ -69,19 +69,19 @@ TEST(golden_ledger, a_log_of_three_entries_in_two_batches_is_these_bytes) {
   ASSERT_EQ(file.content.size(), 4'096U);
   EXPECT_EQ(hex(std::span{file.content}.first(16)), "4f5649524c4f47310100000000020000");
   EXPECT_EQ(hex(std::span{file.content}.subspan(512, 24)),
-            "425443480100000000000000000000004401000000000000");
+            "425443480100000000000000000000004501000000000000");
   EXPECT_EQ(to_hex(hash_plain(file.content)),
-            "51813b4319b274ecfd4cd29ffe6c0b71b96e1818c9e86d33e7570f352d58f181");
-  EXPECT_EQ(to_hex(book.id()), "0be4d47258d8e7e09abd60b5f2a45b03afbd9cac33afbd755c6e46568148e252");
+            "f1794389bc88b7ac1fd26fe950637008d6860ffd7c185a086731efc11582b9d9");
+  EXPECT_EQ(to_hex(book.id()), "74a8642bd00eb6a08b677e8f824c7e02b56d5718d7d14cdf647b6a04837c2c62");
   EXPECT_EQ(to_hex(book.log().root()),
-            "01bb1e098dec7923b3595b611800d35f1ecb9cd5f2ccda8f73cbd9271cf3d51d");
+            "40e612b34cb6223de0989012ae554a926f70504a754b92d03e43a90d17977ca9");
   EXPECT_EQ(to_hex(hash_plain(book.view().snapshot())),
-            "57c3392c35578f3ae3980c754389c4697152a574205400f9549d2defd5a2228f");
+            "31d3df33ede679792ca061388a1b750dc7fb62f6eda76e29d6abc0f8d23c3245");
   const signed_head head = sign(ledger_world::key(ledger_world::keeper), book.head());
   EXPECT_EQ(to_hex(hash_plain(to_bytes(head))),
-            "0adcc04ff3951aabb8835e61fb40e75de27de3248798220069e2460203519ec5");
+            "76d27f84b82d8ab255097c3369e4a34e91aaa34d592b27ee011eef18a275e79e");
   EXPECT_EQ(to_hex(hash_plain(to_bytes(book.acknowledge(1, head).value()))),
-            "951d31eea184112a3758820e18cc74e6473d5e0e4d3c52132d257593b526f0a9");
+            "002e81bd49b4f7efc0ad18279d8853cd17da9678c39e1f888efbcc3db205107e");
 }
 
 TEST(golden_ledger, entries_of_epochs_are_their_fields_in_order) {
