@@ -12,7 +12,7 @@ namespace {
 /// Follows a document without keeping it; false ends the reading.
 class form_check final : public nlohmann::json_sax<json> {
 public:
-  enum class fault : std::uint8_t { syntax, depth, values, twice };
+  enum class fault : std::uint8_t { syntax, depth, values, members, twice };
 
   bool null() override { return count(); }
   bool boolean(bool) override { return count(); }
@@ -28,6 +28,10 @@ public:
   bool key(string_t& name) override {
     if (!open_.back().insert(std::move(name)).second) {
       fault_ = fault::twice;
+      return false;
+    }
+    if (open_.back().size() > limits::api_json_members_max) {
+      fault_ = fault::members;
       return false;
     }
     return true;
@@ -46,6 +50,9 @@ public:
     case fault::values:
       return fail(errc::over_limit, "the body has more than {} values",
                   limits::api_json_values_max);
+    case fault::members:
+      return fail(errc::over_limit, "an object of the body has more than {} members",
+                  limits::api_json_members_max);
     case fault::twice: return fail(errc::malformed, "an object of the body has a key twice");
     case fault::syntax: break;
     }

@@ -11,8 +11,9 @@ namespace ovir::gateway {
 using json = nlohmann::json;
 
 /// The one JSON object a body must be (RFC 8259, UTF-8, no key twice, no number beyond a double).
-/// Its form is looked at before anything is kept: at most limits::api_json_depth_max deep and
-/// limits::api_json_values_max values, so that a document costs no more than a few times its bytes.
+/// Its form is looked at before anything is kept: at most limits::api_json_depth_max deep,
+/// limits::api_json_values_max values, and limits::api_json_members_max in one object, so that a
+/// document costs no more than a few times its bytes.
 /// `malformed` or `over_limit`, one sentence without the document's text.
 [[nodiscard]] result<json> parse_object(std::string_view text);
 

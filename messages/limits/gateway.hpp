@@ -31,6 +31,8 @@ inline constexpr std::chrono::milliseconds http_linger{1'000}; // before a refus
 // JSON documents of requests
 inline constexpr std::size_t api_json_depth_max = 16;
 inline constexpr std::size_t api_json_values_max = 1U << 18U;
+/// Of one object: those that keep the order of their members look for one among all.
+inline constexpr std::size_t api_json_members_max = 1'024;
 inline constexpr std::size_t api_name_bytes_max = 256; // of a model, a user, a parameter
 inline constexpr std::size_t api_metadata_max = 16;    // texts, each of so many bytes:
 inline constexpr std::size_t api_metadata_bytes_max = 512;

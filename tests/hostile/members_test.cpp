@@ -93,6 +93,12 @@ TEST_F(hostile_member_of, the_cluster_floods_it_with_stages) {
     for (const request_id request : std::exchange(mine, {})) {
       ASSERT_TRUE(driver.wire({request, of, 0, close_session{}}));
     }
+    // A place is free when its stage has ended, and not yet when it was told to.
+    EXPECT_TRUE(cluster_->wait_until([&] {
+      const request_id one = next_request();
+      const bool free = open(driver, open_of(one, {0, 4}, context)) != errc::busy;
+      return driver.wire({one, epoch{1}, 0, close_session{}}) && free;
+    }));
   };
   // Schedulers adopt what the nodes keep for a driver that is no member, and sanitizers are slow.
   const auto [prompt, tokens] =

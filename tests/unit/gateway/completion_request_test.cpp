@@ -349,5 +349,22 @@ TEST(completion_request, what_is_no_json_object_is_refused_before_it_is_kept) {
   EXPECT_EQ(refused(api_kind::completion, many + "]}").code, "invalid_json");
 }
 
+TEST(completion_request, an_object_has_only_so_many_members) {
+  const auto with = [](std::size_t members) {
+    std::string schema = R"("k": 1)";
+    for (std::size_t i = 1; i < members; ++i) {
+      schema += fmt::format(R"(, "k{}": 1)", i);
+    }
+    return refused(api_kind::chat,
+                   chat_with(R"("tools": [{"type": "function", "function": {"name": "f",
+                                "parameters": {)" +
+                             schema + "}}}]"));
+  };
+  EXPECT_NE(with(limits::api_json_members_max).code, "invalid_json");
+  const api_error over = with(limits::api_json_members_max + 1);
+  EXPECT_EQ(over.code, "invalid_json");
+  EXPECT_NE(over.message.find("more than 1024 members"), std::string::npos) << over.message;
+}
+
 } // namespace
 } // namespace ovir::gateway
