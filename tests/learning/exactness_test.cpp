@@ -105,6 +105,22 @@ TEST(adapters, have_the_same_bytes_whatever_is_computed_again) {
   EXPECT_GT(seen.back().stride, 1U);
 }
 
+TEST(adapters, have_the_same_bytes_where_groups_of_layers_are_computed_again) {
+  const auto model = test::small_llama(synth_quantization::f32, 16);
+  const compute::model m = test::checked(model);
+  const compute::kernel_set* const best = compute::select_kernels({}).value();
+  const std::string wanted = adapter_by(m, {best});
+  // The longest example has a pass of its own.
+  std::uint64_t bytes = std::uint64_t{1} << 30U;
+  std::uint32_t stride = 0;
+  while (const auto plan = plan_pass(m.config, 3, 269, 269, 1, bytes)) {
+    bytes = plan->bytes - 1;
+    stride = plan->stride;
+  }
+  EXPECT_GT(stride, 2U) << "a group has a layer that is neither its first nor its last";
+  EXPECT_EQ(adapter_by(m, {best, 1, {bytes + 1, 269}}), wanted);
+}
+
 TEST(passes, refuse_what_memory_cannot_hold_with_the_number_that_would_do) {
   const auto model = test::small_llama(synth_quantization::f32);
   const compute::model m = test::checked(model);

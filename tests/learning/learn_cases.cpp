@@ -13,7 +13,7 @@
 
 namespace ovir::test {
 
-loaded_model small_llama(compute::synth_quantization quantization) {
+loaded_model small_llama(compute::synth_quantization quantization, std::uint32_t layers) {
   const bool long_blocks = quantization == compute::synth_quantization::q4_k ||
                            quantization == compute::synth_quantization::q4_k_m ||
                            quantization == compute::synth_quantization::q6_k;
@@ -21,6 +21,7 @@ loaded_model small_llama(compute::synth_quantization quantization) {
   spec.dim = long_blocks ? 256 : 64;
   spec.ffn_dim = long_blocks ? 256 : 96;
   spec.vocabulary = compute::synth_vocabulary_min;
+  spec.layers = layers;
   spec.quantization = quantization;
   spec.seed = 48;
   return loaded_model{synthetic_model(spec)};

@@ -15,8 +15,9 @@
 /// Models, adapters and examples of the tests of learning.
 namespace ovir::test {
 
-/// Two layers of width 64 in `quantization`, or 256 where its blocks are that long.
-[[nodiscard]] loaded_model small_llama(compute::synth_quantization quantization);
+/// Of width 64 in `quantization`, or 256 where its blocks are that long.
+[[nodiscard]] loaded_model small_llama(compute::synth_quantization quantization,
+                                       std::uint32_t layers = 2);
 /// A small model of F16 matrices of an architecture of `architecture_cases()`.
 [[nodiscard]] loaded_model small_model_of(const std::string& architecture);
 

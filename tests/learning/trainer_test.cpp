@@ -42,9 +42,10 @@ public:
         frozen_(freeze(checked_, *compute::select_kernels({}).value()).value()),
         settings_(settings_for(kind)) {}
 
-  [[nodiscard]] std::unique_ptr<trainer> begin() {
+  /// Held back is the last example, or all are.
+  [[nodiscard]] std::unique_ptr<trainer> begin(bool all_held_back = false) {
     std::vector<example> all = ten_examples(checked_);
-    const std::vector<example> held_back{all.back()};
+    const std::vector<example> held_back = all_held_back ? all : std::vector<example>{all.back()};
     return trainer::make(frozen_, settings_, {std::move(all), held_back, "base", "data"}, {})
         .value();
   }
@@ -182,6 +183,7 @@ TEST(order, has_each_place_once_and_differs_between_rounds) {
     std::vector<std::uint32_t> order = drawn_order(7, 0, n);
     const std::vector<std::uint32_t> other = drawn_order(7, 1, n);
     EXPECT_TRUE(n < 100 || order != other);
+    EXPECT_TRUE(n < 100 || order != drawn_order(8, 0, n)) << "of another seed";
     EXPECT_EQ(order, drawn_order(7, 0, n));
     std::sort(order.begin(), order.end());
     std::vector<std::uint32_t> all(n);
@@ -221,6 +223,85 @@ TEST(optimiser, follows_adamw_in_binary64_within_a_few_units) {
   for (std::size_t i = 0; i < w.size(); ++i) {
     EXPECT_NEAR(static_cast<double>(a.numbers[0][at_q].b[i]), w[i], 2e-5) << i;
   }
+}
+
+TEST(optimiser, follows_momentum_in_binary64_within_a_few_units) {
+  optimiser_settings how;
+  how.kind = optimiser_kind::sgd;
+  how.rate = 0.01F;
+  how.decay = 0.1F;
+  how.momentum = 0.9F;
+  test::kernel_random random{49};
+  adapter a{"llama", 1, 1, lora_numbers(1)};
+  a.numbers[0][at_q] = {random.floats(50, 1.0F), random.floats(70, 1.0F)};
+  moments kept{zeros_like(a.numbers), zeros_like(a.numbers)};
+  std::vector<double> w(a.numbers[0][at_q].a.begin(), a.numbers[0][at_q].a.end());
+  std::vector<double> m(w.size());
+  for (std::uint32_t step = 0; step < 30; ++step) {
+    lora_numbers gradient = zeros_like(a.numbers);
+    gradient[0][at_q] = {random.floats(50, 1.0F), random.floats(70, 1.0F)};
+    take_step(how, {how.rate, 0.5F, step}, gradient, kept, a.numbers);
+    for (std::size_t i = 0; i < w.size(); ++i) {
+      m[i] = static_cast<double>(how.momentum) * m[i] +
+             0.5 * static_cast<double>(gradient[0][at_q].a[i]);
+      w[i] -= static_cast<double>(how.rate) * (m[i] + static_cast<double>(how.decay) * w[i]);
+    }
+  }
+  for (std::size_t i = 0; i < w.size(); ++i) {
+    EXPECT_NEAR(static_cast<double>(a.numbers[0][at_q].a[i]), w[i], 2e-5) << i;
+  }
+}
+
+// With a rate that moves nothing, the losses of two rounds tell which examples were together.
+TEST(trainer, takes_the_examples_of_each_round_in_another_order) {
+  whole_training all{optimiser_kind::sgd};
+  all.settings().optimiser.rate = 0x1p-60F;
+  all.settings().batch = 5;
+  all.settings().steps = 4;
+  const auto t = all.begin();
+  compute::serial_runner runner;
+  while (!t->is_done()) {
+    ASSERT_TRUE(t->step(runner));
+  }
+  const std::vector<double>& l = t->losses();
+  EXPECT_NE(std::vector<double>(l.begin(), l.begin() + 2),
+            std::vector<double>(l.begin() + 2, l.begin() + 4));
+}
+
+TEST(trainer, tells_the_mean_of_what_counts) {
+  whole_training all{optimiser_kind::sgd};
+  all.settings().batch = 10;
+  const auto t = all.begin(true);
+  compute::serial_runner runner;
+  const evaluation before = t->evaluate(runner).value();
+  EXPECT_NEAR(t->step(runner).value().loss, before.loss, 1e-12);
+}
+
+TEST(trainer, clips_the_step_and_not_its_direction) {
+  const auto moved = [](float clip) {
+    whole_training all{optimiser_kind::sgd};
+    all.settings().optimiser.momentum = 0;
+    all.settings().optimiser.decay = 0;
+    all.settings().warmup = 0;
+    all.settings().clip = clip;
+    const auto t = all.begin();
+    const lora_numbers before = t->result_so_far().numbers;
+    compute::serial_runner runner;
+    const double norm = t->step(runner).value().norm;
+    lora_numbers change = t->result_so_far().numbers;
+    for_each_pair(change, [&](std::size_t layer, std::size_t place, lora_pair& pair) {
+      for (std::size_t i = 0; i < pair.b.size(); ++i) {
+        pair.b[i] -= before[layer][place].b[i];
+      }
+      for (std::size_t i = 0; i < pair.a.size(); ++i) {
+        pair.a[i] -= before[layer][place].a[i];
+      }
+    });
+    return std::pair{norm, norm_of(change)};
+  };
+  const auto [norm, whole] = moved(0);
+  EXPECT_NEAR(moved(static_cast<float>(norm / 4)).second, whole / 4, whole * 1e-3);
+  EXPECT_NEAR(moved(static_cast<float>(norm * 4)).second, whole, whole * 1e-3);
 }
 
 TEST(names_of_matrices, are_read_in_both_forms) {
