@@ -9,6 +9,7 @@
 #include "storage/env/env.hpp"
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -19,13 +20,17 @@ namespace ovir::apps {
 
 /// A device, and what the gate says of it.
 struct device_finding {
-  compute::device_facts facts;
+  std::string name;
+  std::string platform;
+  std::string driver; ///< version
+  std::uint64_t memory_bytes{0};
   bool passed{false};
   std::string verdict; ///< "passed", or why it is not used
 };
 
-/// All devices of this machine, each after its vectors. The first time that takes as long as their
-/// drivers compile. `unsupported` where there is no OpenCL.
+/// All devices of this machine, each after its vectors, asked in a process of its own. The first
+/// time that takes as long as their drivers compile. `unsupported` where there is no OpenCL, or a
+/// driver fails. Precondition: this process has one thread.
 [[nodiscard]] result<std::vector<device_finding>> examine_devices(storage::env& environment);
 
 /// A segment on device `number`, which passed its vectors just now.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 
@@ -12,6 +13,9 @@ inline constexpr std::size_t device_text_bytes_max = 256; // a name or version t
 inline constexpr std::size_t device_log_bytes_max =
     4'096; // of a failed build, as an error shows it
 inline constexpr std::size_t device_program_bytes_max = std::size_t{64} << 20U; // a built program
+
+inline constexpr std::chrono::milliseconds device_examination_wait{120'000}; // for all drivers
+inline constexpr std::size_t device_findings_bytes_max = 256U << 10U;        // what they say
 
 /// Rows that a device computes at once: longer prompts go in tiles.
 inline constexpr std::uint32_t device_rows_max = 256;

@@ -75,10 +75,10 @@ json document_of(const findings& all) {
   }
   json devices = json::array();
   for (const device_finding& d : all.devices) {
-    devices.push_back({{"name", d.facts.name},
-                       {"platform", d.facts.platform},
-                       {"driver", d.facts.driver},
-                       {"memory_bytes", d.facts.memory_bytes},
+    devices.push_back({{"name", d.name},
+                       {"platform", d.platform},
+                       {"driver", d.driver},
+                       {"memory_bytes", d.memory_bytes},
                        {"passed", d.passed},
                        {"verdict", d.verdict}});
   }
@@ -133,9 +133,8 @@ std::string page_of(const findings& all) {
   text += fmt::format("chosen        {}\n", all.chosen);
   for (std::size_t i = 0; i < all.devices.size(); ++i) {
     const device_finding& d = all.devices[i];
-    text +=
-        fmt::format("device {:<2}     {} ({}, driver {}), {}: vectors {}\n", i, d.facts.name,
-                    d.facts.platform, d.facts.driver, bytes_text(d.facts.memory_bytes), d.verdict);
+    text += fmt::format("device {:<2}     {} ({}, driver {}), {}: vectors {}\n", i, d.name,
+                        d.platform, d.driver, bytes_text(d.memory_bytes), d.verdict);
   }
   if (all.devices.empty()) {
     text += fmt::format("devices       none: {}\n", all.why_no_devices);

@@ -21,7 +21,15 @@ struct entered {
 
 class free_ledger : public paid_requests {
 protected:
+  /// The keeper may be writing: a batch that is half there is there in a moment.
   [[nodiscard]] entered read_log() {
+    std::optional<entered> found;
+    std::string why;
+    EXPECT_TRUE(paid_->nodes().wait_until([&] { return (found = read_once(why)).has_value(); }))
+        << why;
+    return found.value_or(entered{});
+  }
+  [[nodiscard]] std::optional<entered> read_once(std::string& why) {
     entered found;
     const auto file = storage::open_durable_file_to_read((paid_->ledger_folder() / "log").string());
     EXPECT_TRUE(file) << file.error().message;
@@ -39,7 +47,10 @@ protected:
       found.settled += std::holds_alternative<ledger::settle>(e.what) ? 1 : 0;
     };
     const auto seen = ledger::verify_log(**file, how);
-    EXPECT_TRUE(seen && !seen->fault) << (seen ? seen->fault->what : seen.error().message);
+    if (!seen || seen->fault) {
+      why = seen ? seen->fault->what : seen.error().message;
+      return std::nullopt;
+    }
     for (const auto& [request, count] : tokens) {
       found.tokens += count;
     }

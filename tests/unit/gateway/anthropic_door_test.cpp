@@ -86,6 +86,9 @@ TEST(anthropic_request, refuses_forged_and_repeated_ids_of_calls) {
   EXPECT_EQ(message_fault(said(use + result)), "accepted");
   EXPECT_EQ(message_fault(said(result)), "messages[0].content[0].tool_use_id");
   EXPECT_EQ(message_fault(said(use + result + "," + result)), "messages[3].content[0].tool_use_id");
+  EXPECT_EQ(message_fault(said(use + R"({"role": "user", "content": [{"type": "text", "text": "x"},
+                {"type": "tool_result", "tool_use_id": "t1"}]})")),
+            "messages[2].content[1].type");
   EXPECT_EQ(message_fault(said(use + use + result)), "messages[3].content[0].id");
 }
 
@@ -292,6 +295,14 @@ TEST_F(door_endpoint, keys_of_either_header_and_their_limits_hold_for_messages) 
                 {{"x-api-key", text}, {"authorization", "Bearer wrong"}})
                 ->head.status,
             401);
+  EXPECT_EQ(ask(message_body(""), "/v1/messages",
+                {{"x-api-key", text}, {"authorization", "Basic " + text}})
+                ->head.status,
+            401);
+  EXPECT_EQ(ask(message_body(""), "/v1/messages/count_tokens",
+                {{"x-api-key", "wrong"}, {"authorization", "Bearer " + text}})
+                ->head.status,
+            200);
   EXPECT_EQ(ask(message_body(""), "/v1/messages", {{"x-api-key", text}})->head.status, 0);
   const auto over = ask(message_body(""), "/v1/messages", {{"authorization", "Bearer " + text}});
   EXPECT_EQ(over->head.status, 429);

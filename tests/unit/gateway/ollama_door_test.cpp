@@ -110,6 +110,11 @@ TEST(ollama_request, results_of_tools_find_their_calls) {
   EXPECT_EQ(ollama_fault(ollama_task::chat,
                          calls + R"({"role": "tool", "tool_name": "h", "content": "?"}]})"),
             "messages[2].role");
+  EXPECT_EQ(
+      ollama_fault(ollama_task::chat, calls + R"({"role": "tool", "tool_name": "g", "content": "1"},
+                           {"role": "tool", "tool_name": "g", "content": "2"}]})"),
+      "messages[3].role")
+      << "a call has one result";
   EXPECT_EQ(ollama_fault(ollama_task::chat,
                          R"({"model": "m", "messages": [{"role": "tool", "content": "?"}]})"),
             "messages[0].role");
