@@ -108,7 +108,7 @@ void use_free_ports(const std::vector<std::string>& configs) {
   }
 }
 
-std::uint16_t port_of(const std::string& address) {
+std::uint16_t gateway_port_of(const std::string& address) {
   return static_cast<std::uint16_t>(std::stoul(address.substr(address.find(':') + 1)));
 }
 
@@ -149,7 +149,7 @@ TEST(hole_16, no_node_has_the_operators_key_and_the_operator_works) {
   for (const std::string& config : configs) {
     const plain_json how = ovir_json({"node", "--check", "-c", config});
     shells = how["admin_listen"];
-    http = port_of(how["gateway"]["listen"]);
+    http = gateway_port_of(how["gateway"]["listen"]);
     running.push_back(std::make_unique<child_process>(
         std::vector<std::string>{ovir_program(), "node", "-c", config}));
   }
@@ -241,7 +241,7 @@ TEST(hole_16, a_process_with_keys_shows_its_memory_to_nobody) {
               0);
   }
   const child_process node{{program, "node", "-c", made["config"]}, options};
-  wait_until_ready(port_of(how["gateway"]["listen"]));
+  wait_until_ready(gateway_port_of(how["gateway"]["listen"]));
   const fs::path seen = fs::path{"/proc"} / std::to_string(node.id());
   EXPECT_TRUE(
       std::regex_search(read_file(seen / "limits"), std::regex{R"(Max core file size\s+0\s+0\s)"}));
