@@ -47,6 +47,43 @@ TEST(golden_ledger, a_transfer_is_its_fields_in_order_and_its_proof) {
   EXPECT_EQ(hex(bytes), expected);
 }
 
+std::string repeated(std::string_view part, int count) {
+  std::string all;
+  for (int i = 0; i < count; ++i) {
+    all += part;
+  }
+  return all;
+}
+
+TEST(golden_ledger, a_head_is_its_fields_and_the_signatures_of_keepers) {
+  signed_head h;
+  h.head.ledger.bytes.fill(0x11);
+  h.head.size = 0x0102;
+  h.head.root.bytes.fill(0x22);
+  h.head.chain.bytes.fill(0x33);
+  h.head.time = 0x0304;
+  h.signatures = {{node(0x44), {}}, {node(0x55), {}}};
+  h.signatures[0].proof.bytes.fill(0x66);
+  h.signatures[1].proof.bytes.fill(0x77);
+  EXPECT_EQ(hex(to_bytes(h)), "0101" + repeated("11", 32) + "0201000000000000" +
+                                  repeated("22", 32) + repeated("33", 32) + "0403000000000000" +
+                                  "02" + repeated("44", 32) + repeated("66", 64) +
+                                  repeated("55", 32) + repeated("77", 64));
+}
+
+TEST(golden_ledger, a_first_entry_ends_with_mint_keys_keepers_and_salt) {
+  genesis g = ledger_world::rules();
+  g.mint_keys = {node(0x11)};
+  g.keepers = {node(0x22), node(0x33), node(0x44)};
+  g.salt.bytes.fill(0x55);
+  std::vector<std::byte> bytes;
+  encode({1, g, {}}, bytes);
+  const std::string end = "01" + repeated("11", 32) + "03" + repeated("22", 32) +
+                          repeated("33", 32) + repeated("44", 32) + repeated("55", 32);
+  EXPECT_EQ(hex(bytes).substr(2 * bytes.size() - end.size()), end);
+  EXPECT_EQ(bytes.size(), 313U + 64U);
+}
+
 TEST(golden_ledger, ids_leaves_and_chains_are_these) {
   EXPECT_EQ(to_hex(id_of(transfer{node(1), node(2), 3, 4})),
             "682fa63ed911e9de20a4f4b96d5eef1f21fcc3764bc643c8fe555be9e633caaa");
@@ -90,13 +127,7 @@ TEST(golden_ledger, entries_of_epochs_are_their_fields_in_order) {
     encode({1, c, {}}, bytes);
     return hex(bytes);
   };
-  const auto thirty_two = [](std::string_view part) {
-    std::string all;
-    for (int i = 0; i < 32; ++i) {
-      all += part;
-    }
-    return all;
-  };
+  const auto thirty_two = [](std::string_view part) { return repeated(part, 32); };
   digest link;
   link.bytes.fill(0x22);
   const std::string time = "0100000000000000";

@@ -166,15 +166,15 @@ result<std::unique_ptr<durable_file>> open_ledger_log(const std::string& folder)
   return file;
 }
 
-result<ledger::genesis> origin_of(durable_file& log) {
-  std::optional<ledger::genesis> found;
+result<ledger_origin> origin_of(durable_file& log) {
+  std::optional<ledger_origin> found;
   ledger::log_report report;
   const auto read = ledger::entry_log::read(
       log,
       [&](std::uint64_t, std::span<const std::byte> bytes) -> result<void> {
         OVIR_ASSIGN(ledger::entry first, ledger::decode_entry(bytes));
         if (auto* const rules = std::get_if<ledger::genesis>(&first.what)) {
-          found = std::move(*rules);
+          found = ledger_origin{ledger::leaf_hash(bytes), std::move(*rules)};
         }
         return fail(errc::cancelled, "the log does not begin with its rules"); // no further
       },

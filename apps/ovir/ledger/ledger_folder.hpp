@@ -63,8 +63,13 @@ private:
 
 /// The log of a folder, to look at.
 [[nodiscard]] result<std::unique_ptr<durable_file>> open_ledger_log(const std::string& folder);
-/// The rules in a log's first entry, and who keep it. Reads no more than its first batch.
-[[nodiscard]] result<ledger::genesis> origin_of(durable_file& log);
+/// What a log's first entry says: the ledger's name, its rules and keepers.
+struct ledger_origin {
+  digest name;
+  ledger::genesis rules;
+};
+/// Reads no more of a log than its first batch.
+[[nodiscard]] result<ledger_origin> origin_of(durable_file& log);
 /// Reads a ledger's whole log, without opening it for this process alone: every entry with its
 /// movements. Damage is `digest_mismatch`; `ovir ledger verify` tells more.
 [[nodiscard]] result<void>

@@ -208,24 +208,28 @@ result<exit_code> show_head(const log_options& given, surroundings& around) {
     OVIR_TRY(write_proof_file(around.environment, given.output, to_bytes(*kept)));
   }
   OVIR_ASSIGN(const auto log, open_ledger_log(folder));
-  OVIR_ASSIGN(const ledger::genesis rules, origin_of(*log));
-  const bool good = ledger::signed_by_majority(*kept, rules.keepers);
+  OVIR_ASSIGN(const ledger_origin origin, origin_of(*log));
+  const std::vector<node_id>& keepers = origin.rules.keepers;
+  const bool of_this_log = kept->head.ledger == origin.name;
+  const bool good = of_this_log && ledger::signed_by_majority(*kept, keepers);
   const std::vector<node_id> signers = signers_whose_word_holds(*kept);
   if (given.as_json) {
     json document = head_json(kept->head);
-    document["keepers"] = keys_json(rules.keepers);
+    document["keepers"] = keys_json(keepers);
     document["signed_by"] = keys_json(signers);
     document["signed"] = good;
     OVIR_TRY(write_document(document));
   } else {
     std::string text = fmt::format("ledger {}\nsize   {}\nroot   {}\n", to_hex(kept->head.ledger),
                                    kept->head.size, to_hex(kept->head.root));
-    for (const node_id& keeper : rules.keepers) {
+    for (const node_id& keeper : keepers) {
       const bool did = std::binary_search(signers.begin(), signers.end(), keeper);
       text +=
           fmt::format("keeper {}, who {} this\n", to_hex(keeper), did ? "signed" : "did NOT sign");
     }
-    text += good ? "" : "NOT signed by more than half of the keepers, and by these alone\n";
+    text += of_this_log ? "" : "NOT of the ledger whose log is here\n";
+    text += good || !of_this_log ? ""
+                                 : "NOT signed by more than half of the keepers, and by no other\n";
     OVIR_TRY(write_output(text));
   }
   return good ? exit_code::done : exit_code::wrong;

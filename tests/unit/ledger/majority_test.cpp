@@ -19,11 +19,10 @@ using test::ledger_world;
 using test::memory_file;
 using ::testing::HasSubstr;
 
-constexpr std::uint64_t t0 = ledger_world::t0;
-constexpr std::uint8_t stranger = 99;
+constexpr std::uint8_t strangers_number = 99;
 
 /// The numbers of `count` keys, ascending by key.
-std::vector<std::uint8_t> group_of(std::size_t count) {
+std::vector<std::uint8_t> keepers_numbered(std::size_t count) {
   std::vector<std::uint8_t> all;
   for (std::size_t i = 0; i < count; ++i) {
     all.push_back(static_cast<std::uint8_t>(210 + i));
@@ -34,7 +33,7 @@ std::vector<std::uint8_t> group_of(std::size_t count) {
   return all;
 }
 
-std::vector<node_id> nodes(const std::vector<std::uint8_t>& numbers) {
+std::vector<node_id> keys_of(const std::vector<std::uint8_t>& numbers) {
   std::vector<node_id> all;
   for (const std::uint8_t n : numbers) {
     all.push_back(ledger_world::node(n));
@@ -42,14 +41,14 @@ std::vector<node_id> nodes(const std::vector<std::uint8_t>& numbers) {
   return all;
 }
 
-genesis rules_of(std::size_t count) {
+genesis rules_with(std::size_t count) {
   genesis rules = ledger_world::rules();
-  rules.keepers = nodes(group_of(count));
+  rules.keepers = keys_of(keepers_numbered(count));
   return rules;
 }
 
 /// Signed by each of them, in any order.
-signed_head signed_by(const std::vector<std::uint8_t>& numbers, const log_head& head) {
+signed_head signed_by_all(const std::vector<std::uint8_t>& numbers, const log_head& head) {
   signed_head h = sign(ledger_world::key(numbers.front()), head);
   for (const std::uint8_t n : numbers) {
     EXPECT_TRUE(join(h, sign(ledger_world::key(n), head).signatures.front()));
@@ -57,14 +56,16 @@ signed_head signed_by(const std::vector<std::uint8_t>& numbers, const log_head& 
   return h;
 }
 
-log_head some_head(std::uint64_t size) { return {digest{{1}}, size, digest{{2}}, digest{{3}}, t0}; }
+log_head some_head(std::uint64_t size) {
+  return {digest{{1}}, size, digest{{2}}, digest{{3}}, ledger_world::t0};
+}
 
 bool decodes(const signed_head& h) { return signed_head_from(to_bytes(h)).has_value(); }
 
 TEST(majorities, of_three_and_of_five_keepers_are_believed_and_fewer_are_not) {
   for (const std::size_t count : {1U, 3U, 5U, 7U}) {
-    const std::vector<std::uint8_t> group = group_of(count);
-    const std::vector<node_id> keepers = nodes(group);
+    const std::vector<std::uint8_t> group = keepers_numbered(count);
+    const std::vector<node_id> keepers = keys_of(group);
     const log_head head = some_head(9);
     for (std::size_t who = 1; who < (std::size_t{1} << count); ++who) { // every set of signers
       std::vector<std::uint8_t> signers;
@@ -73,7 +74,7 @@ TEST(majorities, of_three_and_of_five_keepers_are_believed_and_fewer_are_not) {
           signers.push_back(group[count - 1 - i]);
         }
       }
-      const signed_head h = signed_by(signers, head);
+      const signed_head h = signed_by_all(signers, head);
       ASSERT_EQ(h.signatures.size(), signers.size());
       ASSERT_EQ(signed_by_majority(h, keepers), signers.size() > count / 2) << who;
       ASSERT_EQ(signed_head_from(to_bytes(h)).value(), h);
@@ -83,14 +84,14 @@ TEST(majorities, of_three_and_of_five_keepers_are_believed_and_fewer_are_not) {
 
 TEST(majorities, have_no_stranger_and_no_bad_signature_among_them) {
   for (const std::size_t count : {3U, 5U}) {
-    const std::vector<std::uint8_t> group = group_of(count);
-    const std::vector<node_id> keepers = nodes(group);
+    const std::vector<std::uint8_t> group = keepers_numbered(count);
+    const std::vector<node_id> keepers = keys_of(group);
     const log_head head = some_head(9);
-    const signed_head good = signed_by(group, head);
+    const signed_head good = signed_by_all(group, head);
     ASSERT_TRUE(signed_by_majority(good, keepers));
     std::vector<std::uint8_t> with_stranger = group;
-    with_stranger.push_back(stranger);
-    const signed_head strange = signed_by(with_stranger, head);
+    with_stranger.push_back(strangers_number);
+    const signed_head strange = signed_by_all(with_stranger, head);
     EXPECT_TRUE(signatures_hold(strange)) << "its signature is its own";
     EXPECT_FALSE(signed_by_majority(strange, keepers));
     EXPECT_FALSE(signed_by_majority(good, {})) << "of no keepers none are most";
@@ -116,15 +117,15 @@ TEST(majorities, have_no_stranger_and_no_bad_signature_among_them) {
 }
 
 TEST(majorities, count_no_keeper_twice_and_have_one_order) {
-  const std::vector<std::uint8_t> group = group_of(5);
-  const std::vector<node_id> keepers = nodes(group);
-  const signed_head two = signed_by({group[0], group[1]}, some_head(9));
+  const std::vector<std::uint8_t> group = keepers_numbered(5);
+  const std::vector<node_id> keepers = keys_of(group);
+  const signed_head two = signed_by_all({group[0], group[1]}, some_head(9));
   signed_head doubled = two;
   doubled.signatures.insert(doubled.signatures.begin(), two.signatures.front());
   EXPECT_FALSE(signed_by_majority(doubled, keepers));
   EXPECT_FALSE(signatures_hold(doubled));
   EXPECT_FALSE(decodes(doubled));
-  signed_head turned = signed_by({group[0], group[1], group[2]}, some_head(9));
+  signed_head turned = signed_by_all({group[0], group[1], group[2]}, some_head(9));
   ASSERT_TRUE(signed_by_majority(turned, keepers));
   std::swap(turned.signatures[0], turned.signatures[2]);
   EXPECT_FALSE(signed_by_majority(turned, keepers));
@@ -136,7 +137,7 @@ TEST(majorities, count_no_keeper_twice_and_have_one_order) {
 }
 
 TEST(majorities, grow_by_signatures_of_the_same_head_alone) {
-  const std::vector<std::uint8_t> group = group_of(7);
+  const std::vector<std::uint8_t> group = keepers_numbered(7);
   const signed_head first = sign(ledger_world::key(group[3]), some_head(9));
   signed_head h = first;
   EXPECT_TRUE(join(h, first.signatures.front()));
@@ -145,14 +146,15 @@ TEST(majorities, grow_by_signatures_of_the_same_head_alone) {
   EXPECT_EQ(join(h, of_another).error().code, errc::invalid_argument);
   EXPECT_EQ(join(h, {ledger_world::node(group[1]), {}}).error().code, errc::invalid_argument);
   EXPECT_EQ(h, first) << "a signature that is refused changes nothing";
-  h = signed_by(group, some_head(9));
-  EXPECT_EQ(signers_of(h), nodes(group));
-  const head_signature one_more = sign(ledger_world::key(stranger), h.head).signatures.front();
+  h = signed_by_all(group, some_head(9));
+  EXPECT_EQ(signers_of(h), keys_of(group));
+  const head_signature one_more =
+      sign(ledger_world::key(strangers_number), h.head).signatures.front();
   EXPECT_EQ(join(h, one_more).error().code, errc::over_limit);
 }
 
 TEST(majorities, claim_no_more_signatures_than_there_may_be) {
-  const signed_head h = signed_by(group_of(limits::ledger_keepers_max), some_head(9));
+  const signed_head h = signed_by_all(keepers_numbered(limits::ledger_keepers_max), some_head(9));
   std::vector<std::byte> bytes = to_bytes(h);
   const std::size_t count_at = 2 + 32 + 8 + 32 + 32 + 8;
   ASSERT_EQ(bytes[count_at], std::byte{limits::ledger_keepers_max});
@@ -171,22 +173,22 @@ std::vector<std::byte> genesis_bytes(std::vector<node_id> keepers) {
   genesis rules = ledger_world::rules();
   rules.keepers = std::move(keepers);
   std::vector<std::byte> bytes;
-  encode(entry{t0, rules, {}}, bytes);
+  encode(entry{ledger_world::t0, rules, {}}, bytes);
   return bytes;
 }
 
 TEST(genesis_of_keepers, names_an_odd_number_of_different_ones_in_order) {
   for (const std::size_t count : {1U, 3U, 5U, 7U}) {
-    const std::vector<std::byte> bytes = genesis_bytes(nodes(group_of(count)));
+    const std::vector<std::byte> bytes = genesis_bytes(keys_of(keepers_numbered(count)));
     const auto read = decode_entry(bytes);
     ASSERT_TRUE(read) << read.error().message;
-    EXPECT_EQ(std::get<genesis>(read->what).keepers, nodes(group_of(count)));
+    EXPECT_EQ(std::get<genesis>(read->what).keepers, keys_of(keepers_numbered(count)));
   }
   std::vector<std::vector<node_id>> wrong;
   for (const std::size_t count : {0U, 2U, 4U, 6U, 8U, 9U}) {
-    wrong.push_back(nodes(group_of(count)));
+    wrong.push_back(keys_of(keepers_numbered(count)));
   }
-  const std::vector<node_id> three = nodes(group_of(3));
+  const std::vector<node_id> three = keys_of(keepers_numbered(3));
   wrong.push_back({three[0], three[0], three[1]});
   wrong.push_back({three[1], three[0], three[2]});
   wrong.push_back({node_id{}});
@@ -197,7 +199,7 @@ TEST(genesis_of_keepers, names_an_odd_number_of_different_ones_in_order) {
     EXPECT_FALSE(check_form(rules)) << keepers.size();
     EXPECT_FALSE(decode_entry(genesis_bytes(keepers))) << keepers.size();
     memory_file file;
-    EXPECT_FALSE(ledger::create(file, rules, t0, {})) << keepers.size();
+    EXPECT_FALSE(ledger::create(file, rules, ledger_world::t0, {})) << keepers.size();
     EXPECT_TRUE(file.content.empty()) << "nothing is begun";
   }
 }
@@ -211,27 +213,27 @@ protected:
     for (std::uint8_t n = 1; n < 6; ++n) {
       const auto one = world.mint(1, n * credit);
       const auto other = same.mint(n == 2 ? 3 : 1, n * credit);
-      EXPECT_TRUE(honest.commit(std::span{&one, 1}, t0).value().commands[0].done);
-      EXPECT_TRUE(forged.commit(std::span{&other, 1}, t0).value().commands[0].done);
+      EXPECT_TRUE(honest.commit(std::span{&one, 1}, ledger_world::t0).value().commands[0].done);
+      EXPECT_TRUE(forged.commit(std::span{&other, 1}, ledger_world::t0).value().commands[0].done);
     }
   }
 
   static ledger begin(memory_file& file) {
-    return ledger::create(file, rules_of(3), t0, {}).value();
+    return ledger::create(file, rules_with(3), ledger_world::t0, {}).value();
   }
   [[nodiscard]] signed_head head_of(const ledger& book, std::vector<int> who) const {
     std::vector<std::uint8_t> signers;
     for (const int i : who) {
       signers.push_back(group[static_cast<std::size_t>(i)]);
     }
-    return signed_by(signers, book.head());
+    return signed_by_all(signers, book.head());
   }
   [[nodiscard]] auto convicted(const signed_head& first, const signed_head& second) const {
     return check_fork({first, second, {}, {}}, honest.id(), keepers);
   }
 
-  std::vector<std::uint8_t> group = group_of(3);
-  std::vector<node_id> keepers = nodes(group);
+  std::vector<std::uint8_t> group = keepers_numbered(3);
+  std::vector<node_id> keepers = keys_of(group);
   memory_file honest_file;
   memory_file forged_file;
   ledger honest;
@@ -259,8 +261,8 @@ TEST_F(ledgers_of_three, a_fork_convicts_no_keeper_that_signed_one_head_only) {
   framed.signatures.push_back({keepers[2], head_of(honest, {2}).signatures[0].proof});
   EXPECT_FALSE(convicted(head_of(honest, {2}), framed));
   // A stranger signs both, and both are of one log.
-  const signed_head one = signed_by({stranger}, honest.head());
-  EXPECT_FALSE(convicted(one, signed_by({stranger}, forged.head())));
+  const signed_head one = signed_by_all({strangers_number}, honest.head());
+  EXPECT_FALSE(convicted(one, signed_by_all({strangers_number}, forged.head())));
   EXPECT_FALSE(convicted(head_of(honest, {0, 1}), head_of(honest, {1, 2})));
   EXPECT_FALSE(check_fork({head_of(honest, {1}), head_of(forged, {1}), {}, {}}, digest{}, keepers));
 }
@@ -322,7 +324,8 @@ TEST_F(ledgers_of_three, report_accounts_and_promise_by_most_keepers) {
   const auto first = check_report(report, keepers[1]);
   ASSERT_TRUE(first) << first.error().message;
   EXPECT_EQ(first->keepers, keepers);
-  EXPECT_FALSE(check_report(report, ledger_world::node(stranger))) << "who is asked is no keeper";
+  EXPECT_FALSE(check_report(report, ledger_world::node(strangers_number)))
+      << "who is asked is no keeper";
   account_report wrong = report;
   wrong.head = head_of(honest, {1});
   EXPECT_THAT(check_report(wrong, keepers[1]).error().message, HasSubstr("more than half"));
@@ -331,14 +334,14 @@ TEST_F(ledgers_of_three, report_accounts_and_promise_by_most_keepers) {
   EXPECT_FALSE(check_report(wrong, keepers[1])) << "another ledger's name";
   // The one that is asked and two of its own keys, with this ledger's name.
   wrong = report;
-  wrong.genesis = genesis_bytes(nodes(group_of(5)));
+  wrong.genesis = genesis_bytes(keys_of(keepers_numbered(5)));
   EXPECT_FALSE(check_report(wrong, keepers[1]));
   wrong.genesis = honest.log().entry_at(1).value();
   EXPECT_FALSE(check_report(wrong, keepers[1])) << "no first entry";
 
   std::vector<std::byte> asked = honest.log().entry_at(2).value();
   std::fill_n(asked.begin(), 8, std::byte{0});
-  promise p{t0, honest.acknowledge(2, head_of(honest, {0, 1})).value()};
+  promise p{ledger_world::t0, honest.acknowledge(2, head_of(honest, {0, 1})).value()};
   EXPECT_TRUE(check_promise(p, asked, honest.id(), keepers));
   p.entry.head = head_of(honest, {1});
   EXPECT_FALSE(check_promise(p, asked, honest.id(), keepers));
@@ -351,7 +354,7 @@ TEST_F(ledgers_of_three, prove_that_they_grew_whoever_signed_which_head) {
     static_cast<void>(world.mint(1, 1)); // nonces that are used
   }
   const auto one = world.mint(1, credit);
-  ASSERT_TRUE(honest.commit(std::span{&one, 1}, t0).value().commands[0].done);
+  ASSERT_TRUE(honest.commit(std::span{&one, 1}, ledger_world::t0).value().commands[0].done);
   const signed_head after = head_of(honest, {1, 2});
   const consistency grown{before, after,
                           honest.prove_consistency(before.head.size, after.head.size).value()};
