@@ -1,6 +1,7 @@
 #include "messages/mutant.hpp"
 #include "tests/swarm/calm.hpp"
 #include "tests/swarm/crowd_trial.hpp"
+#include "tests/swarm/economy/market_trial.hpp"
 #include "tests/swarm/liars/escape_tally.hpp"
 #include "tests/swarm/liars/escapes.hpp"
 #include "tests/swarm/load_trial.hpp"
@@ -55,6 +56,9 @@ struct settings {
   crowd_plan crowd;
   double load_percent{0}; ///< 0: no load
   load_plan load;
+  std::vector<market_play> plays; ///< none: no market
+  market_plan market;
+  bool json{false};
 };
 
 const std::map<std::string, villainy> villainies{{"none", villainy::none},
@@ -204,6 +208,55 @@ int run_loads(const settings& s) {
   return failed == 0 ? 0 : 1;
 }
 
+/// Each play beside honesty in the same seat, over all seeds.
+int run_markets(const settings& s) {
+  tiny_model model{arithmetic_of(s), width::narrow};
+  const double processor = processor_seconds();
+  bool right = true;
+  const auto report_of = [&](market_play play, std::uint64_t seed) {
+    market_plan p = s.market;
+    p.seed = seed;
+    p.plays = play;
+    std::function<void(nanoseconds, const std::string&)> says;
+    if (s.verbose) {
+      says = [](nanoseconds when, const std::string& line) {
+        fmt::print("{:10.6f} {}\n", static_cast<double>(when.count()) / 1e9, line);
+      };
+    }
+    market_report report = market_trial{p, model, says}.run();
+    right = right && report.violations.empty();
+    for (const auto* const lines : {&report.violations, &report.failures}) {
+      for (const std::string& line : *lines) {
+        fmt::print(stderr, "{} seed {}: {}\n", to_string(play), seed, line);
+      }
+    }
+    return report;
+  };
+  std::vector<market_report> honest;
+  for (std::uint64_t i = 0; i < s.count; ++i) {
+    honest.push_back(report_of(market_play::honest, s.seed + i));
+  }
+  if (!s.json) {
+    fmt::print("{}", market_head());
+  }
+  for (const market_play play : s.plays) {
+    market_row row;
+    row.plays = play;
+    row.runs = s.count;
+    for (std::uint64_t i = 0; i < s.count; ++i) {
+      const market_report report =
+          play == market_play::honest ? honest[i] : report_of(play, s.seed + i);
+      row.account += report.sum(market_operator(play));
+      row.honest += honest[i].sum(market_operator(play));
+      row.failed += report.failed;
+    }
+    right = right && !row.beats_honesty();
+    fmt::print("{}", s.json ? to_json(row, s.market.seldom) : to_text(row));
+  }
+  fmt::print(stderr, "{:.0f} processor seconds\n", processor_seconds() - processor);
+  return right ? 0 : 1;
+}
+
 int run_all(const settings& s) {
   tiny_model model{arithmetic_of(s), s.how.calm ? width::wide : width::narrow};
   using clock = std::chrono::steady_clock;
@@ -272,6 +325,24 @@ void add_other_kinds(CLI::App& app, settings& s) {
   app.add_option("--accepted", s.load.accepted, "Of these, with --load, until so many are over");
 }
 
+/// Honesty is compared with, whether or not it is named.
+void add_markets(CLI::App& app, settings& s) {
+  std::map<std::string, market_play> plays;
+  for (std::size_t i = 0; i < market_plays; ++i) {
+    const auto play = static_cast<market_play>(i);
+    plays.emplace(to_string(play), play);
+  }
+  app.add_option("--economy", s.plays,
+                 "Instead: a market in which the operator of one seat plays like this, beside one "
+                 "in which it is honest")
+      ->transform(CLI::CheckedTransformer(plays))
+      ->delimiter(',');
+  app.add_flag("--seldom", s.market.seldom, "Of these, under a policy that audits far too seldom");
+  app.add_option("--market", s.market.requests, "Of these, requests")
+      ->check(CLI::Range(1, 100'000));
+  app.add_flag("--json", s.json, "Of these, a line of JSON for each play");
+}
+
 /// Hours instead of storms, but for what was asked for.
 void be_calm(const CLI::App& app, settings& s) {
   const intensity asked = std::exchange(s.how, calm_intensity(s.calm_hours));
@@ -338,6 +409,7 @@ int main(int argc, char** argv) {
                "The ledger charges nothing, as in every fourth run in any case");
   app.add_flag("--no-audits", s.no_audits, "No node signs or audits");
   add_other_kinds(app, s);
+  add_markets(app, s);
   app.add_option("--history", s.history, "File for what clients asked and were told");
   app.add_option("--plan", s.plan_file, "Runs what this file says, as --shrink writes it");
   app.add_option("--save", s.save_to, "Writes the plan of the last run there");
@@ -369,6 +441,9 @@ int main(int argc, char** argv) {
   s.how.reuse = s.how.reuse && !s.how.takeover && !s.how.fork;
   if (s.load_percent > 0) {
     return run_loads(s);
+  }
+  if (!s.plays.empty()) {
+    return run_markets(s);
   }
   return s.crowd_nodes > 0 ? run_crowds(s) : run_all(s);
 }

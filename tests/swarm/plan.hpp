@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -72,6 +73,13 @@ struct ask {
   nanoseconds comes_back{0};      ///< after a lost connection it asks again then, and not before
 };
 
+/// Of a market (tests/swarm/economy/market.hpp).
+struct market_terms {
+  bool seldom{false}; ///< audits are far too rare
+  bool keys{false};   ///< the operator of the seat has keys without stake
+  bool dear{false};   ///< it asks for more than others
+};
+
 /// How hard a run is.
 struct intensity {
   std::size_t nodes{5};
@@ -96,9 +104,10 @@ struct intensity {
   bool counted{false};  ///< a step takes as long as what it computes
   bool escapes{
       false}; ///< the liar has standing, and lies a few times (tests/swarm/liars/escapes.hpp)
-  std::size_t colluders{0};       ///< verifiers in league with it; with `escapes`
-  std::size_t lost_disks{0};      ///< further faults of this kind; with `escapes`
-  std::vector<fault_kind> only{}; ///< of these kinds are all faults; empty: of any
+  std::size_t colluders{0};             ///< verifiers in league with it; with `escapes`
+  std::size_t lost_disks{0};            ///< further faults of this kind; with `escapes`
+  std::vector<fault_kind> only{};       ///< of these kinds are all faults; empty: of any
+  std::optional<market_terms> market{}; ///< then its layout and rules; in no plan's text
 };
 
 /// Everything of a run but what its seed draws while it runs. Parts may be left out of it, which

@@ -3,6 +3,7 @@
 #include "messages/hex.hpp"
 #include "messages/request/request_name.hpp"
 #include "tests/swarm/calm.hpp"
+#include "tests/swarm/economy/market.hpp"
 #include "tests/swarm/hostile_words.hpp"
 #include "tests/swarm/liars/escapes.hpp"
 #include "tests/swarm/stand_in.hpp"
@@ -39,6 +40,9 @@ std::string address_of(std::size_t number, unsigned port) {
 }
 
 role_set roles_of(std::size_t number, const intensity& how) {
+  if (how.market) {
+    return market_roles(number);
+  }
   role_set roles;
   if (how.ledger && number + 1 == how.nodes) {
     roles.add(role::ledger);
@@ -62,6 +66,9 @@ constexpr ledger::micro_credits stake_each = 160 * ledger::credit;
 /// As config/ledger.toml, or free, but that earnings are released soon, and all is audited where
 /// somebody lies all the time.
 ledger::policy rules(const intensity& how) {
+  if (how.market) {
+    return market_rules(*how.market);
+  }
   ledger::policy p = how.free ? ledger::free_policy() : ledger::policy{};
   p.audit_window_s = how.escapes ? escapes_window_s : 60;
   p.epoch_s = 2;
@@ -98,13 +105,13 @@ supervision::node_options options_of(std::size_t number, const intensity& how) {
   o.state = "state";
   o.roles = roles_of(number, how);
   o.audit_every_request = how.audits;
-  if (!how.escapes) {
+  if (!how.escapes && !how.market) {
     o.audit_least_rate_ppm = how.liars > 0 ? 1'000'000 : 500'000;
   }
   if (o.roles.has(role::ledger)) {
     o.ledger.rules = rules(how);
   }
-  if (!how.free && (o.roles.has(role::worker) || o.roles.has(role::verifier))) {
+  if (!how.free && !how.market && (o.roles.has(role::worker) || o.roles.has(role::verifier))) {
     o.ledger.stake = stake_each;
   }
   o.threads = 1;
@@ -126,7 +133,7 @@ supervision::node_options options_of(std::size_t number, const intensity& how) {
     gateway.listen = address_of(number, 80);
     o.gateway = gateway;
   }
-  if (number != 0 && !how.placed) {
+  if (number != 0 && !how.placed && !how.market) {
     constexpr std::uint32_t half = tiny_model::layers / 2;
     switch (number % 4) {
     case 1: model.layers = layer_range{0, half + 1}; break;
@@ -136,6 +143,9 @@ supervision::node_options options_of(std::size_t number, const intensity& how) {
     }
   }
   o.models.push_back(std::move(model));
+  if (how.market) {
+    arrange_market(number, *how.market, o);
+  }
   return o;
 }
 
@@ -209,7 +219,9 @@ role_set swarm::hostile_roles() const {
   return role_set{}.add(plan_.seed % 2 == 0 ? role::worker : role::scheduler);
 }
 
-bool swarm::lies(std::size_t who) const { return plan_.how.liars > 0 && who == liar_number; }
+bool swarm::lies(std::size_t who) const {
+  return plan_.how.liars > 0 && who == liar_number && !plan_.how.market;
+}
 
 void swarm::add_host(std::size_t number, const std::array<std::byte, 32>& key_seed,
                      const std::vector<node_id>& ids, const secret_key& operator_key) {
@@ -332,6 +344,9 @@ void swarm::fund(std::size_t who) {
 void swarm::plan_all() {
   for (std::size_t who = 0; who < hosts_.size(); ++who) {
     const bool here = who < plan_.how.nodes;
+    if (!here && plan_.how.market) {
+      continue; // whose operator brings it
+    }
     world_.in(here ? world_.draws().between(0ns, 300ms)
                    : world_.draws().between(nanoseconds{1s}, plan_.how.length),
               [this, who] { start(who); });

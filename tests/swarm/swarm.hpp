@@ -81,10 +81,14 @@ public:
   void begin();
   /// Goes on until `condition` or the world's time is `until`. Whether it was the condition.
   bool go(const std::function<bool()>& condition, nanoseconds until);
+  /// Begins a life of this host, unless it is up.
+  void start(std::size_t who);
+  [[nodiscard]] std::size_t keeper() const noexcept { return plan_.how.nodes - 1; }
   /// Nothing is asked any more: what must hold then, and the end of all nodes.
   [[nodiscard]] outcome end();
   [[nodiscard]] world& in() noexcept { return world_; }
   [[nodiscard]] http_doors& doors() noexcept { return doors_; }
+  [[nodiscard]] operator_shell& shell() noexcept { return *shell_; }
   [[nodiscard]] const std::vector<std::string>& gateways() const noexcept { return gateways_; }
   [[nodiscard]] const std::vector<std::unique_ptr<host>>& hosts() const noexcept { return hosts_; }
 
@@ -93,7 +97,6 @@ private:
                 const std::vector<node_id>& ids, const secret_key& operator_key);
   void add_hostile(chance& keys);
   void listen();
-  void start(std::size_t who);
   void plan_all();
   bool step(nanoseconds until);
   void meet_cancel(std::size_t gateway);
@@ -103,7 +106,6 @@ private:
   void hear_log(std::size_t who, std::string_view line);
 
   void fund(std::size_t who);
-  [[nodiscard]] std::size_t keeper() const noexcept { return plan_.how.nodes - 1; }
 
   void check_answers();
   [[nodiscard]] std::shared_ptr<told_state> ask_everybody();

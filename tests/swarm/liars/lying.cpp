@@ -6,6 +6,7 @@
 #include "messages/evidence/evidence.hpp"
 #include "messages/limits/general.hpp"
 #include "messages/signing.hpp"
+#include "tests/swarm/economy/work.hpp"
 #include "tests/swarm/host.hpp"
 
 #include <deque>
@@ -199,6 +200,7 @@ private:
 };
 
 std::optional<liar> the_liar;
+pass_of_stage in_front;
 
 bool liar_here() { return the_liar && the_liar->is_here(); }
 
@@ -218,6 +220,8 @@ void begin_lying(lying how, chance draws) { the_liar.emplace(std::move(how), dra
 
 void end_lying() { the_liar.reset(); }
 
+void compute_with(pass_of_stage instead) { in_front = std::move(instead); }
+
 std::optional<lying_statement> stated_by_liar(const digest& value) {
   return the_liar ? the_liar->find(value) : std::nullopt;
 }
@@ -232,6 +236,9 @@ using ovir::swarm::liar_here;
 using ovir::swarm::the_liar;
 
 void lying_forward(segment* self, std::span<session_step> steps, parallel_runner& runner) {
+  if (ovir::swarm::in_front) {
+    return ovir::swarm::in_front(*self, steps, [&] { real_forward(self, steps, runner); });
+  }
   liar_here() ? the_liar->forward(*self, steps, runner) : real_forward(self, steps, runner);
 }
 
@@ -246,7 +253,8 @@ ovir::signature noted_sign(const ovir::secret_key& key, const ovir::digest& what
 /// A liar admits nothing: what it signs when accused is no one's signature.
 ovir::audit_admission lying_admit(const ovir::secret_key& key, const ovir::conviction& c,
                                   ovir::audit_fault fault) {
-  return liar_here() ? ovir::audit_admission{fault, {}} : real_admit(key, c, fault);
+  return liar_here() || ovir::swarm::lies_here() ? ovir::audit_admission{fault, {}}
+                                                 : real_admit(key, c, fault);
 }
 
 void noted_make(stage_evidence* self, ovir::evidence_order* order, bench_pointer* bench) {

@@ -8,7 +8,13 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
+
+namespace ovir::compute {
+class segment;
+struct session_step;
+} // namespace ovir::compute
 
 namespace ovir::swarm {
 
@@ -25,6 +31,12 @@ struct lying {
 /// Forgets what the last one did.
 void begin_lying(lying how, chance draws);
 void end_lying();
+
+/// Stands in front of each pass of a stage, on any host; `real` computes it. Nothing: no one does.
+using pass_of_stage =
+    std::function<void(compute::segment& s, std::span<compute::session_step> steps,
+                       const std::function<void()>& real)>;
+void compute_with(pass_of_stage in_front);
 
 /// Windows of positions of one request, as one stage of the liar's stated them one after another.
 /// True: a lie.
