@@ -59,6 +59,7 @@ struct settings {
   std::vector<market_play> plays; ///< none: no market
   market_plan market;
   bool json{false};
+  bool hosts{false};
 };
 
 const std::map<std::string, villainy> villainies{{"none", villainy::none},
@@ -213,6 +214,7 @@ int run_markets(const settings& s) {
   tiny_model model{arithmetic_of(s), width::narrow};
   const double processor = processor_seconds();
   bool right = true;
+  bool honest_best = true;
   const auto report_of = [&](market_play play, std::uint64_t seed) {
     market_plan p = s.market;
     p.seed = seed;
@@ -225,10 +227,14 @@ int run_markets(const settings& s) {
     }
     market_report report = market_trial{p, model, says}.run();
     right = right && report.violations.empty();
-    for (const auto* const lines : {&report.violations, &report.failures}) {
-      for (const std::string& line : *lines) {
-        fmt::print(stderr, "{} seed {}: {}\n", to_string(play), seed, line);
-      }
+    if (s.hosts) {
+      fmt::print("{} seed {}\n{}", to_string(play), seed, to_text(report));
+    }
+    for (const std::string& line : report.violations) {
+      fmt::print(stderr, "{} seed {}: {}\n", to_string(play), seed, line);
+    }
+    for (const std::string& line : s.hosts ? report.failures : std::vector<std::string>{}) {
+      fmt::print("  {}\n", line);
     }
     return report;
   };
@@ -246,15 +252,18 @@ int run_markets(const settings& s) {
     for (std::uint64_t i = 0; i < s.count; ++i) {
       const market_report report =
           play == market_play::honest ? honest[i] : report_of(play, s.seed + i);
-      row.account += report.sum(market_operator(play));
-      row.honest += honest[i].sum(market_operator(play));
+      row.account += report.operators(play);
+      row.auditors += report.sum(market_verifiers(play));
+      row.honest += honest[i].operators(play);
       row.failed += report.failed;
     }
-    right = right && !row.beats_honesty();
+    honest_best = honest_best && !row.beats_honesty();
     fmt::print("{}", s.json ? to_json(row, s.market.seldom) : to_text(row));
   }
-  fmt::print(stderr, "{:.0f} processor seconds\n", processor_seconds() - processor);
-  return right ? 0 : 1;
+  if (!s.json) {
+    fmt::print("{:.0f} processor seconds\n", processor_seconds() - processor);
+  }
+  return !right ? 2 : honest_best ? 0 : 1;
 }
 
 int run_all(const settings& s) {
@@ -341,6 +350,7 @@ void add_markets(CLI::App& app, settings& s) {
   app.add_option("--market", s.market.requests, "Of these, requests")
       ->check(CLI::Range(1, 100'000));
   app.add_flag("--json", s.json, "Of these, a line of JSON for each play");
+  app.add_flag("--each-host", s.hosts, "Of these, what each host got and gave in each market");
 }
 
 /// Hours instead of storms, but for what was asked for.

@@ -10,12 +10,12 @@ namespace ovir::swarm {
 namespace {
 
 constexpr std::array<std::string_view, market_plays> play_names{
-    "honest", "lazy", "lying", "impatient", "colluding", "sybil",
-    "keys",   "late", "dear",  "unpaying",  "settling"};
+    "honest", "lazy", "lying",    "impatient", "colluding", "sybil",
+    "keys",   "late", "hoarding", "unpaying",  "settling"};
 
 // The seven numbers of a policy below that are not those of config/ledger.toml: its hours would be
 // hours of idle nodes here.
-constexpr std::uint64_t audit_window = 30;
+constexpr std::uint64_t audit_window = 60;
 constexpr std::uint64_t epoch_length = 2;
 constexpr std::uint64_t actions_a_minute = 100'000;
 constexpr std::uint64_t seldom_rate_ppm = 500;
@@ -27,9 +27,9 @@ constexpr std::size_t workers_first = 5;
 constexpr std::uint32_t place_layers = 2;
 constexpr std::uint32_t seat_place = 1;
 /// Of the workers from `workers_first` on.
-constexpr std::array<std::uint32_t, keeper_number - workers_first> places{0, seat_place, seat_place,
-                                                                          2, 2,          3};
-constexpr std::uint32_t dear_ask_ppm = 3'000'000;
+constexpr std::array<std::uint32_t, market_nodes - workers_first> places{0, seat_place, seat_place,
+                                                                         2, 2,          3};
+constexpr std::uint32_t hoarding_ask_ppm = 100'000'000;
 
 } // namespace
 
@@ -84,7 +84,10 @@ role_set market_roles(std::size_t number) {
   } else if (number < workers_first) {
     roles.add(role::verifier);
   } else {
-    roles.add(number == keeper_number ? role::ledger : role::worker);
+    roles.add(role::worker);
+    if (number == keeper_number) { // one that were that alone could fetch no inputs of audits
+      roles.add(role::ledger);
+    }
   }
   return roles;
 }
@@ -93,16 +96,27 @@ void arrange_market(std::size_t number, const market_terms& terms, supervision::
   const bool works = o.roles.has(role::worker);
   if (works) {
     const std::uint32_t place =
-        number < keeper_number ? places.at(number - workers_first) : seat_place;
+        number < market_nodes ? places.at(number - workers_first) : seat_place;
     o.models.front().layers = layer_range{place * place_layers, (place + 1) * place_layers};
   }
-  const bool of_the_seat = number == market_seat || number > keeper_number;
+  const bool of_the_seat = number == market_seat || number >= market_nodes;
   if (terms.dear && of_the_seat) {
-    o.ledger.ask_ppm = dear_ask_ppm;
+    o.ledger.ask_ppm = hoarding_ask_ppm;
   }
   if ((works || o.roles.has(role::verifier)) && !(terms.keys && of_the_seat)) {
     o.ledger.stake = market_rules(terms).deterrence.stake;
   }
+}
+
+std::set<std::size_t> market_verifiers(market_play p) {
+  std::set<std::size_t> all;
+  for (std::size_t who = 0; who < market_nodes; ++who) {
+    if (market_roles(who).has(role::verifier) &&
+        !(p == market_play::colluding && who == market_colluder)) {
+      all.insert(who);
+    }
+  }
+  return all;
 }
 
 std::set<std::size_t> market_operator(market_play p) {

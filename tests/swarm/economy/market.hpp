@@ -22,8 +22,8 @@ enum class market_play : std::uint8_t {
   colluding, ///< as lying, and one of three verifiers is in league with it
   sybil,     ///< as impatient; convicted, it comes back under a new key, stake and all
   keys,      ///< computes, under four keys without stake
-  late,      ///< a processor of half the price stands still in a quarter of the time
-  dear,      ///< computes, and asks three times the price
+  late,      ///< computes, on a processor that stands still in a quarter of the time
+  hoarding,  ///< holds its layers and asks a hundred times the price for computing them
   unpaying,  ///< a scheduler that pays for no window and settles no request
   settling,  ///< a scheduler that pays for no window and settles each request at its end
 };
@@ -34,18 +34,19 @@ inline constexpr std::size_t market_plays = 11;
 /// Who makes up what it states.
 [[nodiscard]] bool states_wrongly(market_play p) noexcept;
 
-// Two schedulers, three verifiers, a path of four places of two layers each, the keeper. The seat
-// is at the second place, beside one other node; further keys of its operator are there, too.
-inline constexpr std::size_t market_nodes = 12;
+// Two schedulers, three verifiers, a path of four places of two layers each; the worker of the last
+// place is the keeper, too. The seat is at the second place, beside one other node; further keys of
+// its operator are there, too.
+inline constexpr std::size_t market_nodes = 11;
 inline constexpr std::size_t market_scheduler = 1; ///< that cheats
 inline constexpr std::size_t market_colluder = 4;  ///< a verifier
 inline constexpr std::size_t market_seat = 6;
-inline constexpr std::size_t market_rival = 7; ///< at the same place
+inline constexpr std::size_t market_rival = 7; ///< at the same place, slower
 inline constexpr std::size_t market_further_keys = 3;
 
-/// All requests begin before `market_ends`; the first are a standing's time apart from the cheats.
+/// Requests begin, few until all have their standing, which takes an audit window.
 inline constexpr nanoseconds market_begins = std::chrono::seconds{10};
-inline constexpr nanoseconds cheats_begin = std::chrono::seconds{60};
+inline constexpr nanoseconds cheats_begin = std::chrono::seconds{85};
 
 /// Of the market of config/ledger.toml, whose times are shorter here; or of one that audits far too
 /// seldom, which the ledger takes only because the policy understates what computing costs.
@@ -58,6 +59,8 @@ inline constexpr std::uint64_t row_layer_cost = 100'000;
 /// What is different from other runs: layers, stake, the price asked.
 void arrange_market(std::size_t number, const market_terms& terms, supervision::node_options& o);
 
+/// Those that are honest.
+[[nodiscard]] std::set<std::size_t> market_verifiers(market_play p);
 /// Hosts of the operator whose play is compared.
 [[nodiscard]] std::set<std::size_t> market_operator(market_play p);
 

@@ -55,18 +55,37 @@ std::string market_head() {
       "cost", "per cost", "profit", "honest");
 }
 
-std::string to_text(const market_row& row) {
-  const market_account& a = row.account;
-  const std::uint64_t n = row.runs;
+namespace {
+
+std::string line(std::string_view name, const market_account& a, std::uint64_t n) {
   const double work = static_cast<double>(a.computed + a.made_up);
   return fmt::format("{:10} {:7} {:5} {:5.1f} % {:8.1f} {:8.1f} {:8.1f} {:8.1f} {:8.1f} {:8.1f} "
-                     "{:8.1f} {:>8} {:9.1f} {:8.1f} {}\n",
-                     to_string(row.plays), a.windows, a.late,
+                     "{:8.1f} {:>8} {:9.1f}",
+                     name, a.windows, a.late,
                      work > 0 ? 100 * static_cast<double>(a.made_up) / work : 0.0, mean(a.paid, n),
                      mean(a.fees + a.found, n), mean(a.taken_back, n), mean(a.slashed, n),
                      mean(a.stake_left, n), mean(a.earned(), n), mean(a.cost, n), per_cost(a),
-                     mean(a.profit(), n), mean(row.honest.profit(), n),
+                     mean(a.profit(), n));
+}
+
+} // namespace
+
+std::string to_text(const market_row& row) {
+  return fmt::format("{} {:8.1f} {}\n", line(to_string(row.plays), row.account, row.runs),
+                     mean(row.honest.profit(), row.runs),
                      row.beats_honesty() ? "BEATS HONESTY" : "");
+}
+
+std::string to_text(const market_report& report) {
+  std::string out;
+  for (std::size_t who = 0; who < report.hosts.size(); ++who) {
+    out += line(fmt::format("n{}", who), report.hosts[who], 1) + "\n";
+  }
+  return out +
+         fmt::format("{} answered, {} failed, {:.0f} s, {} turns, {} entries, digest {:016x}\n",
+                     report.answered, report.failed,
+                     std::chrono::duration<double>(report.rest.virtual_time).count(),
+                     report.rest.turns, report.rest.entries, report.rest.trace);
 }
 
 std::string to_json(const market_row& row, bool seldom) {
@@ -76,7 +95,8 @@ std::string to_json(const market_row& row, bool seldom) {
                                 {"beats", row.beats_honesty()},
                                 {"failed", row.failed},
                                 {"account", document(row.account, row.runs)},
-                                {"honest", document(row.honest, row.runs)}}
+                                {"honest", document(row.honest, row.runs)},
+                                {"auditors", document(row.auditors, row.runs)}}
              .dump() +
          "\n";
 }

@@ -25,8 +25,9 @@ constexpr std::uint64_t prompt_least = 48;
 constexpr std::uint64_t prompt_most = 96;
 constexpr std::uint64_t answer_least_here = 32;
 constexpr std::uint64_t answer_most_here = 64;
-constexpr nanoseconds gap_least = 300ms;
-constexpr nanoseconds gap_most = 1s;
+constexpr nanoseconds gap_least = 100ms;
+constexpr nanoseconds gap_most = 300ms;
+constexpr int gaps_at_first = 5; ///< as long, until there is standing
 /// Wide, but not without end: a step of it is measured by what is left.
 constexpr std::chrono::milliseconds deadline_here = 8s;
 
@@ -36,11 +37,12 @@ constexpr nanoseconds late_every = 1s;
 constexpr nanoseconds late_for = 250ms;
 constexpr nanoseconds late_step = 400ms;
 constexpr nanoseconds usual_step = 2ms;
-constexpr std::int64_t late_price_divisor = 2;
+/// So that the seat has most of the work, as long as it is planned with at all.
+constexpr nanoseconds rival_step = 5ms;
 
 constexpr nanoseconds asks_for_convictions = 1s;
 /// In which all that was asked for is answered, paid, audited and released; claims take longer.
-constexpr nanoseconds released_within = 60s;
+constexpr nanoseconds released_within = 100s;
 constexpr nanoseconds claimed_within = 150s;
 constexpr std::int64_t token_price_here = 1'000'000;
 constexpr std::size_t failures_told = 5;
@@ -54,8 +56,8 @@ plan swarm_plan_of(const market_plan& from) {
   p.how.faults = 0;
   p.how.reuse = false; // all is paid for
   p.how.liars = states_wrongly(from.plays) || schedules(from.plays) ? 1 : 0;
-  p.how.market =
-      market_terms{from.seldom, from.plays == market_play::keys, from.plays == market_play::dear};
+  p.how.market = market_terms{from.seldom, from.plays == market_play::keys,
+                              from.plays == market_play::hoarding};
   return p;
 }
 
@@ -145,6 +147,14 @@ market_account market_report::sum(const std::set<std::size_t>& of) const {
     if (who < hosts.size()) {
       all += hosts[who];
     }
+  }
+  return all;
+}
+
+market_account market_report::operators(market_play p) const {
+  market_account all = sum(market_operator(p));
+  if (p == market_play::colluding) {
+    all.cost -= hosts.at(market_colluder).cost;
   }
   return all;
 }
@@ -274,7 +284,8 @@ void market_trial::ask() {
     static_cast<void>(there->second->take(one->request(address), one, way_to_market));
   });
   if (asked_ < plan_.requests) {
-    swarm_.in().in(draws_.between(gap_least, gap_most), [this] { ask(); });
+    const nanoseconds gap = draws_.between(gap_least, gap_most);
+    swarm_.in().in(swarm_.in().now() < cheats_begin ? gap * gaps_at_first : gap, [this] { ask(); });
   }
 }
 
@@ -296,6 +307,9 @@ void market_trial::note(const ledger::entry& e, const std::vector<ledger::postin
   using ledger::posting_kind;
   using ledger::purse;
   const bool audit = std::holds_alternative<ledger::compensate>(e.what);
+  if (const auto* const r = std::get_if<ledger::reserve>(&e.what)) {
+    payers_[ledger::escrow_of(*r)] = numbers_.at(purse_owner(r->payer));
+  }
   const auto account = [this](const ledger::account_ref& ref) -> market_account* {
     const auto found = numbers_.find(ref.of);
     return found == numbers_.end() ? nullptr : &report_.hosts[found->second];
@@ -308,9 +322,11 @@ void market_trial::note(const ledger::entry& e, const std::vector<ledger::postin
       } else if (p.from.kind == purse::stake) {
         from->stake_left -= amount;
         from->slashed += p.kind == posting_kind::unlock ? 0 : amount;
-      } else if (p.from.kind == purse::free && p.kind == posting_kind::reserve) {
-        from->spent += amount;
       }
+    }
+    if (const auto payer = payers_.find(p.from.of);
+        p.from.kind == purse::escrow && payer != payers_.end() && p.to.kind != purse::free) {
+      report_.hosts[payer->second].spent += amount;
     }
     if (market_account* const to = account(p.to)) {
       if (p.to.kind == purse::pending) {
@@ -319,9 +335,9 @@ void market_trial::note(const ledger::entry& e, const std::vector<ledger::postin
         to->stake_left += amount;
       } else if (p.to.kind == purse::free && p.kind == posting_kind::finder_fee) {
         to->found += amount;
-      } else if (p.to.kind == purse::free && p.kind != posting_kind::release &&
-                 p.kind != posting_kind::mint && p.kind != posting_kind::unlock) {
-        to->spent -= amount; // back from what was reserved
+      } else if (p.to.kind == purse::free &&
+                 (p.kind == posting_kind::clawback || p.kind == posting_kind::slash)) {
+        to->spent -= amount; // for a window that was wrong
       }
     }
   }
@@ -363,21 +379,19 @@ void market_trial::note_work() {
     a.computed = done.computed;
     a.made_up = done.made_up;
     a.cost = static_cast<std::int64_t>(done.computed * row_layer_cost);
-    if (plan_.plays == market_play::late && operator_.contains(who)) {
-      a.cost /= late_price_divisor;
-    }
   }
 }
 
 market_report market_trial::run() {
   swarm_.begin();
+  swarm_.hosts()[market_rival]->speed().step = rival_step;
   const auto never = [] { return false; };
   swarm_.in().at(market_begins / 5, [this] { play(); });
   static_cast<void>(swarm_.go(never, market_begins));
   ask();
   static_cast<void>(
       swarm_.go([this] { return asked_ == plan_.requests && open_ == 0; },
-                market_begins + gap_most * static_cast<int>(plan_.requests) + request_bound));
+                cheats_begin + gap_most * static_cast<int>(plan_.requests) + request_bound));
   if (open_ > 0) {
     report_.violations.push_back(fmt::format("{} requests have no end", open_));
   }

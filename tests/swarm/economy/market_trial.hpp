@@ -54,6 +54,9 @@ struct market_report {
   outcome rest;                      ///< of the swarm
   std::vector<std::string> violations;
   [[nodiscard]] market_account sum(const std::set<std::size_t>& of) const;
+  /// Of the operator whose play is compared. What its verifier computes as one is left out: that is
+  /// the same, whatever it says of it.
+  [[nodiscard]] market_account operators(market_play p) const;
 };
 
 /// A request of the market, and its HTTP client.
@@ -87,8 +90,9 @@ private:
   market_plan plan_;
   swarm swarm_;
   chance draws_;
-  std::set<std::size_t> operator_; ///< hosts of the seat's operator
-  std::map<digest, std::size_t> numbers_;
+  std::set<std::size_t> operator_;        ///< hosts of the seat's operator
+  std::map<digest, std::size_t> numbers_; ///< of hosts, by key
+  std::map<digest, std::size_t> payers_;  ///< likewise, by escrow
   std::size_t asked_{0};
   std::size_t open_{0};
   market_report report_;
@@ -98,14 +102,17 @@ private:
 struct market_row {
   market_play plays{market_play::honest};
   std::uint64_t runs{0};
-  market_account account; ///< of its operator: sums of all runs
-  market_account honest;  ///< of the same hosts, where they are honest
+  market_account account;  ///< of its operator: sums of all runs
+  market_account honest;   ///< of the same hosts, where they are honest
+  market_account auditors; ///< of all honest verifiers
   std::uint64_t failed{0};
   [[nodiscard]] bool beats_honesty() const noexcept { return account.profit() > honest.profit(); }
 };
 [[nodiscard]] std::string market_head();
+/// What each host got and gave.
+[[nodiscard]] std::string to_text(const market_report& report);
 [[nodiscard]] std::string to_text(const market_row& row);
-/// One line of JSON.
+/// One line of JSON. `verifiers`: sums of all that are honest, in the runs of this row.
 [[nodiscard]] std::string to_json(const market_row& row, bool seldom);
 
 } // namespace ovir::swarm
