@@ -31,6 +31,13 @@ using namespace ovir::swarm;
 
 constexpr std::size_t shrink_tries = 400;
 
+struct market_settings {
+  std::vector<market_play> plays; ///< none: no market
+  market_plan plan;
+  bool json{false};
+  bool hosts{false};
+};
+
 struct settings {
   std::uint64_t seed{1};
   std::uint64_t count{1};
@@ -56,10 +63,7 @@ struct settings {
   crowd_plan crowd;
   double load_percent{0}; ///< 0: no load
   load_plan load;
-  std::vector<market_play> plays; ///< none: no market
-  market_plan market;
-  bool json{false};
-  bool hosts{false};
+  market_settings markets;
 };
 
 const std::map<std::string, villainy> villainies{{"none", villainy::none},
@@ -216,7 +220,7 @@ int run_markets(const settings& s) {
   bool right = true;
   bool honest_best = true;
   const auto report_of = [&](market_play play, std::uint64_t seed) {
-    market_plan p = s.market;
+    market_plan p = s.markets.plan;
     p.seed = seed;
     p.plays = play;
     std::function<void(nanoseconds, const std::string&)> says;
@@ -227,13 +231,13 @@ int run_markets(const settings& s) {
     }
     market_report report = market_trial{p, model, says}.run();
     right = right && report.violations.empty();
-    if (s.hosts) {
+    if (s.markets.hosts) {
       fmt::print("{} seed {}\n{}", to_string(play), seed, to_text(report));
     }
     for (const std::string& line : report.violations) {
       fmt::print(stderr, "{} seed {}: {}\n", to_string(play), seed, line);
     }
-    for (const std::string& line : s.hosts ? report.failures : std::vector<std::string>{}) {
+    for (const std::string& line : s.markets.hosts ? report.failures : std::vector<std::string>{}) {
       fmt::print("  {}\n", line);
     }
     return report;
@@ -242,10 +246,10 @@ int run_markets(const settings& s) {
   for (std::uint64_t i = 0; i < s.count; ++i) {
     honest.push_back(report_of(market_play::honest, s.seed + i));
   }
-  if (!s.json) {
+  if (!s.markets.json) {
     fmt::print("{}", market_head());
   }
-  for (const market_play play : s.plays) {
+  for (const market_play play : s.markets.plays) {
     market_row row;
     row.plays = play;
     row.runs = s.count;
@@ -258,9 +262,9 @@ int run_markets(const settings& s) {
       row.failed += report.failed;
     }
     honest_best = honest_best && !row.beats_honesty();
-    fmt::print("{}", s.json ? to_json(row, s.market.seldom) : to_text(row));
+    fmt::print("{}", s.markets.json ? to_json(row, s.markets.plan.seldom) : to_text(row));
   }
-  if (!s.json) {
+  if (!s.markets.json) {
     fmt::print("{:.0f} processor seconds\n", processor_seconds() - processor);
   }
   return !right ? 2 : honest_best ? 0 : 1;
@@ -313,6 +317,16 @@ int run_all(const settings& s) {
   return failed == 0 ? 0 : 1;
 }
 
+int run(const settings& s) {
+  if (s.load_percent > 0) {
+    return run_loads(s);
+  }
+  if (!s.markets.plays.empty()) {
+    return run_markets(s);
+  }
+  return s.crowd_nodes > 0 ? run_crowds(s) : run_all(s);
+}
+
 void add_other_kinds(CLI::App& app, settings& s) {
   app.add_option("--crowd", s.crowd_nodes,
                  "Instead: so many nodes that are nothing but membership and planning")
@@ -341,16 +355,20 @@ void add_markets(CLI::App& app, settings& s) {
     const auto play = static_cast<market_play>(i);
     plays.emplace(to_string(play), play);
   }
-  app.add_option("--economy", s.plays,
+  app.add_option("--economy", s.markets.plays,
                  "Instead: a market in which the operator of one seat plays like this, beside one "
                  "in which it is honest")
       ->transform(CLI::CheckedTransformer(plays))
       ->delimiter(',');
-  app.add_flag("--seldom", s.market.seldom, "Of these, under a policy that audits far too seldom");
-  app.add_option("--market", s.market.requests, "Of these, requests")
+  app.add_flag("--seldom", s.markets.plan.seldom,
+               "Of these, under a policy that audits far too seldom");
+  app.add_flag("--keeper-alone", s.markets.plan.keeper_alone,
+               "Of these, the keeper has no other role");
+  app.add_option("--market", s.markets.plan.requests, "Of these, requests")
       ->check(CLI::Range(1, 100'000));
-  app.add_flag("--json", s.json, "Of these, a line of JSON for each play");
-  app.add_flag("--each-host", s.hosts, "Of these, what each host got and gave in each market");
+  app.add_flag("--json", s.markets.json, "Of these, a line of JSON for each play");
+  app.add_flag("--each-host", s.markets.hosts,
+               "Of these, what each host got and gave in each market");
 }
 
 /// Hours instead of storms, but for what was asked for.
@@ -449,11 +467,5 @@ int main(int argc, char** argv) {
   s.how.ledger = !s.no_ledger;
   s.how.audits = !s.no_audits;
   s.how.reuse = s.how.reuse && !s.how.takeover && !s.how.fork;
-  if (s.load_percent > 0) {
-    return run_loads(s);
-  }
-  if (!s.plays.empty()) {
-    return run_markets(s);
-  }
-  return s.crowd_nodes > 0 ? run_crowds(s) : run_all(s);
+  return run(s);
 }

@@ -75,9 +75,10 @@ struct ask {
 
 /// Of a market (tests/swarm/economy/market.hpp).
 struct market_terms {
-  bool seldom{false}; ///< audits are far too rare
-  bool keys{false};   ///< the operator of the seat has keys without stake
-  bool dear{false};   ///< it asks for more than others
+  bool seldom{false};       ///< audits are far too rare
+  bool keys{false};         ///< the operator of the seat has keys without stake
+  bool dear{false};         ///< it asks for more than others
+  bool keeper_alone{false}; ///< the keeper is no worker, and another has its layers
 };
 
 /// How hard a run is.

@@ -41,7 +41,7 @@ std::string address_of(std::size_t number, unsigned port) {
 
 role_set roles_of(std::size_t number, const intensity& how) {
   if (how.market) {
-    return market_roles(number);
+    return market_roles(number, how.market->keeper_alone);
   }
   role_set roles;
   if (how.ledger && number + 1 == how.nodes) {

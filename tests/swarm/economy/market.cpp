@@ -77,16 +77,19 @@ ledger::policy market_rules(const market_terms& terms) {
   return p;
 }
 
-role_set market_roles(std::size_t number) {
+role_set market_roles(std::size_t number, bool keeper_alone) {
   role_set roles;
   if (number < 2) {
     roles.add(role::scheduler);
   } else if (number < workers_first) {
     roles.add(role::verifier);
   } else {
-    roles.add(role::worker);
-    if (number == keeper_number) { // one that were that alone could fetch no inputs of audits
+    const bool keeps = number == keeper_number;
+    if (keeps) {
       roles.add(role::ledger);
+    }
+    if (!keeps || !keeper_alone) {
+      roles.add(role::worker);
     }
   }
   return roles;
@@ -95,8 +98,10 @@ role_set market_roles(std::size_t number) {
 void arrange_market(std::size_t number, const market_terms& terms, supervision::node_options& o) {
   const bool works = o.roles.has(role::worker);
   if (works) {
-    const std::uint32_t place =
-        number < market_nodes ? places.at(number - workers_first) : seat_place;
+    std::uint32_t place = number < market_nodes ? places.at(number - workers_first) : seat_place;
+    if (terms.keeper_alone && number + 1 == keeper_number) {
+      place = places.back();
+    }
     o.models.front().layers = layer_range{place * place_layers, (place + 1) * place_layers};
   }
   const bool of_the_seat = number == market_seat || number >= market_nodes;

@@ -55,7 +55,7 @@ inline constexpr nanoseconds cheats_begin = std::chrono::seconds{85};
 /// config/ledger.toml, a layer's and position's part. Micro-credits.
 inline constexpr std::uint64_t row_layer_cost = 100'000;
 
-[[nodiscard]] role_set market_roles(std::size_t number);
+[[nodiscard]] role_set market_roles(std::size_t number, bool keeper_alone = false);
 /// What is different from other runs: layers, stake, the price asked.
 void arrange_market(std::size_t number, const market_terms& terms, supervision::node_options& o);
 

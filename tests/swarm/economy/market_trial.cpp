@@ -57,7 +57,7 @@ plan swarm_plan_of(const market_plan& from) {
   p.how.reuse = false; // all is paid for
   p.how.liars = states_wrongly(from.plays) || schedules(from.plays) ? 1 : 0;
   p.how.market = market_terms{from.seldom, from.plays == market_play::keys,
-                              from.plays == market_play::hoarding};
+                              from.plays == market_play::hoarding, from.keeper_alone};
   return p;
 }
 

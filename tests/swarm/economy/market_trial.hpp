@@ -19,6 +19,7 @@ struct market_plan {
   std::uint64_t seed{1};
   market_play plays{market_play::honest};
   bool seldom{false};
+  bool keeper_alone{false}; ///< as `market_terms`
   std::size_t requests{240};
 };
 
@@ -112,7 +113,7 @@ struct market_row {
 /// What each host got and gave.
 [[nodiscard]] std::string to_text(const market_report& report);
 [[nodiscard]] std::string to_text(const market_row& row);
-/// One line of JSON. `verifiers`: sums of all that are honest, in the runs of this row.
+/// One line of JSON.
 [[nodiscard]] std::string to_json(const market_row& row, bool seldom);
 
 } // namespace ovir::swarm
