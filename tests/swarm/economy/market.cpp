@@ -19,6 +19,7 @@ constexpr std::uint64_t audit_window = 60;
 constexpr std::uint64_t epoch_length = 2;
 constexpr std::uint64_t actions_a_minute = 100'000;
 constexpr std::uint64_t seldom_rate_ppm = 500;
+constexpr std::uint64_t seldom_audit_window = 3;
 constexpr std::uint64_t seldom_saved = 16'000;
 constexpr std::uint64_t seldom_audit_cost = 100;
 
@@ -62,6 +63,7 @@ ledger::policy market_rules(const market_terms& terms) {
   t.audit_fee = 8 * ledger::credit;
   t.planted_ppm = 50'000;
   if (terms.seldom) {
+    p.audit_window_s = seldom_audit_window;
     t.audit_rate_ppm = seldom_rate_ppm;
     t.saved = seldom_saved;
     t.stake = ledger::credit;
