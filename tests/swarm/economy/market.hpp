@@ -48,8 +48,9 @@ inline constexpr std::size_t market_further_keys = 3;
 inline constexpr nanoseconds market_begins = std::chrono::seconds{10};
 inline constexpr nanoseconds cheats_begin = std::chrono::seconds{85};
 
-/// Of the market of config/ledger.toml, whose times are shorter here; or of one that audits far too
-/// seldom and releases earnings soon, which the ledger takes only because the policy understates what computing costs.
+/// Those of config/ledger.toml, whose times are shorter here; or of one that audits far too seldom
+/// and releases earnings soon, which the ledger takes only because the policy understates what
+/// computing costs.
 [[nodiscard]] ledger::policy market_rules(const market_terms& terms);
 /// What computing one layer at one position costs, whatever a policy says of it: D of
 /// config/ledger.toml, a layer's and position's part. Micro-credits.
