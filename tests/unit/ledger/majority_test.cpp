@@ -332,6 +332,15 @@ TEST_F(ledgers_of_three, report_accounts_and_promise_by_most_keepers) {
   wrong.head = report.head;
   wrong.head.head.ledger.bytes[0] ^= 1;
   EXPECT_FALSE(check_report(wrong, keepers[1])) << "another ledger's name";
+  // The same keepers keep another ledger, too: its head is not this one's.
+  genesis others = rules_with(3);
+  others.salt.bytes[0] ^= 1;
+  memory_file file;
+  const ledger another = ledger::create(file, others, ledger_world::t0, {}).value();
+  wrong.head = head_of(another, {0, 2});
+  EXPECT_FALSE(check_report(wrong, keepers[1]));
+  wrong.genesis = another.log().entry_at(0).value();
+  EXPECT_TRUE(check_report(wrong, keepers[1])) << "of that ledger it is right";
   // The one that is asked and two of its own keys, with this ledger's name.
   wrong = report;
   wrong.genesis = genesis_bytes(keys_of(keepers_numbered(5)));
