@@ -67,7 +67,7 @@ std::string wrong_line(const std::string& ptx) {
 TEST(device_ptx, has_no_operation_that_could_round_otherwise) {
   const std::string compiler = clang();
   if (compiler.empty()) {
-    GTEST_SKIP() << "needs clang with the target nvptx64 (scripts/setup check)";
+    GTEST_SKIP() << "needs clang with the target nvptx64 (scripts/setup test)";
   }
   const compiled all = ptx_of(compiler, kernel_source(), "-ffp-contract=off");
   ASSERT_EQ(all.code, 0);
@@ -83,7 +83,7 @@ TEST(device_ptx, has_no_operation_that_could_round_otherwise) {
 TEST(device_ptx, check_finds_a_compiler_that_joins_sums_or_estimates) {
   const std::string compiler = clang();
   if (compiler.empty()) {
-    GTEST_SKIP() << "needs clang with the target nvptx64 (scripts/setup check)";
+    GTEST_SKIP() << "needs clang with the target nvptx64 (scripts/setup test)";
   }
   // With this option clang ignores the pragma.
   EXPECT_NE(wrong_line(ptx_of(compiler, kernel_source(), "-ffp-contract=fast").ptx), "");
