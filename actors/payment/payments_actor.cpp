@@ -325,8 +325,8 @@ void take_entries(payments_pointer self, const ledger::entry_run& run) {
   }
 }
 
-/// From anybody, for it is the signatures that count; so keepers that show different logs to
-/// different members are found as soon as these hear of each other's heads.
+/// Any node may send it, because its signatures are checked. Members pass heads on, so keepers that
+/// show them different logs are found.
 void take_head(payments_pointer self, const node_id& from, const ledger::signed_head& head) {
   payments_state& state = self->state;
   if (state.signed_by_keepers.contradicts || !believed(state, head)) {

@@ -23,7 +23,8 @@ struct finding {
   std::optional<node_id> signer;
 };
 
-/// Keepers whom nobody vouched for may have signed anything: their word alone is no proof.
+/// Without a list of keepers that the user trusts, a proof shows only that its own keepers signed
+/// it.
 void check_head(const ledger::signed_head& h, const std::vector<node_id>& keepers,
                 std::vector<finding>& found) {
   const std::vector<node_id> signers = signers_of(h);

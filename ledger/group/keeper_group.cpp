@@ -14,7 +14,7 @@ namespace ovir::ledger {
 namespace {
 
 constexpr std::uint8_t says_letter = 1;  // of the group: raft::letter
-constexpr std::uint8_t says_head = 2;    // signed by whoever sends it, or by most: signed_head
+constexpr std::uint8_t says_head = 2;    // signed_head: signed by its sender, or by most keepers
 constexpr std::uint8_t says_message = 3; // asks for entries or has them: message
 
 std::vector<std::byte> said(std::uint8_t kind, std::span<const std::byte> bytes) {
