@@ -96,8 +96,9 @@ struct ledger_option {
   bool follow{true};                   ///< keeps a copy of the keeper's log, and checks it
   /// Requests of shells run only when their own accounts pay.
   bool clients_pay{false};
-  std::uint32_t ask_ppm{1'000'000};         ///< what this node asks, of a model's rate
-  std::uint32_t ask_max_ppm{1'000'000'000}; ///< who asks for more is not planned
+  std::uint32_t ask_ppm{1'000'000}; ///< what this node asks, of a model's rate
+  /// Who asks for more is not planned.
+  std::uint32_t ask_max_ppm{limits::ledger_ask_ppm_usual_max};
   ledger::reward_rule rewards{ledger::reward_rule::work};
   /// Micro-credits that this node puts at stake, once its account has them. None: it locks nothing.
   std::optional<std::uint64_t> stake;

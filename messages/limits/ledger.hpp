@@ -20,7 +20,10 @@ inline constexpr std::uint64_t free_audit_window_s = 300;               // likew
 inline constexpr std::uint64_t free_epoch_s = 5;                        // likewise
 inline constexpr std::uint64_t free_actions_per_minute = 60'000;        // likewise
 inline constexpr std::uint64_t ledger_ask_ppm_max = 1'000'000'000;      // 1000 times the rate
-inline constexpr std::uint64_t ledger_tokens_max = 1'000'000'000;       // of a prompt or completion
+/// What a scheduler takes unless it is told otherwise: a node that asks more is not planned, so one
+/// that asks any price gains nothing where it alone is left.
+inline constexpr std::uint64_t ledger_ask_ppm_usual_max = 4'000'000;
+inline constexpr std::uint64_t ledger_tokens_max = 1'000'000'000; // of a prompt or completion
 inline constexpr std::uint64_t ledger_weight_max = std::uint64_t{1} << 62U; // of a participant
 inline constexpr std::uint32_t ledger_layers_max = 65'536;
 

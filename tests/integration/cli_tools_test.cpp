@@ -3,6 +3,7 @@
 #include "tests/support/cluster/cli.hpp"
 #include "tests/support/shared_files.hpp"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -13,6 +14,7 @@ namespace {
 
 using nlohmann::json;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 std::string tales() { return source_file("assets/tales-q4_k_m.gguf"); }
 
@@ -135,6 +137,31 @@ TEST(cli_doctor, says_what_this_machine_has) {
   EXPECT_GT(found["memory_bytes"].get<std::uint64_t>(), 0U);
   EXPECT_EQ(found["profile"]["name"], compute::profile_name);
   EXPECT_EQ(found["versions"].size(), 4U);
+}
+
+TEST(cli_doctor, writes_a_report_without_what_is_private) {
+  const temporary_folder folder;
+  const std::string config = folder.path() / "node.toml";
+  const std::string report = folder.path() / "report.json";
+  const std::string log = folder.path() / "node.log";
+  write_file(log, "warn  - 10.1.2.3:7300 cannot be reached\n");
+  write_file(config, fmt::format("name = \"kitchen7\"\ncluster = \"home7\"\n"
+                                 "roles = [\"scheduler\"]\nlisten = \"127.0.0.1:0\"\n"
+                                 "[log]\nfile = \"{}\"\n",
+                                 log));
+  const child_result done =
+      run_ovir({"doctor", "--threads", "1", "--report", report, "-c", config});
+  ASSERT_EQ(done.exit_code, 0) << done.err;
+  EXPECT_THAT(done.err, HasSubstr("Read it before you send it"));
+  const std::string text = read_file(report);
+  const json found = json::parse(text);
+  EXPECT_EQ(found["machine"]["healthy"], true);
+  EXPECT_EQ(found["node"]["roles"], json::array({"scheduler"}));
+  EXPECT_EQ(found["log"][0], "warn  - … cannot be reached");
+  for (const std::string word : {"kitchen7", "home7", "10.1.2.3", "127.0.0.1"}) {
+    EXPECT_THAT(text, Not(HasSubstr(word)));
+  }
+  EXPECT_THAT(text, Not(HasSubstr(folder.path().string())));
 }
 
 } // namespace

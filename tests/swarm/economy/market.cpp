@@ -1,5 +1,6 @@
 #include "tests/swarm/economy/market.hpp"
 
+#include "messages/limits/ledger.hpp"
 #include "tests/swarm/tiny_model.hpp"
 
 #include <array>
@@ -30,7 +31,8 @@ constexpr std::uint32_t seat_place = 1;
 /// Of the workers from `workers_first` on.
 constexpr std::array<std::uint32_t, market_nodes - workers_first> places{0, seat_place, seat_place,
                                                                          2, 2,          3};
-constexpr std::uint32_t hoarding_ask_ppm = 100'000'000;
+/// The most that schedulers take.
+constexpr std::uint32_t hoarding_ask_ppm = limits::ledger_ask_ppm_usual_max;
 
 } // namespace
 

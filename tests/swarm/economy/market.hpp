@@ -23,7 +23,7 @@ enum class market_play : std::uint8_t {
   sybil,     ///< as impatient; convicted, it comes back under a new key, stake and all
   keys,      ///< computes, under four keys without stake
   late,      ///< computes, on a processor that stands still in a quarter of the time
-  hoarding,  ///< holds its layers and asks a hundred times the price for computing them
+  hoarding,  ///< holds its layers and asks the most that schedulers take for computing them
   unpaying,  ///< a scheduler that pays for no window and settles no request
   settling,  ///< a scheduler that pays for no window and settles each request at its end
 };

@@ -2,14 +2,20 @@
 #include "apps/device_choice.hpp"
 #include "apps/ovir/base/command.hpp"
 #include "apps/ovir/base/machine.hpp"
+#include "apps/ovir/node/bug_report.hpp"
+#include "apps/ovir/node/node_config.hpp"
 #include "compute/kernels/kernels.hpp"
 #include "compute/kernels/numerics.hpp"
 #include "compute/model/transcript.hpp"
 #include "messages/caf/version.hpp"
+#include "messages/limits/reports.hpp"
 
 #include <capnp/common.h>
 
+#include <algorithm>
 #include <array>
+#include <cstddef>
+#include <span>
 
 namespace ovir::apps {
 
@@ -18,6 +24,8 @@ namespace {
 struct options {
   compute_options how;
   bool as_json{false};
+  std::string config; ///< of the node that the report is about; empty: of none
+  std::string report; ///< where it goes; empty: there is none
 };
 
 /// One set of kernels on this machine.
@@ -145,6 +153,44 @@ std::string page_of(const findings& all) {
                             to_hex(compute::profile_digest()));
 }
 
+/// The end of a node's log; empty where it has no file.
+result<std::string> end_of_log(const supervision::node_options& node, surroundings& around) {
+  if (node.log_file.empty()) {
+    return std::string{};
+  }
+  OVIR_ASSIGN(const auto file, around.environment.map(node.log_file));
+  auto bytes = file->bytes();
+  if (bytes.size() > limits::report_log_bytes_max) {
+    bytes = bytes.last(limits::report_log_bytes_max);
+  }
+  std::string text(bytes.size(), ' ');
+  std::transform(bytes.begin(), bytes.end(), text.begin(),
+                 [](std::byte b) { return static_cast<char>(b); });
+  return text;
+}
+
+/// What helps whoever looks for a fault, in a file that strangers may read.
+result<void> write_report(const options& given, const findings& all, surroundings& around) {
+  json report{{"report", 1}, {"machine", document_of(all)}};
+  if (!given.config.empty()) {
+    OVIR_ASSIGN(const auto node, read_node_config(around.environment, given.config));
+    const json config = document_of(node);
+    report["node"] = config_for_report(config);
+    const auto log = end_of_log(node, around);
+    report["log"] = log ? json(log_for_report(*log, config)) // a message would name the path
+                        : json(fmt::format("cannot be read: {}", to_string(log.error().code)));
+  }
+  const std::string text = to_text(report);
+  OVIR_ASSIGN(const auto file, around.environment.stage(given.report));
+  OVIR_TRY(file->append(std::as_bytes(std::span{text})));
+  OVIR_TRY(file->commit());
+  write_note(fmt::format("wrote {}: {}. Read it before you send it\n", given.report,
+                         given.config.empty()
+                             ? "this machine; -c NODE.toml adds a node's configuration and log"
+                             : "this machine, the node's configuration, the end of its log"));
+  return {};
+}
+
 result<exit_code> examine(const options& given, surroundings& around) {
   findings all;
   all.box = this_machine(around.environment);
@@ -169,6 +215,9 @@ result<exit_code> examine(const options& given, surroundings& around) {
   OVIR_ASSIGN(all.bandwidth_one, read_bandwidth(reads_by, one, around.environment));
   OVIR_ASSIGN(all.bandwidth_all, read_bandwidth(reads_by, threads, around.environment));
   OVIR_TRY(given.as_json ? write_document(document_of(all)) : write_output(page_of(all)));
+  if (!given.report.empty()) {
+    OVIR_TRY(write_report(given, all, around));
+  }
   return all.healthy ? exit_code::done : exit_code::wrong;
 }
 
@@ -180,10 +229,20 @@ void add_doctor(CLI::App& app, chosen_command& chosen) {
   const auto given = std::make_shared<options>();
   command->footer("Exit code 1 when the kernels a command would use fail their self-test or are\n"
                   "not supported here.\n"
-                  "\nExample:\n  ovir doctor --json");
+                  "\nExamples:\n  ovir doctor --json\n"
+                  "  ovir doctor --report report.json -c node/node.toml");
   add_threads(*command, given->how);
   add_isa(*command, given->how);
   add_json(*command, given->as_json);
+  command
+      ->add_option("--report", given->report,
+                   "Also write a file for a bug report, without secrets, prompts and addresses")
+      ->option_text("FILE");
+  command
+      ->add_option("-c,--config", given->config,
+                   "The report has this node's configuration, too, and the end of its log")
+      ->needs("--report")
+      ->option_text("FILE");
   command->callback([given, &chosen] {
     chosen.as_json = given->as_json;
     chosen.run = [given](surroundings& around) { return examine(*given, around); };
