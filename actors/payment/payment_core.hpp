@@ -53,7 +53,7 @@ public:
   void follow(const ledger::request_report& report);
 
   /// What to send now; the same again until `applied` or `follow`. Nothing: wait, or it is over. A
-  /// reroute lacks its scheduler, its nonce and a signature.
+  /// command lacks its scheduler, its nonce, where it has one, and a signature.
   [[nodiscard]] std::optional<ledger::command> next(const std::set<node_id>& ejected) const;
   /// The keeper promised what `next` gave.
   void applied(const ledger::command& done);

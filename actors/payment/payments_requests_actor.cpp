@@ -331,15 +331,20 @@ namespace {
 
 // Paying
 
-/// Of what needs one: which stages took another's place is this node's signed word.
-signature sign_reroute(payments_pointer self, ledger::command& what) {
+/// What a scheduler says of its request is its signed word: who is paid for a window, that it is
+/// over, which stages took another's place.
+signature sign_as_scheduler(payments_pointer self, ledger::command& what) {
   payments_state& state = self->state;
-  auto* const x = std::get_if<ledger::reroute>(&what);
-  if (x == nullptr) {
-    return {};
-  }
-  x->scheduler = state.environment.key->id();
-  x->nonce = ++state.own.nonce;
+  std::visit(
+      [&](auto& x) {
+        if constexpr (requires { x.scheduler; }) {
+          x.scheduler = state.environment.key->id();
+        }
+        if constexpr (requires { x.nonce; }) {
+          x.nonce = ++state.own.nonce;
+        }
+      },
+      what);
   return ledger::sign_action(*state.environment.key, *state.ledger, what);
 }
 
@@ -365,7 +370,8 @@ void advance(payments_pointer self, request_id request) {
   }
   p.core->use(state.rules);
   if (auto what = p.core->next(state.ejected)) {
-    auto entry = entry_of(*what, sign_reroute(self, *what));
+    const signature proof = sign_as_scheduler(self, *what);
+    auto entry = entry_of(*what, proof);
     p.under_way = make_sent(self, std::move(*what), std::move(entry));
     submit(self, *p.under_way);
   }

@@ -131,16 +131,13 @@ void keeper::queue(const node_id& from, role_set roles, std::uint64_t id, submit
   if (!has_room_for(asked.evidence.size())) {
     return refuse(fail(errc::busy, "much evidence waits to be kept; send it again later"));
   }
-  if (const auto* const r = std::get_if<reserve>(&admitted->what())) {
-    reserving_.try_emplace(escrow_of(*r), r->scheduler.empty() ? r->payer : r->scheduler);
-  }
   ++waiting_of_[from];
   evidence_waiting_ += asked.evidence.size();
   waiting_.push_back({from, id, std::move(*admitted), std::move(asked.evidence)});
 }
 
 result<void> keeper::enter_claimed(command what) {
-  OVIR_CHECK(std::holds_alternative<accrue>(what) || std::holds_alternative<settle>(what));
+  OVIR_CHECK(is_claimed(what));
   if (waiting_.size() >= limits::ledger_waiting_max) {
     return fail(errc::busy, "{} commands wait", waiting_.size());
   }
@@ -187,25 +184,14 @@ result<void> keeper::admit_unsigned(const node_id& from, role_set roles,
   if (std::holds_alternative<chain_link>(what)) {
     return {}; // it proves itself, whoever sends it
   }
-  const escrow_id* request = nullptr;
-  if (const accrue* const window = std::get_if<accrue>(&what)) {
-    request = &window->request;
-  } else if (const settle* const end = std::get_if<settle>(&what)) {
-    request = &end->request;
-  } else {
-    return fail(errc::invalid_argument, "a {} follows from time or from the rules; nobody sends it",
-                to_string(kind_of(what)));
+  if (is_claimed(what)) {
+    return OVIR_MUTANT("keeper_lets_anyone_settle")
+               ? result<void>{}
+               : fail(errc::invalid_argument, "a {} is signed by who drives its request; sign it",
+                      to_string(kind_of(what)));
   }
-  const request_record* const record = book_.view().find_request(*request);
-  const auto waits = reserving_.find(*request);
-  const node_id* const driver = record != nullptr           ? &record->scheduler
-                                : waits != reserving_.end() ? &waits->second
-                                                            : nullptr;
-  if (driver != nullptr && *driver != from && !OVIR_MUTANT("keeper_lets_anyone_settle")) {
-    return fail(errc::invalid_argument, "the request {} is driven by {}, who alone may {} it",
-                to_hex(*request).substr(0, 8), short_name(*driver), to_string(kind_of(what)));
-  }
-  return {}; // one that is over may be sent again: it is answered with the index it has
+  return fail(errc::invalid_argument, "a {} follows from time or from the rules; nobody sends it",
+              to_string(kind_of(what)));
 }
 
 /// A scheduler may spend another's credits: it names members that compute, no key it thought of.
@@ -358,7 +344,6 @@ void keeper::take_vouch(const node_id& from, role_set roles, std::uint64_t id, v
 result<gathered_commands> keeper::gather(std::uint64_t now, const due_allowance& due) {
   gathered_commands all{std::exchange(waiting_, {}), {}};
   waiting_of_.clear();
-  reserving_.clear();
   evidence_waiting_ = 0;
   now_ = now;
   std::erase_if(vouched_, [now](const auto& one) {
@@ -451,6 +436,13 @@ result<void> keeper::follow(std::span<const std::vector<std::byte>> entries,
 }
 
 result<void> keeper::admits(const command& what) const {
+  if (is_claimed(what)) {
+    return around_.claims_say
+               ? around_.claims_say(what)
+               : fail(errc::busy, "no claim of a stage is known here, and a {} without a signature "
+                                  "follows from claims alone",
+                      to_string(kind_of(what)));
+  }
   if (const convict* const x = std::get_if<convict>(&what)) {
     OVIR_ASSIGN(const std::vector<std::byte> evidence,
                 admit_conviction(role_set{}.add(role::verifier), *x, {}));

@@ -32,6 +32,9 @@ struct keeper_surroundings {
   std::function<result<std::vector<std::byte>>(const convict& x)> conviction_of;
   /// Keeps the evidence of a conviction, lasting, before it is applied.
   std::function<result<void>(const digest& name, std::span<const std::byte> bytes)> keep_evidence;
+  /// Of one of several keepers: whether what stages claimed here leads to an accrual or an end that
+  /// another one proposes without a signature. Empty: nothing does.
+  std::function<result<void>(const command& what)> claims_say{};
 };
 
 /// What came of commands since the keeper began.
@@ -63,9 +66,9 @@ struct keeper_answer {
 /// batches, and promises. Knows no clock and no link: time comes in, answers go out.
 ///
 /// Commands that accounts sign may come from anybody, but stages that a request is rerouted to are
-/// workers. Accruals and the end of a request come from who drives it, for stages that were
-/// reserved for or rerouted to, each with the statement it is paid for; what follows from time
-/// comes from here alone; a conviction by equivocation from anybody who has the evidence, one by
+/// workers. Accruals and the end of a request are signed by who drives it, for stages that were
+/// reserved for or rerouted to, each with the statement it is paid for; without a signature they
+/// follow from claims, and come from here alone, as does what follows from time; a conviction by equivocation from anybody who has the evidence, one by
 /// replay from a verifier, with verdicts of verifiers, or from two verifiers that each vouch for
 /// it, and in both cases only what this node examined itself and what the signed verdicts in it
 /// say; a fee for an audit from the verifier it is for, once for each unit that was paid for, out
@@ -175,9 +178,8 @@ private:
   std::uint64_t told_{0};           ///< size of the head last told
   std::vector<asked_command> waiting_;
   std::map<node_id, std::size_t> waiting_of_;
-  std::map<escrow_id, node_id> reserving_; ///< requests whose reservations wait, and their drivers
-  std::size_t evidence_waiting_{0};        ///< bytes
-  std::set<node_id> askers_;               ///< at most limits::keeper_askers_max
+  std::size_t evidence_waiting_{0}; ///< bytes
+  std::set<node_id> askers_;        ///< at most limits::keeper_askers_max
   std::set<node_id> ejected_;
   std::map<digest, escrow_id> escrows_; ///< by what they are about; some are over
   struct vouched {

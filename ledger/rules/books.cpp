@@ -99,6 +99,16 @@ result<request_record*> books::open_request(const escrow_id& request) {
   return &found->second;
 }
 
+result<request_record*> books::driven_request(const escrow_id& request, const node_id& by,
+                                              command_kind what) {
+  OVIR_ASSIGN(request_record* const q, open_request(request));
+  if (!by.empty() && by != q->scheduler) {
+    return fail(errc::invalid_argument, "the request {} is driven by {}, who alone may {} it",
+                to_hex(request).substr(0, 8), short_name(q->scheduler), to_string(what));
+  }
+  return q;
+}
+
 void books::close(const escrow_id& request, request_record& q, posting_kind why) {
   const micro_credits rest = q.held;
   q.open = false;

@@ -59,6 +59,9 @@ struct books {
             micro_credits amount);
   /// A request that is not closed, from now on the one that postings are about.
   [[nodiscard]] result<request_record*> open_request(const escrow_id& request);
+  /// The same, for `what` its driver alone may do, and `by` signs; empty: what stages claim does.
+  [[nodiscard]] result<request_record*> driven_request(const escrow_id& request, const node_id& by,
+                                                       command_kind what);
   void close(const escrow_id& request, request_record& q, posting_kind why);
   /// Of a ledger without bonds that charges: whether nothing is known of this one.
   [[nodiscard]] bool is_newcomer(const node_id& node) const;

@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <variant>
@@ -133,7 +134,8 @@ struct chain_commit {
   std::uint64_t nonce{0};
 };
 
-// By whoever keeps the log: what follows from evidence, from time, or from work seen by others.
+// By whoever keeps the log: what follows from evidence, from time, or from work seen by others. Who
+// drives a request signs what it says of it.
 
 /// Its verifier's part of the seed of the epoch that was closed last. Whoever hands it in: it
 /// proves itself.
@@ -169,6 +171,9 @@ struct window_share {
 /// cached part's rest back to the payer.
 struct accrue {
   escrow_id request;
+  /// Who drives the request, and signs this. Empty, and unsigned: it follows from what stages claim
+  /// (docs/adr/0028-claims.md). Its id makes a nonce needless.
+  node_id scheduler{};
   std::uint32_t window{0};
   std::uint64_t frontier{0};   ///< completion tokens so far
   std::uint64_t cached_ppm{0}; ///< of this window's work, how much came from a cache
@@ -183,6 +188,7 @@ struct release {
 /// The end of a request: what is left in escrow goes back.
 struct settle {
   escrow_id request;
+  node_id scheduler{}; ///< as of `accrue`
 };
 /// As `settle`, for one whose time is over.
 struct expire {
@@ -225,8 +231,10 @@ using command =
 [[nodiscard]] command_kind kind_of(const command& c) noexcept;
 /// Whose signature a command needs; null where it needs none.
 [[nodiscard]] const node_id* signer_of(const command& c) noexcept;
-/// Of a signed command, at least 1; else 0.
-[[nodiscard]] std::uint64_t nonce_of(const command& c) noexcept;
+/// Whether it is an accrual or an end that nobody signs: it follows from what stages claim.
+[[nodiscard]] bool is_claimed(const command& c) noexcept;
+/// What puts the commands of an account in order, at least 1; nothing for kinds that need no order.
+[[nodiscard]] std::optional<std::uint64_t> nonce_of(const command& c) noexcept;
 /// The escrow that a reservation opens.
 [[nodiscard]] escrow_id escrow_of(const reserve& r);
 /// The id of the reservation that opened an escrow.

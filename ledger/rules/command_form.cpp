@@ -206,9 +206,9 @@ struct form {
 result<void> check_form(const command& c) {
   if (const node_id* const signer = signer_of(c); signer != nullptr) {
     OVIR_TRY(check_node(*signer, "the signer"));
-    if (nonce_of(c) == 0) {
-      return refuse("nonces begin at 1");
-    }
+  }
+  if (nonce_of(c) == 0) {
+    return refuse("nonces begin at 1");
   }
   return std::visit(form{}, c);
 }

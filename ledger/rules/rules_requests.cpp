@@ -70,7 +70,8 @@ result<void> run(books& b, const reserve& x) {
 }
 
 result<void> run(books& b, const settle& x) {
-  OVIR_ASSIGN(request_record* const q, b.open_request(x.request));
+  OVIR_ASSIGN(request_record* const q,
+              b.driven_request(x.request, x.scheduler, command_kind::settle));
   b.close(x.request, *q, posting_kind::settle);
   return {};
 }
@@ -105,11 +106,8 @@ result<void> run(books& b, const expire& x) {
 }
 
 result<void> run(books& b, const reroute& x) {
-  OVIR_ASSIGN(request_record* const q, b.open_request(x.request));
-  if (q->scheduler != x.scheduler) {
-    return fail(errc::invalid_argument, "the request {} is driven by {}, who alone may reroute it",
-                to_hex(x.request).substr(0, 8), short_name(q->scheduler));
-  }
+  OVIR_ASSIGN(request_record* const q,
+              b.driven_request(x.request, x.scheduler, command_kind::reroute));
   if (q->path.size() + x.stages.size() > limits::ledger_path_nodes_max) {
     return fail(errc::over_limit, "a request names at most {} stages in all its life",
                 limits::ledger_path_nodes_max);

@@ -180,7 +180,8 @@ micro_credits left_for_audits(const books& b, const request_record& q) {
 } // namespace
 
 result<void> run(books& b, const accrue& x) {
-  OVIR_ASSIGN(request_record* const q, b.open_request(x.request));
+  OVIR_ASSIGN(request_record* const q,
+              b.driven_request(x.request, x.scheduler, command_kind::accrue));
   if (x.window != q->windows.size()) {
     return fail(errc::invalid_argument, "window {} is next, not {}", q->windows.size(), x.window);
   }

@@ -153,7 +153,10 @@ command ledger_commands::fresh(const state& s) {
   case 13:
   case 14: return make_accrue(s);
   case 15: return make_release(s);
-  case 16: return one_in(2) ? command{settle{some_request(s)}} : command{expire{some_request(s)}};
+  case 16: {
+    const escrow_id id = some_request(s);
+    return one_in(2) ? command{settle{id, driver(s.find_request(id))}} : command{expire{id}};
+  }
   case 17: {
     const escrow_id id = some_request(s);
     const request_record* const q = s.find_request(id);
@@ -245,6 +248,10 @@ node_id ledger_commands::payee(const request_record& q) {
   return q.path.empty() || one_in(25) ? any_node() : q.path[below(q.path.size())];
 }
 
+node_id ledger_commands::driver(const request_record* q) {
+  return one_in(4) ? node_id{} : q == nullptr || one_in(10) ? any_node() : q->scheduler;
+}
+
 command ledger_commands::make_reserve(const state& s) {
   reserve r;
   r.payer = any_node();
@@ -316,6 +323,7 @@ command ledger_commands::make_accrue(const state& s) {
   if (q == nullptr) {
     return a;
   }
+  a.scheduler = driver(q);
   a.window = static_cast<std::uint32_t>(q->windows.size() + (one_in(20) ? below(3) : 0));
   a.frontier = std::min(q->completion_max + (one_in(20) ? 1 : 0), q->accounted + below(33));
   a.cached_ppm = one_in(3) ? below(1'000'001) : one_in(4) ? 1'000'000 : 0;

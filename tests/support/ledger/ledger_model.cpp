@@ -85,7 +85,10 @@ signed_by signer(const command& c) {
           return {text(x.account), x.nonce};
         } else if constexpr (requires { x.payer; }) {
           return {text(x.payer), x.nonce};
-        } else if constexpr (requires { x.scheduler; }) {
+        } else if constexpr (requires {
+                               x.scheduler;
+                               x.nonce;
+                             }) {
           return {text(x.scheduler), x.nonce};
         } else if constexpr (requires { x.anchor; }) {
           return {text(x.verifier), x.nonce};
@@ -395,7 +398,7 @@ bool ledger_model::run(const ledger::accrue& x) {
   const std::string id = text(x.request);
   const auto found = requests_.find(id);
   if (found == requests_.end() || !found->second.open || x.window != found->second.windows.size() ||
-      x.frontier > found->second.completion) {
+      x.frontier > found->second.completion || !may_say(id, x.scheduler)) {
     return false;
   }
   request& q = found->second;
@@ -487,7 +490,18 @@ bool ledger_model::close(const std::string& id) {
   return true;
 }
 
-bool ledger_model::run(const ledger::settle& x) { return close(text(x.request)); }
+/// Of what claims lead to, the keeper is sure.
+bool ledger_model::may_say(const std::string& id, const node_id& by) const {
+  const auto found = requests_.find(id);
+  return by.empty() ||
+         (found != requests_.end() &&
+          text(by) == (found->second.scheduler.empty() ? found->second.payer
+                                                       : found->second.scheduler));
+}
+
+bool ledger_model::run(const ledger::settle& x) {
+  return may_say(text(x.request), x.scheduler) && close(text(x.request));
+}
 
 bool ledger_model::run(const ledger::cancel& x) {
   const auto found = requests_.find(text(x.request));

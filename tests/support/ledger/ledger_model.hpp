@@ -100,6 +100,7 @@ private:
   [[nodiscard]] chain* chain_of(const std::string& node, std::uint64_t number);
   void count(const ledger::command& c);
   bool close(const std::string& id);
+  [[nodiscard]] bool may_say(const std::string& id, const node_id& by) const;
   credits take_back(request& q, std::size_t first, const std::string& guilty,
                     std::map<std::string, credits>& owed);
   [[nodiscard]] bool gone(const std::string& id) const;
