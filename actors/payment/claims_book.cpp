@@ -72,6 +72,32 @@ std::uint32_t windows_taken(const evidence_terms& terms, const stage_records* be
   return static_cast<std::uint32_t>(most);
 }
 
+/// Whether another reservation pays a stage as much as this accrual would, for a statement that binds
+/// what it is for: who went on with the request pays for all that was stated before.
+bool is_paid_elsewhere(const ledger::accrue& wanted, const std::deque<const stage_records*>& path,
+                       const evidence_terms& terms, const claims_book::surroundings& around,
+                       std::uint64_t prompt) {
+  const std::uint32_t first = ledger::windows_paid(prompt, wanted.window).first;
+  for (const ledger::window_share& share : wanted.computed) {
+    ledger::window_share other = share;
+    if (around.is_paid(other)) {
+      return true;
+    }
+    for (const stage_records* const s : path) {
+      if (s->signer.node != share.node) {
+        continue;
+      }
+      for (const bound_statement& b : bind_statements(terms, *s)) {
+        other.statement = b.value;
+        if (b.summary.window >= first && around.is_paid(other)) {
+          return true;
+        }
+      }
+    }
+  }
+  return false;
+}
+
 /// Whether it was reserved for so many layers, or came later, by a reroute.
 bool has_place(const ledger::reserve& reserved, const evidence_signer& by) {
   bool named = false;
@@ -230,7 +256,9 @@ std::vector<ledger::command> claims_book::due_of(const request& r, const claimed
     }
     shown = true;
     auto all = payments(found, s.terms, about, around);
-    if (!all.empty()) {
+    if (!all.empty() && !(around.is_paid &&
+                          is_paid_elsewhere(std::get<ledger::accrue>(all.front()), found.stages,
+                                            s.terms, around, about.reservation.prompt))) {
       return all;
     }
   }

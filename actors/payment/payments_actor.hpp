@@ -172,6 +172,7 @@ struct payments_state {
     std::uint32_t signed_anew{0};
     caf::actor_addr lead;
     bool resumed{false}; ///< another lead, or an earlier life, began it
+    std::uint64_t paid_before{0}; ///< positions, by other reservations of the request
     /// Another node asks that it be gone on with: whether a scheduler reserved for it, is asked.
     bool doubted{false};
   };
@@ -228,7 +229,8 @@ struct payments_state {
     std::uint64_t unentered{0}; ///< that ran and are not in the ledger
   };
   counts_of_requests count;
-  std::deque<request_id> driven;          ///< by this node lately, oldest first
+  /// By this node lately, oldest first, and how many positions it paid for.
+  std::deque<std::pair<request_id, std::uint64_t>> driven;
   std::set<node_id> linked_nodes;         ///< heads are passed on to them
   std::optional<ledger::log_watch> watch; ///< of the copy, which it outlives
   /// The keepers signed more than the copy has.

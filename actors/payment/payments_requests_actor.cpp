@@ -50,8 +50,9 @@ void forget(payments_pointer self, request_id request) {
     self->state.environment.journal->say(log_level::warn, request, "a settled reservation: {}",
                                          gone.error().message);
   }
+  const paid& p = found->second;
+  self->state.driven.emplace_back(request, p.core ? p.core->paid_positions() : p.paid_before);
   self->state.requests.erase(found);
-  self->state.driven.push_back(request);
   if (self->state.driven.size() > limits::payments_open_max) {
     self->state.driven.pop_front();
   }
@@ -108,6 +109,7 @@ void make_core(payments_pointer self, paid& p) {
   const evidence_terms terms =
       p.asked ? terms_of(facts_of(p.asked->request, p.asked->layers)) : evidence_terms{};
   p.core.emplace(terms, *r, state.rules, p.rewards, state.environment.operator_of);
+  p.core->paid_before(p.paid_before);
 }
 
 namespace {
@@ -214,6 +216,8 @@ void take_doubted(payments_pointer self, request_id request, paid& p,
                        "another node asks to go on with it, and no scheduler reserved for it; try "
                        "again"));
   }
+  // What the stages stated for that one they state to this node again.
+  p.paid_before = news.prompt_accounted ? news.prompt + news.accounted : 0;
   ask_for_plan(self, request, p);
 }
 
@@ -286,11 +290,13 @@ caf::result<credit_reserved> reserve(payments_pointer self, reserve_credit& aske
   p.asked = std::move(asked);
   p.answer = self->make_response_promise<credit_reserved>();
   const auto answer = p.answer;
+  const auto before = std::find_if(state.driven.rbegin(), state.driven.rend(),
+                                   [id](const auto& one) { return one.first == id; });
+  p.paid_before = before == state.driven.rend() ? 0 : before->second;
   if (p.asked->request.payment != nullptr) {
     p.by_client = true;
     reserve_signed(self, id, p);
-  } else if (p.asked->request.generation > 0 &&
-             std::find(state.driven.begin(), state.driven.end(), id) == state.driven.end()) {
+  } else if (p.asked->request.generation > 0 && before == state.driven.rend()) {
     doubt(self, id, p);
   } else {
     ask_for_plan(self, id, p);
@@ -489,6 +495,12 @@ void take_refusal(payments_pointer self, request_id request, const error& why) {
   }
   state.environment.journal->say(log_level::warn, request, "the ledger's keeper refuses: {}",
                                  why.message);
+  const auto* const window = refused ? std::get_if<ledger::accrue>(&refused->what) : nullptr;
+  if (window != nullptr && why.code == errc::superseded && p.core) { // paid, and not by this
+    const auto r = reservation_in(p.reservation);
+    p.paid_before = r->prompt + window->frontier;
+    p.core->paid_before(p.paid_before);
+  }
   if (named == nullptr && ++p.refusals >= refusals_max) {
     state.environment.journal->say(log_level::error, request,
                                    "its reservation is left to its end: {}", why.message);

@@ -129,6 +129,7 @@ struct pending_share {
   micro_credits amount{0};
   std::uint32_t units{0};
   std::uint32_t on_time{0};
+  digest statement; ///< that it pays for; zero where nothing was computed
   friend bool operator==(const pending_share&, const pending_share&) = default;
 };
 

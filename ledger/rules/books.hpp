@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <tuple>
 #include <utility>
@@ -75,6 +76,16 @@ struct books {
   void end_window(const escrow_id& request, request_record& q, std::uint32_t number,
                   window_phase phase);
 
+  /// Where a statement is paid whose audit is not over: `by` signs for another payment of it to
+  /// `share.node`. Empty: claims lead to that, and count what was paid less for as not paid. A
+  /// scheduler could else close its stages' claims with a reservation that costs nothing.
+  struct paid_place {
+    escrow_id request;
+    std::uint32_t window{0};
+  };
+  [[nodiscard]] std::optional<paid_place> find_paid(const window_share& share,
+                                                    const node_id& by) const;
+
   /// An entry was applied: it counts for the epoch.
   void count_entry(const command& c);
   /// Of a request that was read: what becomes due when.
@@ -100,12 +111,15 @@ struct books {
   std::set<std::tuple<std::uint64_t, node_id, std::uint64_t>> unlockings;
   std::set<node_id> committed; ///< accounts with hash chains
   std::set<node_id> earning;   ///< accounts with pending windows
+  /// What shares of pending windows pay for: statement, payee, request, window. As many as these.
+  std::set<std::tuple<digest, node_id, escrow_id, std::uint32_t>> paid;
   // Not part of the state: what changed in it.
   bool tracking{false};
   touched changed;
 
 private:
   [[nodiscard]] micro_credits* slot_of(const account_ref& ref);
+  void note_paid(const escrow_id& request, std::uint32_t window, const window_record& w);
 };
 
 } // namespace ovir::ledger

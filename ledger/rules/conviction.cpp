@@ -89,7 +89,7 @@ private:
     }
     std::vector<pending_share> shares;
     for (const auto& [node, amount] : given_) {
-      shares.push_back({node, amount, 0, 0});
+      shares.push_back({node, amount, 0, 0, {}});
     }
     if (!shares.empty()) {
       window_record record;

@@ -42,7 +42,7 @@ void fields(Io& io, T& e) {
 }
 template <class Io, of_type<pending_share> T>
 void fields(Io& io, T& s) {
-  io(s.node, s.amount, s.units, s.on_time);
+  io(s.node, s.amount, s.units, s.on_time, s.statement);
 }
 template <class Io, of_type<window_record> T>
 void fields(Io& io, T& w) {

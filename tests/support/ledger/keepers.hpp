@@ -126,7 +126,7 @@ protected:
             .value();
     for (std::size_t i = 0; i < weights.size(); ++i) {
       a.computed.push_back({weights[i].participant, 1, parts[i], 3, 3, 0,
-                            ledger_world::statement(frontier << 8U | i)});
+                            ledger_world::statement(r.nonce << 32U | frontier << 8U | i)});
     }
     return a;
   }

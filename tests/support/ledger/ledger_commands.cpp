@@ -241,6 +241,7 @@ digest ledger_commands::statement() {
   digest d;
   d.bytes[0] = static_cast<std::uint8_t>(below(256)); // now and then the same twice
   d.bytes[1] = 1;
+  d.bytes[2] = one_in(4) ? 0 : static_cast<std::uint8_t>(below(256));
   return d;
 }
 

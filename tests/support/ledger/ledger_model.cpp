@@ -394,6 +394,16 @@ bool ledger_model::shares_are_right(const request& q,
   return paid == amount;
 }
 
+/// Under audit somewhere. Claims pay what was paid less for.
+bool ledger_model::is_paid(const ledger::window_share& s, const node_id& by) const {
+  return std::any_of(windows_.begin(), windows_.end(), [&](const window& w) {
+    return w.phase == 0 && std::any_of(w.parts.begin(), w.parts.end(), [&](const part& p) {
+             return p.node == text(s.node) && p.computed == text(s.statement) &&
+                    (!by.empty() || p.amount >= credits{s.amount});
+           });
+  });
+}
+
 bool ledger_model::run(const ledger::accrue& x) {
   const std::string id = text(x.request);
   const auto found = requests_.find(id);
@@ -413,7 +423,9 @@ bool ledger_model::run(const ledger::accrue& x) {
   const credits fee_a = (gross - cached) * rules_.rules.fee_ppm / million;
   const credits fee_b = serving * rules_.rules.fee_ppm / million;
   if (!shares_are_right(q, x.computed, gross - cached - fee_a) ||
-      !shares_are_right(q, x.served, serving - fee_b)) {
+      !shares_are_right(q, x.served, serving - fee_b) ||
+      std::any_of(x.computed.begin(), x.computed.end(),
+                  [&](const ledger::window_share& s) { return is_paid(s, x.scheduler); })) {
     return false;
   }
   window w{id, now_, gross, fee_a + fee_b, cached - serving, 0, false, 0, {}};
@@ -421,7 +433,8 @@ bool ledger_model::run(const ledger::accrue& x) {
   for (const auto* shares : {&x.computed, &x.served}) {
     for (const ledger::window_share& s : *shares) {
       go("escrow/" + id, "pending/" + text(s.node), s.amount);
-      w.parts.push_back({text(s.node), credits{s.amount}});
+      w.parts.push_back({text(s.node), credits{s.amount},
+                         shares == &x.computed ? text(s.statement) : std::string{}});
       paid += s.amount;
     }
   }

@@ -29,6 +29,7 @@ private:
   struct part {
     std::string node;
     credits amount;
+    std::string computed{}; ///< the statement that it pays for
   };
   struct window {
     std::string request;
@@ -101,6 +102,7 @@ private:
   void count(const ledger::command& c);
   bool close(const std::string& id);
   [[nodiscard]] bool may_say(const std::string& id, const node_id& by) const;
+  [[nodiscard]] bool is_paid(const ledger::window_share& s, const node_id& by) const;
   credits take_back(request& q, std::size_t first, const std::string& guilty,
                     std::map<std::string, credits>& owed);
   [[nodiscard]] bool gone(const std::string& id) const;
