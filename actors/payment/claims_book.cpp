@@ -116,7 +116,7 @@ bool has_place(const ledger::reserve& reserved, const evidence_signer& by) {
 
 result<void> claims_book::take(const node_id& from, const ledger::claim& what,
                                const claimed_request& about, time_point now) {
-  if (ledger::about_of(what.terms) != about.reservation.about || !about.report.open) {
+  if (ledger::about_of(what.terms) != about.reservation.about || !takes_claims(about.report)) {
     return fail(errc::not_found, "no request that is open is the one of this claim");
   }
   OVIR_ASSIGN(evidence_batch batch, decode_evidence(what.evidence));
@@ -207,7 +207,9 @@ std::vector<ledger::command> claims_book::payments(const path& found, const evid
                                                    const claimed_request& about,
                                                    const surroundings& around) {
   payment_core core{terms, about.reservation, around.rules};
-  core.follow(about.report);
+  ledger::request_report known = about.report;
+  known.open = true; // for claims
+  core.follow(known);
   ledger::reroute named;
   for (const node_id& node : about.payees) {
     named.stages.push_back({node, 0, 0});
@@ -276,7 +278,7 @@ std::vector<ledger::command> claims_book::due(const surroundings& around) {
   for (auto at = requests_.begin(); at != requests_.end();) {
     request& r = at->second;
     auto about = around.find(at->first);
-    if (!about || !about->report.open) {
+    if (!about || !takes_claims(about->report)) {
       const auto gone = at++;
       forget(gone);
       continue;
@@ -286,7 +288,8 @@ std::vector<ledger::command> claims_book::due(const surroundings& around) {
       r.windows = about->report.windows;
       r.since = around.now;
     }
-    if (around.now - std::max(r.since, r.looked) >= limits::claim_quiet &&
+    const auto quiet = about->report.open ? limits::claim_quiet : limits::claim_quiet_ended;
+    if (around.now - std::max(r.since, r.looked) >= quiet &&
         (oldest == nullptr || r.looked < oldest->looked)) {
       oldest = &r;
       its = std::move(about);
@@ -297,6 +300,7 @@ std::vector<ledger::command> claims_book::due(const surroundings& around) {
   }
   oldest->looked = around.now;
   const bool ends =
+      its->report.open &&
       around.now - oldest->since >=
       (around.is_there(driver_of(its->reservation)) ? limits::claim_ends : limits::claim_ends_away);
   return due_of(*oldest, *its, around, ends);

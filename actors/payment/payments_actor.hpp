@@ -266,8 +266,9 @@ struct payments_state {
     evidence_terms terms;
     std::vector<std::vector<std::byte>> parts; ///< each a batch for one message
     std::size_t bytes{0};
-    std::uint64_t id{0}; ///< of what was said last
-    bool asks{false};    ///< that was a question whether it is settled
+    std::uint64_t end{0}; ///< of the positions that it states
+    std::uint64_t id{0};  ///< of what was said last
+    bool asks{false};     ///< that was a question whether it is settled
     storage::env::time_point since;
     storage::env::time_point at{};
   };

@@ -550,7 +550,7 @@ request_report keeper::report_on_request(const digest& request) const {
   if (const request_record* const q = book_.view().find_request(report.request)) {
     report.prompt = q->prompt;
     report.known = true;
-    report.open = q->open;
+    report.open = q->open && !q->ended;
     report.prompt_accounted = q->prompt_accounted;
     report.windows = static_cast<std::uint32_t>(q->windows.size());
     report.accounted = q->accounted;

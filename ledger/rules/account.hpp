@@ -149,6 +149,7 @@ struct request_record {
   node_id payer;
   node_id scheduler; ///< who accrues and settles: the payer, or whom it entrusted
   bool open{true};
+  bool ended{false}; ///< by who drives it: open for claims alone, until `expires`
   bool prompt_accounted{false};
   micro_credits rate{0}; ///< of the path, per token
   std::uint64_t prompt{0};

@@ -106,14 +106,31 @@ result<request_record*> books::driven_request(const escrow_id& request, const no
     return fail(errc::invalid_argument, "the request {} is driven by {}, who alone may {} it",
                 to_hex(request).substr(0, 8), short_name(q->scheduler), to_string(what));
   }
+  if (!by.empty() && q->ended) {
+    return fail(errc::invalid_argument,
+                "the request {} was ended by who drives it; it is open for claims of its stages "
+                "alone",
+                to_hex(request).substr(0, 8));
+  }
   return q;
+}
+
+void books::end(const escrow_id& request, request_record& q, posting_kind why) {
+  if (q.held == 0) {
+    return close(request, q, why);
+  }
+  q.ended = true;
+  --at(q.payer).open_requests;
+  expirations.erase({q.expires, request});
+  q.expires = std::min(q.expires, now + limits::ledger_claims_wait_s);
+  expirations.emplace(q.expires, request);
 }
 
 void books::close(const escrow_id& request, request_record& q, posting_kind why) {
   const micro_credits rest = q.held;
   q.open = false;
   q.returned = rest;
-  --at(q.payer).open_requests;
+  at(q.payer).open_requests -= q.ended ? 0 : 1;
   expirations.erase({q.expires, request});
   post(why, {purse::escrow, request}, purse_of(purse::free, q.payer), rest);
   forget_if_done(request);

@@ -64,6 +64,8 @@ struct books {
   [[nodiscard]] result<request_record*> driven_request(const escrow_id& request, const node_id& by,
                                                        command_kind what);
   void close(const escrow_id& request, request_record& q, posting_kind why);
+  /// Its driver ends it: what is held waits limits::ledger_claims_wait_s for what stages claim.
+  void end(const escrow_id& request, request_record& q, posting_kind why);
   /// Of a ledger without bonds that charges: whether nothing is known of this one.
   [[nodiscard]] bool is_newcomer(const node_id& node) const;
   /// Whether a node may be planned into a path (`check_server`), within what newcomers may have

@@ -109,7 +109,7 @@ struct reserve {
   std::uint64_t nonce{0};
   friend bool operator==(const reserve&, const reserve&) = default;
 };
-/// The payer withdraws: what is not accrued comes back.
+/// The payer withdraws: what is not accrued comes back, as behind a `settle`.
 struct cancel {
   escrow_id request;
   node_id payer;
@@ -185,12 +185,13 @@ struct release {
   escrow_id request;
   std::uint32_t window{0};
 };
-/// The end of a request: what is left in escrow goes back.
+/// The end of a request: what is left in escrow goes back; where its driver says so, once stages had
+/// time to claim what it left out.
 struct settle {
   escrow_id request;
   node_id scheduler{}; ///< as of `accrue`
 };
-/// As `settle`, for one whose time is over.
+/// As `settle`, for one whose time is over, or the time for claims.
 struct expire {
   escrow_id request;
 };

@@ -72,7 +72,11 @@ result<void> run(books& b, const reserve& x) {
 result<void> run(books& b, const settle& x) {
   OVIR_ASSIGN(request_record* const q,
               b.driven_request(x.request, x.scheduler, command_kind::settle));
-  b.close(x.request, *q, posting_kind::settle);
+  if (x.scheduler.empty()) { // claims leave nothing
+    b.close(x.request, *q, posting_kind::settle);
+  } else {
+    b.end(x.request, *q, posting_kind::settle);
+  }
   return {};
 }
 
@@ -80,6 +84,10 @@ result<void> run(books& b, const cancel& x) {
   OVIR_ASSIGN(request_record* const q, b.open_request(x.request));
   if (q->payer != x.payer) {
     return fail(errc::invalid_argument, "{} did not make this reservation", short_name(x.payer));
+  }
+  if (q->ended) {
+    return fail(errc::invalid_argument, "this request was ended; what is left comes back at {}",
+                q->expires);
   }
   if (q->scheduler != q->payer) { // else it could take the answer first
     return fail(errc::invalid_argument,
@@ -91,7 +99,7 @@ result<void> run(books& b, const cancel& x) {
                 "work was done for this request; it ends when its scheduler settles it, or at {}",
                 q->expires);
   }
-  b.close(x.request, *q, posting_kind::cancel);
+  b.end(x.request, *q, posting_kind::cancel); // it may have let stages work
   return {};
 }
 
@@ -101,7 +109,7 @@ result<void> run(books& b, const expire& x) {
     return fail(errc::invalid_argument, "the reservation lasts until {}; it is {}", q->expires,
                 b.now);
   }
-  b.close(x.request, *q, posting_kind::expire);
+  b.close(x.request, *q, q->ended ? posting_kind::settle : posting_kind::expire);
   return {};
 }
 

@@ -276,7 +276,7 @@ bool ledger_model::run(const ledger::reroute& x) {
     return false;
   }
   request& q = found->second;
-  if (text(x.scheduler) != (q.scheduler.empty() ? q.payer : q.scheduler) ||
+  if (q.ended || text(x.scheduler) != (q.scheduler.empty() ? q.payer : q.scheduler) ||
       q.path.size() + x.stages.size() > 256 ||
       !std::all_of(x.stages.begin(), x.stages.end(),
                    [&](const ledger::path_stage& s) { return may_take_part(s); })) {
@@ -306,7 +306,7 @@ bool ledger_model::run(const ledger::reserve& x) {
   const credits quote = (credits{x.prompt} + x.completion_max) * rate;
   const std::string payer = text(x.payer);
   const auto open = std::count_if(requests_.begin(), requests_.end(), [&](const auto& r) {
-    return r.second.payer == payer && r.second.open;
+    return r.second.payer == payer && r.second.open && !r.second.ended;
   });
   if (rate > rate_most || quote > of("free/" + payer) || open >= 1'024) {
     return false;
@@ -507,19 +507,44 @@ bool ledger_model::close(const std::string& id) {
 bool ledger_model::may_say(const std::string& id, const node_id& by) const {
   const auto found = requests_.find(id);
   return by.empty() ||
-         (found != requests_.end() &&
+         (found != requests_.end() && !found->second.ended &&
           text(by) == (found->second.scheduler.empty() ? found->second.payer
                                                        : found->second.scheduler));
 }
 
+/// What is left waits a minute for claims.
+void ledger_model::end(const std::string& id) {
+  request& q = requests_.at(id);
+  if (of("escrow/" + id) == 0) {
+    close(id);
+    return;
+  }
+  q.ended = true;
+  q.expires = std::min<std::uint64_t>(q.expires, now_ + 60);
+}
+
 bool ledger_model::run(const ledger::settle& x) {
-  return may_say(text(x.request), x.scheduler) && close(text(x.request));
+  const std::string id = text(x.request);
+  const auto found = requests_.find(id);
+  if (found == requests_.end() || !found->second.open || !may_say(id, x.scheduler)) {
+    return false;
+  }
+  if (x.scheduler.empty()) {
+    return close(id);
+  }
+  end(id);
+  return true;
 }
 
 bool ledger_model::run(const ledger::cancel& x) {
   const auto found = requests_.find(text(x.request));
-  return found != requests_.end() && found->second.payer == text(x.payer) &&
-         found->second.scheduler.empty() && found->second.windows.empty() && close(text(x.request));
+  if (found == requests_.end() || !found->second.open || found->second.ended ||
+      found->second.payer != text(x.payer) || !found->second.scheduler.empty() ||
+      !found->second.windows.empty()) {
+    return false;
+  }
+  end(found->first);
+  return true;
 }
 
 bool ledger_model::run(const ledger::expire& x) {

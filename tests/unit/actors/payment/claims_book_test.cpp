@@ -61,7 +61,8 @@ protected:
     const auto* const q = book_->view().find_request(now.report.request);
     now.report.known = q != nullptr;
     if (q != nullptr) {
-      now.report.open = q->open;
+      now.report.open = q->open && !q->ended;
+      now.report.held = q->held;
       now.report.windows = static_cast<std::uint32_t>(q->windows.size());
       now.report.accounted = q->accounted;
       now.report.prompt_accounted = q->prompt_accounted;
@@ -94,7 +95,7 @@ protected:
     const claims_book::look_up find =
         [this](const ledger::escrow_id&) -> std::optional<claimed_request> {
       const auto known = about();
-      return known.report.open ? std::optional{known} : std::nullopt;
+      return takes_claims(known.report) ? std::optional{known} : std::nullopt;
     };
     return claims_.due({find, ledger_world::rules().rules, &ejected_,
                         [this](const node_id&) { return driver_is_there_; }, now_});
