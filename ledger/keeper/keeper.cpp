@@ -1,5 +1,6 @@
 #include "ledger/keeper/keeper.hpp"
 
+#include "ledger/keeper/charges.hpp"
 #include "ledger/rules/equivocation.hpp"
 #include "ledger/rules/replay_evidence.hpp"
 #include "ledger/rules/standing.hpp"
@@ -184,14 +185,12 @@ result<void> keeper::admit_unsigned(const node_id& from, role_set roles,
   if (std::holds_alternative<chain_link>(what)) {
     return {}; // it proves itself, whoever sends it
   }
-  if (is_claimed(what)) {
-    return OVIR_MUTANT("keeper_lets_anyone_settle")
-               ? result<void>{}
-               : fail(errc::invalid_argument, "a {} is signed by who drives its request; sign it",
-                      to_string(kind_of(what)));
+  if (is_claimed(what) && OVIR_MUTANT("keeper_lets_anyone_settle")) {
+    return {};
   }
-  return fail(errc::invalid_argument, "a {} follows from time or from the rules; nobody sends it",
-              to_string(kind_of(what)));
+  return fail(errc::invalid_argument, "a {} {}", to_string(kind_of(what)),
+              is_claimed(what) ? "is signed by who drives its request; sign it"
+                               : "follows from time or from the rules; nobody sends it");
 }
 
 /// A scheduler may spend another's credits: it names members that compute, no key it thought of.
@@ -227,6 +226,10 @@ result<reserve> keeper::reservation_of(const escrow_id& request) const {
 
 result<std::vector<std::byte>> keeper::admit_conviction(role_set roles, const convict& x,
                                                         std::span<const std::byte> evidence) const {
+  if (x.kind == evidence_kind::double_charge) {
+    OVIR_TRY(check_double_charge(book_.id(), x, evidence, lookup_in(book_)));
+    return std::vector<std::byte>{evidence.begin(), evidence.end()};
+  }
   OVIR_ASSIGN(const reserve reservation, reservation_of(x.request));
   if (x.kind == evidence_kind::equivocation) {
     OVIR_TRY(check_equivocation(x, reservation, evidence));
@@ -377,7 +380,7 @@ result<batch_outcome> keeper::enter(std::span<const authentic_command> batch, st
   OVIR_ASSIGN(batch_outcome done, book_.commit(batch, now));
   bool convicted = false;
   for (std::size_t i = 0; i < batch.size(); ++i) {
-    convicted = note(batch[i].what(), done.commands[i]) || convicted;
+    convicted = note(batch[i], done.commands[i]) || convicted;
   }
   if (convicted && has_head()) {
     for (const node_id& node : askers_) {
@@ -388,9 +391,13 @@ result<batch_outcome> keeper::enter(std::span<const authentic_command> batch, st
 }
 
 /// Counts what came of a command, and learns from it; whether it convicted.
-bool keeper::note(const command& what, const command_outcome& one) {
+bool keeper::note(const authentic_command& asked, const command_outcome& one) {
+  const command& what = asked.what();
   if (!one.done) {
     ++counts_.refused;
+    if (one.why.code == errc::superseded && is_alone()) { // an order has no room for evidence
+      accuse_of_charging_twice(asked);
+    }
     return false;
   }
   if (one.done->how == apply_outcome::applied) {
@@ -401,6 +408,15 @@ bool keeper::note(const command& what, const command_outcome& one) {
   }
   const convict* const x = std::get_if<convict>(&what);
   return x != nullptr && ejected_.insert(x->guilty).second;
+}
+
+/// The conviction waits for the next batch.
+void keeper::accuse_of_charging_twice(const authentic_command& refused) {
+  auto found = find_double_charge(book_, refused, around_.key->id());
+  if (found && has_room_for(found->evidence.size())) {
+    evidence_waiting_ += found->evidence.size();
+    waiting_.push_back({around_.key->id(), 0, std::move(found->what), std::move(found->evidence)});
+  }
 }
 
 result<std::size_t> keeper::commit(std::uint64_t now, const due_allowance& due,

@@ -168,7 +168,8 @@ private:
   [[nodiscard]] result<entry_run> entries_from(std::uint64_t first);
   [[nodiscard]] result<promise> promise_of(std::uint64_t index);
   [[nodiscard]] result<void> keep_evidence_of(const asked_command& one) const;
-  [[nodiscard]] bool note(const command& what, const command_outcome& one);
+  [[nodiscard]] bool note(const authentic_command& asked, const command_outcome& one);
+  void accuse_of_charging_twice(const authentic_command& refused);
 
   ledger book_;
   keeper_surroundings around_;

@@ -198,8 +198,7 @@ void books::note_paid(const escrow_id& request, std::uint32_t window, const wind
   }
 }
 
-std::optional<books::paid_place> books::find_paid(const window_share& share,
-                                                  const node_id& by) const {
+std::optional<paid_place> books::find_paid(const window_share& share, const node_id& by) const {
   for (auto at = paid.lower_bound({share.statement, share.node, escrow_id{}, 0});
        at != paid.end() && std::get<0>(*at) == share.statement && std::get<1>(*at) == share.node;
        ++at) {

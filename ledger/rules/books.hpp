@@ -30,6 +30,12 @@ struct touched {
   std::vector<escrow_id> requests;
 };
 
+/// A window that pays for a statement.
+struct paid_place {
+  escrow_id request;
+  std::uint32_t window{0};
+};
+
 /// Balances and requests, and what becomes due when: what rules (`rules.hpp`) read and change. A
 /// rule first checks everything and then changes; money moves by `post` alone.
 struct books {
@@ -81,10 +87,6 @@ struct books {
   /// Where a statement is paid whose audit is not over: `by` signs for another payment of it to
   /// `share.node`. Empty: claims lead to that, and count what was paid less for as not paid. A
   /// scheduler could else close its stages' claims with a reservation that costs nothing.
-  struct paid_place {
-    escrow_id request;
-    std::uint32_t window{0};
-  };
   [[nodiscard]] std::optional<paid_place> find_paid(const window_share& share,
                                                     const node_id& by) const;
 

@@ -196,8 +196,9 @@ struct expire {
   escrow_id request;
 };
 enum class evidence_kind : std::uint8_t {
-  replay = 1,      ///< a unit that two hosts computed differently from what was stated
-  equivocation = 2 ///< two statements by one signer that contradict each other
+  replay = 1,       ///< a unit that two hosts computed differently from what was stated
+  equivocation = 2, ///< two statements by one signer that contradict each other
+  double_charge = 3 ///< one statement that a scheduler charged to two reservations
 };
 struct verdict {
   node_id verifier;
@@ -206,7 +207,7 @@ struct verdict {
 /// Claws back, slashes, compensates and ejects, all in one.
 struct convict {
   escrow_id request;
-  std::uint32_t window{0}; ///< the first wrong one
+  std::uint32_t window{0}; ///< the first wrong one; 0 where a scheduler is convicted
   node_id guilty;
   node_id finder;
   evidence_kind kind{evidence_kind::replay};

@@ -154,8 +154,8 @@ struct form {
     if (x.evidence == digest{}) {
       return refuse("a conviction needs evidence; name the digest of its capsule");
     }
-    if (x.kind != evidence_kind::replay && x.kind != evidence_kind::equivocation) {
-      return refuse("evidence is a replay or an equivocation");
+    if (x.kind < evidence_kind::replay || x.kind > evidence_kind::double_charge) {
+      return refuse("evidence is a replay, an equivocation or a double charge");
     }
     const std::size_t least = x.kind == evidence_kind::replay ? 2 : 0;
     if (x.verdicts.size() < least || x.verdicts.size() > limits::ledger_verdicts_max) {

@@ -374,7 +374,12 @@ command ledger_commands::make_convict(const state& s) {
     }
   }
   x.finder = any_node();
-  x.kind = one_in(2) ? evidence_kind::replay : evidence_kind::equivocation;
+  x.kind = one_in(2) ? evidence_kind::replay
+           : one_in(3) ? evidence_kind::double_charge
+                       : evidence_kind::equivocation;
+  if (x.kind == evidence_kind::double_charge && q != nullptr && !one_in(4)) {
+    x.guilty = q->scheduler;
+  }
   x.evidence.bytes[0] = one_in(20) ? 0 : 1;
   for (std::uint64_t i = below(4); i > 0; --i) {
     x.verdicts.push_back({one_in(10) ? node(200 + i) : any_node(), {}});

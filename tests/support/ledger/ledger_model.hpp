@@ -103,6 +103,8 @@ private:
   void count(const ledger::command& c);
   bool close(const std::string& id);
   void end(const std::string& id);
+  void slash(const std::string& guilty, const std::string& finder);
+  bool convict_scheduler(const std::string& id, const ledger::convict& x);
   [[nodiscard]] bool may_say(const std::string& id, const node_id& by) const;
   [[nodiscard]] bool is_paid(const ledger::window_share& s, const node_id& by) const;
   credits take_back(request& q, std::size_t first, const std::string& guilty,
