@@ -70,7 +70,7 @@ TEST_F(ledger_test, a_request_is_reserved_accrued_released_and_the_rest_refunded
   const release first{world.last_request, 0};
   EXPECT_NE(refusal(world.keep(first), t0 + 99).find("can be audited until"), std::string::npos);
   must(world.settle(), t0 + 99);
-  EXPECT_EQ(of(1).free, 50 * c);
+  EXPECT_EQ(held(), 10 * c) << "stages may claim what its scheduler left out";
   must(world.keep(first), t0 + 100);
   EXPECT_EQ(of(2).free, 14'850'000U);
   EXPECT_EQ(of(2).earned, 14'850'000U);
@@ -80,6 +80,11 @@ TEST_F(ledger_test, a_request_is_reserved_accrued_released_and_the_rest_refunded
   must(world.keep(due[1]), t0 + 150);
   EXPECT_EQ(of(2).pending, 0U);
   EXPECT_EQ(of(3).free, 24'750'000U);
+  EXPECT_EQ(of(1).free, 40 * c);
+  const std::vector<command> over = book.view().due(t0 + 159, 10);
+  ASSERT_EQ(over.size(), 1U);
+  must(world.keep(over[0]), t0 + 159);
+  EXPECT_EQ(of(1).free, 50 * c);
   EXPECT_EQ(book.view().find_request(world.last_request), nullptr);
 }
 
