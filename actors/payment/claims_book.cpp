@@ -299,11 +299,34 @@ std::vector<ledger::command> claims_book::due(const surroundings& around) {
     return {};
   }
   oldest->looked = around.now;
-  const bool ends =
-      its->report.open &&
-      around.now - oldest->since >=
-      (around.is_there(driver_of(its->reservation)) ? limits::claim_ends : limits::claim_ends_away);
-  return due_of(*oldest, *its, around, ends);
+  return due_of(*oldest, *its, around, ends(*oldest, *its, around));
+}
+
+/// Whether its scheduler had time to go on. One that ended it itself waits for nothing.
+bool claims_book::ends(const request& r, const claimed_request& about, const surroundings& around) {
+  const auto quiet = around.is_there(driver_of(about.reservation)) ? limits::claim_ends
+                                                                   : limits::claim_ends_away;
+  return about.report.open && around.now - r.since >= quiet;
+}
+
+result<void> claims_book::say(const ledger::command& what, const surroundings& around) const {
+  const auto* const window = std::get_if<ledger::accrue>(&what);
+  const auto* const end = std::get_if<ledger::settle>(&what);
+  const auto known = window != nullptr ? requests_.find(window->request)
+                     : end != nullptr  ? requests_.find(end->request)
+                                       : requests_.end();
+  const auto about = known == requests_.end() ? std::nullopt : around.find(known->first);
+  if (about && takes_claims(about->report)) {
+    const auto wanted = ledger::action_bytes({}, what);
+    for (const ledger::command& c :
+         due_of(known->second, *about, around, ends(known->second, *about, around))) {
+      if (ledger::action_bytes({}, c) == wanted) {
+        return {};
+      }
+    }
+  }
+  return fail(errc::busy, "no claim of a stage leads to this {} here, or not yet",
+              to_string(ledger::kind_of(what)));
 }
 
 void claims_book::forget(std::map<ledger::escrow_id, request>::iterator at) {

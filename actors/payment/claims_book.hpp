@@ -59,6 +59,10 @@ public:
   /// again.
   [[nodiscard]] std::vector<ledger::command> due(const surroundings& around);
 
+  /// Whether what is claimed here leads to an accrual or an end that another keeper proposes
+  /// (`ledger::keeper_surroundings::claims_say`): `busy` where it does not, or not yet.
+  [[nodiscard]] result<void> say(const ledger::command& what, const surroundings& around) const;
+
   [[nodiscard]] bool empty() const noexcept { return requests_.empty(); }
   [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
 
@@ -90,6 +94,8 @@ private:
                                                              const surroundings& around);
   [[nodiscard]] static std::vector<ledger::command>
   due_of(const request& r, const claimed_request& about, const surroundings& around, bool ends);
+  [[nodiscard]] static bool ends(const request& r, const claimed_request& about,
+                                 const surroundings& around);
   void forget(std::map<ledger::escrow_id, request>::iterator at);
 
   std::map<ledger::escrow_id, request> requests_; ///< at most limits::claimed_requests_max

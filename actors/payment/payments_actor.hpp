@@ -98,7 +98,7 @@ struct credit_order {
   ledger::command what;
   std::vector<std::byte> evidence{};
 };
-/// From a shell: an equivocation (ledger/rules/equivocation.hpp), as bytes. Answered with the
+/// From a shell: an equivocation or a double charge (ledger/rules/), as bytes. Answered with the
 /// keeper's promise of the conviction, whose finder is this node.
 struct accuse {
   std::vector<std::byte> evidence;

@@ -93,14 +93,17 @@ protected:
   /// After so long, what is entered.
   std::vector<ledger::command> after(std::chrono::seconds time) {
     now_ += time;
+    return claims_.due(around());
+  }
+  [[nodiscard]] claims_book::surroundings around() const {
     const claims_book::look_up find =
         [this](const ledger::escrow_id&) -> std::optional<claimed_request> {
       const auto known = about();
       return takes_claims(known.report) ? std::optional{known} : std::nullopt;
     };
-    return claims_.due({find, ledger_world::rules().rules, &ejected_,
+    return {find, ledger_world::rules().rules, &ejected_,
                         [this](const node_id&) { return driver_is_there_; }, now_,
-                        [this](const ledger::window_share& s) { return book_->view().is_paid(s); }});
+                        [this](const ledger::window_share& s) { return book_->view().is_paid(s); }};
   }
   std::size_t enter(std::chrono::seconds time) {
     const auto due = after(time);
@@ -224,6 +227,28 @@ TEST_F(claims_of_stages, are_not_paid_for_what_another_reservation_pays) {
   pay_all(300'000, 2);
   EXPECT_TRUE(after(limits::claim_quiet).empty());
   EXPECT_TRUE(std::holds_alternative<ledger::settle>(after(limits::claim_ends_away).at(0)));
+}
+
+// Another keeper of the ledger says that it follows from claims.
+TEST_F(claims_of_stages, show_what_another_keeper_invents) {
+  claim_all(r_);
+  const auto right = after(limits::claim_quiet);
+  ASSERT_EQ(right.size(), 1U);
+  EXPECT_TRUE(claims_.say(right.front(), around()));
+  auto wrong = std::get<ledger::accrue>(right.front());
+  std::swap(wrong.computed[0].amount, wrong.computed[1].amount);
+  wrong.computed[0].amount += 1;
+  EXPECT_FALSE(claims_.say(wrong, around()));
+  wrong = std::get<ledger::accrue>(right.front());
+  wrong.request.bytes[0] ^= 1;
+  EXPECT_FALSE(claims_.say(wrong, around()));
+  const ledger::settle end{ledger::escrow_of(reservation_)};
+  EXPECT_FALSE(claims_.say(end, around())) << "a window is unpaid";
+  EXPECT_EQ(enter(0s), 1U);
+  EXPECT_FALSE(claims_.say(end, around())) << "its scheduler may go on";
+  EXPECT_TRUE(after(limits::claim_quiet).empty());
+  now_ += limits::claim_ends_away;
+  EXPECT_TRUE(claims_.say(end, around()));
 }
 
 TEST_F(claims_of_stages, are_settled_far_later_where_their_driver_is_there) {
