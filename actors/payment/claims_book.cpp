@@ -72,8 +72,8 @@ std::uint32_t windows_taken(const evidence_terms& terms, const stage_records* be
   return static_cast<std::uint32_t>(most);
 }
 
-/// Whether another reservation pays a stage as much as this accrual would, for a statement that binds
-/// what it is for: who went on with the request pays for all that was stated before.
+/// Whether another reservation pays a stage as much as this accrual would, for a statement that
+/// binds what it is for: who went on with the request pays for all that was stated before.
 bool is_paid_elsewhere(const ledger::accrue& wanted, const std::deque<const stage_records*>& path,
                        const evidence_terms& terms, const claims_book::surroundings& around,
                        std::uint64_t prompt) {
@@ -258,9 +258,9 @@ std::vector<ledger::command> claims_book::due_of(const request& r, const claimed
     }
     shown = true;
     auto all = payments(found, s.terms, about, around);
-    if (!all.empty() && !(around.is_paid &&
-                          is_paid_elsewhere(std::get<ledger::accrue>(all.front()), found.stages,
-                                            s.terms, around, about.reservation.prompt))) {
+    if (!all.empty() &&
+        !(around.is_paid && is_paid_elsewhere(std::get<ledger::accrue>(all.front()), found.stages,
+                                              s.terms, around, about.reservation.prompt))) {
       return all;
     }
   }
@@ -304,8 +304,8 @@ std::vector<ledger::command> claims_book::due(const surroundings& around) {
 
 /// Whether its scheduler had time to go on. One that ended it itself waits for nothing.
 bool claims_book::ends(const request& r, const claimed_request& about, const surroundings& around) {
-  const auto quiet = around.is_there(driver_of(about.reservation)) ? limits::claim_ends
-                                                                   : limits::claim_ends_away;
+  const auto quiet =
+      around.is_there(driver_of(about.reservation)) ? limits::claim_ends : limits::claim_ends_away;
   return about.report.open && around.now - r.since >= quiet;
 }
 

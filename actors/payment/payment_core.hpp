@@ -144,7 +144,7 @@ private:
   std::uint64_t accounted_{0};
   bool prompt_accounted_{false};
   bool over_{false};
-  std::uint64_t paid_before_{0}; ///< positions, by others
+  std::uint64_t paid_before_{0};       ///< positions, by others
   std::optional<std::uint64_t> ended_; ///< tokens
   std::set<node_id> named_;            ///< who may be paid
   std::set<node_id> left_out_;         ///< who may not

@@ -171,7 +171,7 @@ struct payments_state {
     std::optional<error> refused_for{};
     std::uint32_t signed_anew{0};
     caf::actor_addr lead;
-    bool resumed{false}; ///< another lead, or an earlier life, began it
+    bool resumed{false};          ///< another lead, or an earlier life, began it
     std::uint64_t paid_before{0}; ///< positions, by other reservations of the request
     /// Another node asks that it be gone on with: whether a scheduler reserved for it, is asked.
     bool doubted{false};

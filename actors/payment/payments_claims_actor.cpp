@@ -75,7 +75,8 @@ void keep_claim(payments_pointer self, const claimable_work& done) {
   kept_claim made{done.terms, parts_of(done.batches), 0, 0, 0, false, now_of(self), {}};
   for (const evidence_batch& batch : done.batches) {
     for (const statement& s : batch.records.statements) {
-      made.end = std::max(made.end, std::uint64_t{s.window} * limits::window_positions + s.positions);
+      made.end =
+          std::max(made.end, std::uint64_t{s.window} * limits::window_positions + s.positions);
     }
   }
   if (made.parts.empty()) {
@@ -116,8 +117,7 @@ bool take_answer_to_claim(payments_pointer self, const ledger::message& m) {
   if (report == nullptr) {
     return true;
   }
-  const bool all_paid =
-      report->prompt_accounted && report->prompt + report->accounted > c.end;
+  const bool all_paid = report->prompt_accounted && report->prompt + report->accounted > c.end;
   if (!takes_claims(*report) || (!report->open && all_paid)) {
     forget(state, found);
   } else if (std::exchange(c.asks, false)) {

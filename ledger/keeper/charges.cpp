@@ -31,8 +31,9 @@ std::optional<found_charge> find_double_charge(const ledger& book, const authent
     }
     std::vector<std::byte> evidence =
         to_bytes(double_charge{*first, {0, *second, refused.proof()}});
-    const convict x{second->request, 0, second->scheduler, finder, evidence_kind::double_charge,
-                    evidence_digest(evidence), {}};
+    const convict x{
+        second->request,           0, second->scheduler, finder, evidence_kind::double_charge,
+        evidence_digest(evidence), {}};
     auto ready = by_log_keeper(book.id(), x);
     if (ready && check_double_charge(book.id(), x, evidence, find)) {
       return found_charge{std::move(*ready), std::move(evidence)};

@@ -455,8 +455,9 @@ result<void> keeper::admits(const command& what) const {
   if (is_claimed(what)) {
     return around_.claims_say
                ? around_.claims_say(what)
-               : fail(errc::busy, "no claim of a stage is known here, and a {} without a signature "
-                                  "follows from claims alone",
+               : fail(errc::busy,
+                      "no claim of a stage is known here, and a {} without a signature "
+                      "follows from claims alone",
                       to_string(kind_of(what)));
   }
   if (const convict* const x = std::get_if<convict>(&what)) {

@@ -68,11 +68,11 @@ struct keeper_answer {
 /// Commands that accounts sign may come from anybody, but stages that a request is rerouted to are
 /// workers. Accruals and the end of a request are signed by who drives it, for stages that were
 /// reserved for or rerouted to, each with the statement it is paid for; without a signature they
-/// follow from claims, and come from here alone, as does what follows from time; a conviction by equivocation from anybody who has the evidence, one by
-/// replay from a verifier, with verdicts of verifiers, or from two verifiers that each vouch for
-/// it, and in both cases only what this node examined itself and what the signed verdicts in it
-/// say; a fee for an audit from the verifier it is for, once for each unit that was paid for, out
-/// of what its request paid for audits.
+/// follow from claims, and come from here alone, as does what follows from time; a conviction by
+/// equivocation from anybody who has the evidence, one by replay from a verifier, with verdicts of
+/// verifiers, or from two verifiers that each vouch for it, and in both cases only what this node
+/// examined itself and what the signed verdicts in it say; a fee for an audit from the verifier it
+/// is for, once for each unit that was paid for, out of what its request paid for audits.
 ///
 /// The only keeper of a ledger calls `commit`. One of several gathers what all agree on, enters
 /// what was agreed, and promises under heads that most of them signed

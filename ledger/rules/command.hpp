@@ -185,8 +185,8 @@ struct release {
   escrow_id request;
   std::uint32_t window{0};
 };
-/// The end of a request: what is left in escrow goes back; where its driver says so, once stages had
-/// time to claim what it left out.
+/// The end of a request: what is left in escrow goes back; where its driver says so, once stages
+/// had time to claim what it left out.
 struct settle {
   escrow_id request;
   node_id scheduler{}; ///< as of `accrue`

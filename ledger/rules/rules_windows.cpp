@@ -131,8 +131,7 @@ result<void> check_unpaid(const books& b, const accrue& x) {
       return fail(errc::superseded,
                   "the statement of {} in window {} is paid by window {} of the request {}; what "
                   "was computed is paid once",
-                  short_name(s.node), x.window, place->window,
-                  to_hex(place->request).substr(0, 8));
+                  short_name(s.node), x.window, place->window, to_hex(place->request).substr(0, 8));
     }
   }
   return {};
@@ -218,8 +217,8 @@ result<void> run(books& b, const accrue& x) {
   for (const std::vector<window_share>* shares : {&x.computed, &x.served}) {
     for (const window_share& s : *shares) {
       b.post(posting_kind::accrue, escrow, purse_of(purse::pending, s.node), s.amount);
-      record.shares.push_back({s.node, s.amount, s.units, s.on_time,
-                               shares == &x.computed ? s.statement : digest{}});
+      record.shares.push_back(
+          {s.node, s.amount, s.units, s.on_time, shares == &x.computed ? s.statement : digest{}});
     }
   }
   b.post(posting_kind::fee, escrow, {purse::assurance, {}}, d.fee);

@@ -102,8 +102,8 @@ public:
                                                     const node_id& by) const {
     return books_.find_paid(share, by);
   }
-  /// Whether its statement is paid to its node, for at least as much, by a window whose audit is not
-  /// over: claims lead to no more then.
+  /// Whether its statement is paid to its node, for at least as much, by a window whose audit is
+  /// not over: claims lead to no more then.
   [[nodiscard]] bool is_paid(const window_share& share) const {
     return books_.find_paid(share, {}).has_value();
   }

@@ -7,8 +7,8 @@
 #include <cstdlib>
 #include <vector>
 
-// Reads any bytes as a message about credits, an equivocation and a double charge. What is accepted must be
-// written as the same bytes again; what convicts must convict who signed it.
+// Reads any bytes as a message about credits, an equivocation and a double charge. What is accepted
+// must be written as the same bytes again; what convicts must convict who signed it.
 namespace {
 
 using namespace ovir::ledger;

@@ -374,7 +374,7 @@ command ledger_commands::make_convict(const state& s) {
     }
   }
   x.finder = any_node();
-  x.kind = one_in(2) ? evidence_kind::replay
+  x.kind = one_in(2)   ? evidence_kind::replay
            : one_in(3) ? evidence_kind::double_charge
                        : evidence_kind::equivocation;
   if (x.kind == evidence_kind::double_charge && q != nullptr && !one_in(4)) {

@@ -506,10 +506,9 @@ bool ledger_model::close(const std::string& id) {
 /// Of what claims lead to, the keeper is sure.
 bool ledger_model::may_say(const std::string& id, const node_id& by) const {
   const auto found = requests_.find(id);
-  return by.empty() ||
-         (found != requests_.end() && !found->second.ended &&
-          text(by) == (found->second.scheduler.empty() ? found->second.payer
-                                                       : found->second.scheduler));
+  return by.empty() || (found != requests_.end() && !found->second.ended &&
+                        text(by) == (found->second.scheduler.empty() ? found->second.payer
+                                                                     : found->second.scheduler));
 }
 
 /// What is left waits a minute for claims.

@@ -136,8 +136,9 @@ bool ledger_model::run(const ledger::compensate& x) {
 
 /// Takes back windows from `first` on, for the payer. What is still missing to a full refund; who
 /// was honest is owed what it had pending.
-ledger_model::credits ledger_model::take_back(request& q, std::size_t first, const std::string& guilty,
-                                std::map<std::string, credits>& owed) {
+ledger_model::credits ledger_model::take_back(request& q, std::size_t first,
+                                              const std::string& guilty,
+                                              std::map<std::string, credits>& owed) {
   const std::string payer = "free/" + q.payer;
   credits missing = 0;
   for (std::size_t i = first; i < q.windows.size(); ++i) {

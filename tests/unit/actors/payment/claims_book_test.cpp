@@ -101,9 +101,9 @@ protected:
       const auto known = about();
       return takes_claims(known.report) ? std::optional{known} : std::nullopt;
     };
-    return {find, ledger_world::rules().rules, &ejected_,
-                        [this](const node_id&) { return driver_is_there_; }, now_,
-                        [this](const ledger::window_share& s) { return book_->view().is_paid(s); }};
+    return {find,      ledger_world::rules().rules,
+            &ejected_, [this](const node_id&) { return driver_is_there_; },
+            now_,      [this](const ledger::window_share& s) { return book_->view().is_paid(s); }};
   }
   std::size_t enter(std::chrono::seconds time) {
     const auto due = after(time);
@@ -153,8 +153,7 @@ TEST_F(claims_of_stages, are_paid_once_their_driver_is_silent_and_the_rest_comes
 /// What the driver signs.
 ledger::authentic_command said_by(const receipt_maker& cast, const digest& book,
                                   const ledger::command& c) {
-  return ledger::authenticate(book, c,
-                              ledger::sign_action(cast.key(receipt_maker::lead), book, c))
+  return ledger::authenticate(book, c, ledger::sign_action(cast.key(receipt_maker::lead), book, c))
       .value();
 }
 

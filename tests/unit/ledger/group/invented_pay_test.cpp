@@ -162,7 +162,8 @@ TEST(keeper_group, a_leader_that_invents_pay_finds_no_majority) {
   world.run(2s);
   EXPECT_TRUE(world.comes_to_rest()) << world.broken();
   for (std::size_t i = 0; i < world.count(); ++i) {
-    const request_record* const q = world.keeper_of(i).book().view().find_request(says.last_request);
+    const request_record* const q =
+        world.keeper_of(i).book().view().find_request(says.last_request);
     ASSERT_NE(q, nullptr) << i;
     EXPECT_TRUE(q->windows.empty()) << "keeper " << i << " has the invention";
   }
