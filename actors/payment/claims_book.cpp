@@ -224,6 +224,13 @@ std::vector<ledger::command> claims_book::payments(const path& found, const evid
     batch.records.statements.resize(found.windows);
     core.take(places, std::move(batch), 0); // when they came says nothing now
   }
+  if (!about.report.open) {
+    // The scheduler may be right that the token drawn behind the last position was none of the
+    // answer.
+    const std::uint64_t last = found.stages.back()->statements[found.windows - 1].positions;
+    const std::uint64_t end = (found.windows - 1) * std::uint64_t{limits::window_positions} + last;
+    core.end(end - std::min(end, about.reservation.prompt));
+  }
   std::vector<ledger::command> all;
   while (all.size() < limits::claim_windows_at_once) {
     auto next = core.next(*around.ejected);
