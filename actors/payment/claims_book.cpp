@@ -72,6 +72,32 @@ std::uint32_t windows_taken(const evidence_terms& terms, const stage_records* be
   return static_cast<std::uint32_t>(most);
 }
 
+/// Whether another reservation pays a stage as much as this accrual would, for a statement that
+/// binds what it is for: who went on with the request pays for all that was stated before.
+bool is_paid_elsewhere(const ledger::accrue& wanted, const std::deque<const stage_records*>& path,
+                       const evidence_terms& terms, const claims_book::surroundings& around,
+                       std::uint64_t prompt) {
+  const std::uint32_t first = ledger::windows_paid(prompt, wanted.window).first;
+  for (const ledger::window_share& share : wanted.computed) {
+    ledger::window_share other = share;
+    if (around.is_paid(other)) {
+      return true;
+    }
+    for (const stage_records* const s : path) {
+      if (s->signer.node != share.node) {
+        continue;
+      }
+      for (const bound_statement& b : bind_statements(terms, *s)) {
+        other.statement = b.value;
+        if (b.summary.window >= first && around.is_paid(other)) {
+          return true;
+        }
+      }
+    }
+  }
+  return false;
+}
+
 /// Whether it was reserved for so many layers, or came later, by a reroute.
 bool has_place(const ledger::reserve& reserved, const evidence_signer& by) {
   bool named = false;
@@ -90,7 +116,7 @@ bool has_place(const ledger::reserve& reserved, const evidence_signer& by) {
 
 result<void> claims_book::take(const node_id& from, const ledger::claim& what,
                                const claimed_request& about, time_point now) {
-  if (ledger::about_of(what.terms) != about.reservation.about || !about.report.open) {
+  if (ledger::about_of(what.terms) != about.reservation.about || !takes_claims(about.report)) {
     return fail(errc::not_found, "no request that is open is the one of this claim");
   }
   OVIR_ASSIGN(evidence_batch batch, decode_evidence(what.evidence));
@@ -181,7 +207,9 @@ std::vector<ledger::command> claims_book::payments(const path& found, const evid
                                                    const claimed_request& about,
                                                    const surroundings& around) {
   payment_core core{terms, about.reservation, around.rules};
-  core.follow(about.report);
+  ledger::request_report known = about.report;
+  known.open = true; // for claims
+  core.follow(known);
   ledger::reroute named;
   for (const node_id& node : about.payees) {
     named.stages.push_back({node, 0, 0});
@@ -195,6 +223,13 @@ std::vector<ledger::command> claims_book::payments(const path& found, const evid
     evidence_batch batch{terms.request, *one, {}};
     batch.records.statements.resize(found.windows);
     core.take(places, std::move(batch), 0); // when they came says nothing now
+  }
+  if (!about.report.open) {
+    // The scheduler may be right that the token drawn behind the last position was none of the
+    // answer.
+    const std::uint64_t last = found.stages.back()->statements[found.windows - 1].positions;
+    const std::uint64_t end = (found.windows - 1) * std::uint64_t{limits::window_positions} + last;
+    core.end(end - std::min(end, about.reservation.prompt));
   }
   std::vector<ledger::command> all;
   while (all.size() < limits::claim_windows_at_once) {
@@ -230,7 +265,9 @@ std::vector<ledger::command> claims_book::due_of(const request& r, const claimed
     }
     shown = true;
     auto all = payments(found, s.terms, about, around);
-    if (!all.empty()) {
+    if (!all.empty() &&
+        !(around.is_paid && is_paid_elsewhere(std::get<ledger::accrue>(all.front()), found.stages,
+                                              s.terms, around, about.reservation.prompt))) {
       return all;
     }
   }
@@ -248,7 +285,7 @@ std::vector<ledger::command> claims_book::due(const surroundings& around) {
   for (auto at = requests_.begin(); at != requests_.end();) {
     request& r = at->second;
     auto about = around.find(at->first);
-    if (!about || !about->report.open) {
+    if (!about || !takes_claims(about->report)) {
       const auto gone = at++;
       forget(gone);
       continue;
@@ -258,7 +295,8 @@ std::vector<ledger::command> claims_book::due(const surroundings& around) {
       r.windows = about->report.windows;
       r.since = around.now;
     }
-    if (around.now - std::max(r.since, r.looked) >= limits::claim_quiet &&
+    const auto quiet = about->report.open ? limits::claim_quiet : limits::claim_quiet_ended;
+    if (around.now - std::max(r.since, r.looked) >= quiet &&
         (oldest == nullptr || r.looked < oldest->looked)) {
       oldest = &r;
       its = std::move(about);
@@ -268,10 +306,34 @@ std::vector<ledger::command> claims_book::due(const surroundings& around) {
     return {};
   }
   oldest->looked = around.now;
-  const bool ends =
-      around.now - oldest->since >=
-      (around.is_there(driver_of(its->reservation)) ? limits::claim_ends : limits::claim_ends_away);
-  return due_of(*oldest, *its, around, ends);
+  return due_of(*oldest, *its, around, ends(*oldest, *its, around));
+}
+
+/// Whether its scheduler had time to go on. One that ended it itself waits for nothing.
+bool claims_book::ends(const request& r, const claimed_request& about, const surroundings& around) {
+  const auto quiet =
+      around.is_there(driver_of(about.reservation)) ? limits::claim_ends : limits::claim_ends_away;
+  return about.report.open && around.now - r.since >= quiet;
+}
+
+result<void> claims_book::say(const ledger::command& what, const surroundings& around) const {
+  const auto* const window = std::get_if<ledger::accrue>(&what);
+  const auto* const end = std::get_if<ledger::settle>(&what);
+  const auto known = window != nullptr ? requests_.find(window->request)
+                     : end != nullptr  ? requests_.find(end->request)
+                                       : requests_.end();
+  const auto about = known == requests_.end() ? std::nullopt : around.find(known->first);
+  if (about && takes_claims(about->report)) {
+    const auto wanted = ledger::action_bytes({}, what);
+    for (const ledger::command& c :
+         due_of(known->second, *about, around, ends(known->second, *about, around))) {
+      if (ledger::action_bytes({}, c) == wanted) {
+        return {};
+      }
+    }
+  }
+  return fail(errc::busy, "no claim of a stage leads to this {} here, or not yet",
+              to_string(ledger::kind_of(what)));
 }
 
 void claims_book::forget(std::map<ledger::escrow_id, request>::iterator at) {

@@ -48,6 +48,8 @@ public:
     /// Whether a node has a link to this one.
     std::function<bool(const node_id&)> is_there;
     time_point now;
+    /// Whether the ledger pays for this already, at least as much. Empty: for nothing.
+    std::function<bool(const ledger::window_share&)> is_paid{};
   };
 
   /// A part of what `from` signed of this request. An error: it is refused.
@@ -56,6 +58,10 @@ public:
   /// What to enter now, of one request, in this order; what does not come into the ledger is given
   /// again.
   [[nodiscard]] std::vector<ledger::command> due(const surroundings& around);
+
+  /// Whether what is claimed here leads to an accrual or an end that another keeper proposes
+  /// (`ledger::keeper_surroundings::claims_say`): `busy` where it does not, or not yet.
+  [[nodiscard]] result<void> say(const ledger::command& what, const surroundings& around) const;
 
   [[nodiscard]] bool empty() const noexcept { return requests_.empty(); }
   [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
@@ -88,6 +94,8 @@ private:
                                                              const surroundings& around);
   [[nodiscard]] static std::vector<ledger::command>
   due_of(const request& r, const claimed_request& about, const surroundings& around, bool ends);
+  [[nodiscard]] static bool ends(const request& r, const claimed_request& about,
+                                 const surroundings& around);
   void forget(std::map<ledger::escrow_id, request>::iterator at);
 
   std::map<ledger::escrow_id, request> requests_; ///< at most limits::claimed_requests_max

@@ -135,7 +135,8 @@ void enter_claims(ledger_keeper_pointer self) {
   const auto all = state.claims.due(
       {[&](const ledger::escrow_id& request) { return open_request(keeper, request); },
        keeper.book().view().origin().rules, &keeper.ejected(),
-       [&](const node_id& node) { return links.reachable(node); }, state.environment.env->now()});
+       [&](const node_id& node) { return links.reachable(node); }, state.environment.env->now(),
+       [&](const ledger::window_share& s) { return keeper.book().view().is_paid(s); }});
   for (const ledger::command& what : all) {
     if (const auto entered = keeper.enter_claimed(what); !entered) {
       return; // it is due again

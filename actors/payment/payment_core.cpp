@@ -285,6 +285,19 @@ std::optional<ledger::command> payment_core::naming(const cohort& who, const ser
   return x.stages.empty() ? std::nullopt : std::optional{ledger::command{std::move(x)}};
 }
 
+std::uint64_t payment_core::paid_positions() const noexcept {
+  return std::max(paid_before_, prompt_accounted_ ? reservation_.prompt + accounted_ : 0);
+}
+
+/// What was paid before, these did not compute again.
+void payment_core::add_kept(servers& from, const cohort& who, std::uint64_t positions) {
+  for (const auto& [node, w] : who) {
+    server& its = from[node];
+    its.units += w.units * ((positions + window_size - 1) / window_size);
+    its.what = hasher{"ovir/ledger/v1/kept"}.update(its.what).update(w.statement).finish();
+  }
+}
+
 /// Nothing where no token is new, or nobody is left to pay.
 std::optional<ledger::command> payment_core::accrual(std::uint64_t window, std::uint64_t frontier,
                                                      const std::set<node_id>& ejected) const {
@@ -297,8 +310,18 @@ std::optional<ledger::command> payment_core::accrual(std::uint64_t window, std::
   servers from = served_to(window);
   std::erase_if(who, unpaid);
   std::erase_if(from, unpaid);
-  if (d == ledger::token_delta{} || who.empty() ||
-      who.size() + from.size() > limits::ledger_participants_max) {
+  const std::uint64_t all = d.prompt + d.completion;
+  if (all == 0 || who.empty()) {
+    return std::nullopt;
+  }
+  const std::uint64_t begin = prompt_accounted_ ? reservation_.prompt + accounted_ : 0;
+  const std::uint64_t kept = std::min(all, paid_before_ - std::min(paid_before_, begin));
+  const std::uint64_t kept_ppm = kept * limits::ppm_one / all;
+  const std::uint64_t cited_ppm = share_of(from, prompt_accounted_ ? 1 : window + 1);
+  if (kept > 0) {
+    add_kept(from, who, kept);
+  }
+  if (who.size() + from.size() > limits::ledger_participants_max) {
     return std::nullopt;
   }
   if (auto first = naming(who, from)) {
@@ -317,12 +340,12 @@ std::optional<ledger::command> payment_core::accrual(std::uint64_t window, std::
   a.request = escrow_;
   a.window = windows_;
   a.frontier = frontier;
-  a.cached_ppm = share_of(from, prompt_accounted_ ? 1 : window + 1);
+  a.cached_ppm = kept_ppm + ledger::scaled(cited_ppm, limits::ppm_one - kept_ppm, limits::ppm_one);
   const ledger::micro_credits cached = ledger::scaled(*gross, a.cached_ppm, limits::ppm_one);
   const auto less_fee = [&](ledger::micro_credits amount) {
     return amount - ledger::scaled(amount, rules_.fee_ppm, limits::ppm_one);
   };
-  auto for_computing = shares(who, less_fee(*gross - cached));
+  auto for_computing = shares(kept < all ? who : cohort{}, less_fee(*gross - cached));
   const auto for_serving =
       shares(from, less_fee(ledger::scaled(cached, rules_.cache_ppm, limits::ppm_one)));
   if (!for_computing || !for_serving) {

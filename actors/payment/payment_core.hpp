@@ -47,13 +47,19 @@ public:
   /// The request ended with `tokens` beyond those that were reserved for as its prompt. What nobody
   /// stated is paid to nobody.
   void end(std::uint64_t tokens);
+  /// So many of its positions, from the first on, are paid by other reservations, as where another
+  /// scheduler drove it before. Work is paid once: for having kept it, stages get what the ledger
+  /// gives for work from a cache, and the rest goes back to the payer.
+  void paid_before(std::uint64_t positions) { paid_before_ = positions; }
+  /// Positions that this reservation and those before it paid for.
+  [[nodiscard]] std::uint64_t paid_positions() const noexcept;
   /// The keeper names these no payees of this request: the others of a window divide it.
   void leave_out(const std::vector<ledger::path_stage>& stages);
   /// How far the keeper's account of it is.
   void follow(const ledger::request_report& report);
 
   /// What to send now; the same again until `applied` or `follow`. Nothing: wait, or it is over. A
-  /// reroute lacks its scheduler, its nonce and a signature.
+  /// command lacks its scheduler, its nonce, where it has one, and a signature.
   [[nodiscard]] std::optional<ledger::command> next(const std::set<node_id>& ejected) const;
   /// The keeper promised what `next` gave.
   void applied(const ledger::command& done);
@@ -108,6 +114,7 @@ private:
   [[nodiscard]] static std::optional<std::vector<ledger::window_share>>
   shares(const Payees& who, ledger::micro_credits amount);
   [[nodiscard]] std::uint64_t share_of(const servers& from, std::uint64_t windows) const;
+  static void add_kept(servers& from, const cohort& who, std::uint64_t positions);
   void verify(stage& s) const;
   void note_late(const std::vector<stage*>& path) const;
   void count_stated(const computing_path& path);
@@ -137,6 +144,7 @@ private:
   std::uint64_t accounted_{0};
   bool prompt_accounted_{false};
   bool over_{false};
+  std::uint64_t paid_before_{0};       ///< positions, by others
   std::optional<std::uint64_t> ended_; ///< tokens
   std::set<node_id> named_;            ///< who may be paid
   std::set<node_id> left_out_;         ///< who may not

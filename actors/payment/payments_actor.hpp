@@ -98,7 +98,7 @@ struct credit_order {
   ledger::command what;
   std::vector<std::byte> evidence{};
 };
-/// From a shell: an equivocation (ledger/rules/equivocation.hpp), as bytes. Answered with the
+/// From a shell: an equivocation or a double charge (ledger/rules/), as bytes. Answered with the
 /// keeper's promise of the conviction, whose finder is this node.
 struct accuse {
   std::vector<std::byte> evidence;
@@ -171,7 +171,8 @@ struct payments_state {
     std::optional<error> refused_for{};
     std::uint32_t signed_anew{0};
     caf::actor_addr lead;
-    bool resumed{false}; ///< another lead, or an earlier life, began it
+    bool resumed{false};          ///< another lead, or an earlier life, began it
+    std::uint64_t paid_before{0}; ///< positions, by other reservations of the request
     /// Another node asks that it be gone on with: whether a scheduler reserved for it, is asked.
     bool doubted{false};
   };
@@ -228,7 +229,8 @@ struct payments_state {
     std::uint64_t unentered{0}; ///< that ran and are not in the ledger
   };
   counts_of_requests count;
-  std::deque<request_id> driven;          ///< by this node lately, oldest first
+  /// By this node lately, oldest first, and how many positions it paid for.
+  std::deque<std::pair<request_id, std::uint64_t>> driven;
   std::set<node_id> linked_nodes;         ///< heads are passed on to them
   std::optional<ledger::log_watch> watch; ///< of the copy, which it outlives
   /// The keepers signed more than the copy has.
@@ -264,8 +266,9 @@ struct payments_state {
     evidence_terms terms;
     std::vector<std::vector<std::byte>> parts; ///< each a batch for one message
     std::size_t bytes{0};
-    std::uint64_t id{0}; ///< of what was said last
-    bool asks{false};    ///< that was a question whether it is settled
+    std::uint64_t end{0}; ///< of the positions that it states
+    std::uint64_t id{0};  ///< of what was said last
+    bool asks{false};     ///< that was a question whether it is settled
     storage::env::time_point since;
     storage::env::time_point at{};
   };

@@ -72,7 +72,13 @@ void keep_claim(payments_pointer self, const claimable_work& done) {
       done.batches.front().records.statements.empty()) {
     return;
   }
-  kept_claim made{done.terms, parts_of(done.batches), 0, 0, false, now_of(self), {}};
+  kept_claim made{done.terms, parts_of(done.batches), 0, 0, 0, false, now_of(self), {}};
+  for (const evidence_batch& batch : done.batches) {
+    for (const statement& s : batch.records.statements) {
+      made.end =
+          std::max(made.end, std::uint64_t{s.window} * limits::window_positions + s.positions);
+    }
+  }
   if (made.parts.empty()) {
     return state.environment.journal->say(log_level::warn, done.terms.request,
                                           "what was stated of a window is too long to be claimed");
@@ -111,11 +117,12 @@ bool take_answer_to_claim(payments_pointer self, const ledger::message& m) {
   if (report == nullptr) {
     return true;
   }
-  if (!report->known || !report->open) {
+  const bool all_paid = report->prompt_accounted && report->prompt + report->accounted >= c.end;
+  if (!takes_claims(*report) || (!report->open && all_paid)) {
     forget(state, found);
   } else if (std::exchange(c.asks, false)) {
     state.environment.journal->say(log_level::info, c.terms.request,
-                                   "its scheduler has not settled it: its pay is claimed");
+                                   "its scheduler has not paid all of it: its pay is claimed");
     for (const std::vector<std::byte>& part : c.parts) {
       say(self, c.id, ledger::claim{c.terms, part});
     }

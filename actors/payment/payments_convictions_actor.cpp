@@ -1,5 +1,6 @@
 #include "actors/payment/payments_parts_actor.hpp"
 #include "ledger/rules/attest.hpp"
+#include "ledger/rules/double_charge.hpp"
 #include "ledger/rules/equivocation.hpp"
 #include "messages/caf/errors.hpp"
 #include "messages/evidence/receipt.hpp"
@@ -14,8 +15,43 @@
 
 namespace ovir::actors {
 
+namespace {
+
+/// The evidence says for which escrow it is.
+caf::result<ledger::promise> accuse_scheduler(payments_pointer self, accuse& asked,
+                                              const ledger::double_charge& e) {
+  payments_state& state = self->state;
+  if (!ready(state) || state.orders.size() >= limits::payment_actions_max) {
+    return to_caf(fail(errc::peer_lost, "{} that keeps the ledger cannot be reached; try again",
+                       short_name(state.environment.keeper)));
+  }
+  const auto& charged = std::get<ledger::accrue>(e.second.what);
+  const ledger::convict x{charged.request,
+                          0,
+                          charged.scheduler,
+                          state.environment.key->id(),
+                          ledger::evidence_kind::double_charge,
+                          ledger::evidence_digest(asked.evidence),
+                          {}};
+  if (const auto form = ledger::check_form(x); !form) {
+    return to_caf(form.error());
+  }
+  payments_state::order order{make_sent(self, x, entry_of(x, {}), std::move(asked.evidence)),
+                              self->make_response_promise<ledger::promise>(), now_of(self)};
+  const auto answer = order.answer;
+  const std::uint64_t id = order.what.id;
+  submit(self, state.orders.emplace(id, std::move(order)).first->second.what);
+  keep_ticking(self);
+  return answer;
+}
+
+} // namespace
+
 caf::result<ledger::promise> begin_accusation(payments_pointer self, accuse& asked) {
   payments_state& state = self->state;
+  if (const auto charge = ledger::double_charge_from(asked.evidence)) {
+    return accuse_scheduler(self, asked, *charge);
+  }
   const auto evidence = ledger::equivocation_from(asked.evidence);
   const auto fault = evidence ? ledger::find_fault(*evidence)
                               : result<ledger::equivocation_fault>{evidence.error()};

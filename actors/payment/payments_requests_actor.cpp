@@ -50,8 +50,9 @@ void forget(payments_pointer self, request_id request) {
     self->state.environment.journal->say(log_level::warn, request, "a settled reservation: {}",
                                          gone.error().message);
   }
+  const paid& p = found->second;
+  self->state.driven.emplace_back(request, p.core ? p.core->paid_positions() : p.paid_before);
   self->state.requests.erase(found);
-  self->state.driven.push_back(request);
   if (self->state.driven.size() > limits::payments_open_max) {
     self->state.driven.pop_front();
   }
@@ -108,6 +109,7 @@ void make_core(payments_pointer self, paid& p) {
   const evidence_terms terms =
       p.asked ? terms_of(facts_of(p.asked->request, p.asked->layers)) : evidence_terms{};
   p.core.emplace(terms, *r, state.rules, p.rewards, state.environment.operator_of);
+  p.core->paid_before(p.paid_before);
 }
 
 namespace {
@@ -214,6 +216,8 @@ void take_doubted(payments_pointer self, request_id request, paid& p,
                        "another node asks to go on with it, and no scheduler reserved for it; try "
                        "again"));
   }
+  // What the stages stated for that one they state to this node again.
+  p.paid_before = news.prompt_accounted ? news.prompt + news.accounted : 0;
   ask_for_plan(self, request, p);
 }
 
@@ -286,11 +290,13 @@ caf::result<credit_reserved> reserve(payments_pointer self, reserve_credit& aske
   p.asked = std::move(asked);
   p.answer = self->make_response_promise<credit_reserved>();
   const auto answer = p.answer;
+  const auto before = std::find_if(state.driven.rbegin(), state.driven.rend(),
+                                   [id](const auto& one) { return one.first == id; });
+  p.paid_before = before == state.driven.rend() ? 0 : before->second;
   if (p.asked->request.payment != nullptr) {
     p.by_client = true;
     reserve_signed(self, id, p);
-  } else if (p.asked->request.generation > 0 &&
-             std::find(state.driven.begin(), state.driven.end(), id) == state.driven.end()) {
+  } else if (p.asked->request.generation > 0 && before == state.driven.rend()) {
     doubt(self, id, p);
   } else {
     ask_for_plan(self, id, p);
@@ -331,15 +337,20 @@ namespace {
 
 // Paying
 
-/// Of what needs one: which stages took another's place is this node's signed word.
-signature sign_reroute(payments_pointer self, ledger::command& what) {
+/// What a scheduler says of its request is its signed word: who is paid for a window, that it is
+/// over, which stages took another's place.
+signature sign_as_scheduler(payments_pointer self, ledger::command& what) {
   payments_state& state = self->state;
-  auto* const x = std::get_if<ledger::reroute>(&what);
-  if (x == nullptr) {
-    return {};
-  }
-  x->scheduler = state.environment.key->id();
-  x->nonce = ++state.own.nonce;
+  std::visit(
+      [&](auto& x) {
+        if constexpr (requires { x.scheduler; }) {
+          x.scheduler = state.environment.key->id();
+        }
+        if constexpr (requires { x.nonce; }) {
+          x.nonce = ++state.own.nonce;
+        }
+      },
+      what);
   return ledger::sign_action(*state.environment.key, *state.ledger, what);
 }
 
@@ -365,7 +376,8 @@ void advance(payments_pointer self, request_id request) {
   }
   p.core->use(state.rules);
   if (auto what = p.core->next(state.ejected)) {
-    auto entry = entry_of(*what, sign_reroute(self, *what));
+    const signature proof = sign_as_scheduler(self, *what);
+    auto entry = entry_of(*what, proof);
     p.under_way = make_sent(self, std::move(*what), std::move(entry));
     submit(self, *p.under_way);
   }
@@ -483,6 +495,12 @@ void take_refusal(payments_pointer self, request_id request, const error& why) {
   }
   state.environment.journal->say(log_level::warn, request, "the ledger's keeper refuses: {}",
                                  why.message);
+  const auto* const window = refused ? std::get_if<ledger::accrue>(&refused->what) : nullptr;
+  if (window != nullptr && why.code == errc::superseded && p.core) { // paid, and not by this
+    const auto r = reservation_in(p.reservation);
+    p.paid_before = r->prompt + window->frontier;
+    p.core->paid_before(p.paid_before);
+  }
   if (named == nullptr && ++p.refusals >= refusals_max) {
     state.environment.journal->say(log_level::error, request,
                                    "its reservation is left to its end: {}", why.message);

@@ -1,14 +1,16 @@
 /* What stages are paid of a request when its scheduler dies, or settles, at any point: what
  * docs/adr/0028-claims.md promises. Two stages, two windows, and a reservation for three.
  *
- * The scheduler accrues the windows in order and settles. A stage claims what it stated when the
+ * The scheduler accrues the windows in order, and ends the request whenever it likes. What is left
+ * then waits for claims (docs/adr/0036-sealed-pay.md). A stage claims what it stated when the
  * request is over for it. The keeper pays a window that both stages claim, and settles when claims
  * had time to come and none is left. It does not know whether a scheduler that says nothing is dead:
  * both may enter the same window.
  *
  * MUTANT selects a fault that the properties must find (docs/proofs/run):
  *   1 an accrual by claims has another id        2 one stage's claim is enough
- *   3 the keeper settles before claims came      4 only the scheduler settles */
+ *   3 the keeper settles before claims came      4 only the scheduler settles
+ *   5 what the scheduler ends is closed at once */
 #ifndef MUTANT
 #define MUTANT 0
 #endif
@@ -21,6 +23,7 @@ byte paid[WINDOWS];    /* how often */
 byte escrow = QUOTE;
 byte back;             /* to the client */
 bool settled;
+bool ended;            /* by the scheduler */
 bool dead;             /* the scheduler, for good */
 bool over[2];          /* the request, at a stage */
 
@@ -38,12 +41,12 @@ active proctype scheduler() {
   :: accrued < WINDOWS && both(stated, accrued) ->
      atomic {
        if
-       :: !settled && paid[accrued] == 0 -> paid[accrued]++; escrow--
+       :: !settled && !ended && paid[accrued] == 0 -> paid[accrued]++; escrow--
        :: else -> skip /* it is entered already, which is as good */
        fi;
        accrued++
      }
-  :: accrued == WINDOWS -> atomic { if :: !settled -> settle() :: else fi }; break
+  :: true -> ended = true; break
   :: true -> dead = true; break
   od
 }
@@ -84,7 +87,12 @@ active proctype keeper() {
   :: atomic { !settled && escrow > 0 && may_pay(1) && is_new(1) -> paid[1]++; escrow-- }
 #if MUTANT == 3
   :: atomic { !settled && over[0] -> settle() }
-#elif MUTANT != 4
+#elif MUTANT == 4
+  :: atomic { !settled && ended && no_claim_is_due && nothing_to_pay -> settle() }
+#else
+#if MUTANT == 5
+  :: atomic { !settled && ended -> settle() }
+#endif
   :: atomic { !settled && no_claim_is_due && nothing_to_pay -> settle() }
 #endif
   :: settled -> break

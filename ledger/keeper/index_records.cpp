@@ -9,7 +9,7 @@ namespace ovir::ledger {
 
 namespace {
 
-constexpr std::uint32_t version = 1;
+constexpr std::uint32_t version = 2;
 constexpr std::size_t number_bytes = 8;
 
 enum line_flag : std::uint8_t { is_out = 1, names_other = 2, names_request = 4, names_window = 8 };

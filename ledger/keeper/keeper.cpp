@@ -1,5 +1,6 @@
 #include "ledger/keeper/keeper.hpp"
 
+#include "ledger/keeper/charges.hpp"
 #include "ledger/rules/equivocation.hpp"
 #include "ledger/rules/replay_evidence.hpp"
 #include "ledger/rules/standing.hpp"
@@ -131,16 +132,13 @@ void keeper::queue(const node_id& from, role_set roles, std::uint64_t id, submit
   if (!has_room_for(asked.evidence.size())) {
     return refuse(fail(errc::busy, "much evidence waits to be kept; send it again later"));
   }
-  if (const auto* const r = std::get_if<reserve>(&admitted->what())) {
-    reserving_.try_emplace(escrow_of(*r), r->scheduler.empty() ? r->payer : r->scheduler);
-  }
   ++waiting_of_[from];
   evidence_waiting_ += asked.evidence.size();
   waiting_.push_back({from, id, std::move(*admitted), std::move(asked.evidence)});
 }
 
 result<void> keeper::enter_claimed(command what) {
-  OVIR_CHECK(std::holds_alternative<accrue>(what) || std::holds_alternative<settle>(what));
+  OVIR_CHECK(is_claimed(what));
   if (waiting_.size() >= limits::ledger_waiting_max) {
     return fail(errc::busy, "{} commands wait", waiting_.size());
   }
@@ -187,25 +185,12 @@ result<void> keeper::admit_unsigned(const node_id& from, role_set roles,
   if (std::holds_alternative<chain_link>(what)) {
     return {}; // it proves itself, whoever sends it
   }
-  const escrow_id* request = nullptr;
-  if (const accrue* const window = std::get_if<accrue>(&what)) {
-    request = &window->request;
-  } else if (const settle* const end = std::get_if<settle>(&what)) {
-    request = &end->request;
-  } else {
-    return fail(errc::invalid_argument, "a {} follows from time or from the rules; nobody sends it",
-                to_string(kind_of(what)));
+  if (is_claimed(what) && OVIR_MUTANT("keeper_lets_anyone_settle")) {
+    return {};
   }
-  const request_record* const record = book_.view().find_request(*request);
-  const auto waits = reserving_.find(*request);
-  const node_id* const driver = record != nullptr           ? &record->scheduler
-                                : waits != reserving_.end() ? &waits->second
-                                                            : nullptr;
-  if (driver != nullptr && *driver != from && !OVIR_MUTANT("keeper_lets_anyone_settle")) {
-    return fail(errc::invalid_argument, "the request {} is driven by {}, who alone may {} it",
-                to_hex(*request).substr(0, 8), short_name(*driver), to_string(kind_of(what)));
-  }
-  return {}; // one that is over may be sent again: it is answered with the index it has
+  return fail(errc::invalid_argument, "a {} {}", to_string(kind_of(what)),
+              is_claimed(what) ? "is signed by who drives its request; sign it"
+                               : "follows from time or from the rules; nobody sends it");
 }
 
 /// A scheduler may spend another's credits: it names members that compute, no key it thought of.
@@ -241,6 +226,10 @@ result<reserve> keeper::reservation_of(const escrow_id& request) const {
 
 result<std::vector<std::byte>> keeper::admit_conviction(role_set roles, const convict& x,
                                                         std::span<const std::byte> evidence) const {
+  if (x.kind == evidence_kind::double_charge) {
+    OVIR_TRY(check_double_charge(book_.id(), x, evidence, lookup_in(book_)));
+    return std::vector<std::byte>{evidence.begin(), evidence.end()};
+  }
   OVIR_ASSIGN(const reserve reservation, reservation_of(x.request));
   if (x.kind == evidence_kind::equivocation) {
     OVIR_TRY(check_equivocation(x, reservation, evidence));
@@ -358,7 +347,6 @@ void keeper::take_vouch(const node_id& from, role_set roles, std::uint64_t id, v
 result<gathered_commands> keeper::gather(std::uint64_t now, const due_allowance& due) {
   gathered_commands all{std::exchange(waiting_, {}), {}};
   waiting_of_.clear();
-  reserving_.clear();
   evidence_waiting_ = 0;
   now_ = now;
   std::erase_if(vouched_, [now](const auto& one) {
@@ -392,7 +380,7 @@ result<batch_outcome> keeper::enter(std::span<const authentic_command> batch, st
   OVIR_ASSIGN(batch_outcome done, book_.commit(batch, now));
   bool convicted = false;
   for (std::size_t i = 0; i < batch.size(); ++i) {
-    convicted = note(batch[i].what(), done.commands[i]) || convicted;
+    convicted = note(batch[i], done.commands[i]) || convicted;
   }
   if (convicted && has_head()) {
     for (const node_id& node : askers_) {
@@ -403,9 +391,13 @@ result<batch_outcome> keeper::enter(std::span<const authentic_command> batch, st
 }
 
 /// Counts what came of a command, and learns from it; whether it convicted.
-bool keeper::note(const command& what, const command_outcome& one) {
+bool keeper::note(const authentic_command& asked, const command_outcome& one) {
+  const command& what = asked.what();
   if (!one.done) {
     ++counts_.refused;
+    if (one.why.code == errc::superseded && is_alone()) { // an order has no room for evidence
+      accuse_of_charging_twice(asked);
+    }
     return false;
   }
   if (one.done->how == apply_outcome::applied) {
@@ -416,6 +408,15 @@ bool keeper::note(const command& what, const command_outcome& one) {
   }
   const convict* const x = std::get_if<convict>(&what);
   return x != nullptr && ejected_.insert(x->guilty).second;
+}
+
+/// The conviction waits for the next batch.
+void keeper::accuse_of_charging_twice(const authentic_command& refused) {
+  auto found = find_double_charge(book_, refused, around_.key->id());
+  if (found && has_room_for(found->evidence.size())) {
+    evidence_waiting_ += found->evidence.size();
+    waiting_.push_back({around_.key->id(), 0, std::move(found->what), std::move(found->evidence)});
+  }
 }
 
 result<std::size_t> keeper::commit(std::uint64_t now, const due_allowance& due,
@@ -451,6 +452,14 @@ result<void> keeper::follow(std::span<const std::vector<std::byte>> entries,
 }
 
 result<void> keeper::admits(const command& what) const {
+  if (is_claimed(what)) {
+    return around_.claims_say
+               ? around_.claims_say(what)
+               : fail(errc::busy,
+                      "no claim of a stage is known here, and a {} without a signature "
+                      "follows from claims alone",
+                      to_string(kind_of(what)));
+  }
   if (const convict* const x = std::get_if<convict>(&what)) {
     OVIR_ASSIGN(const std::vector<std::byte> evidence,
                 admit_conviction(role_set{}.add(role::verifier), *x, {}));
@@ -558,7 +567,7 @@ request_report keeper::report_on_request(const digest& request) const {
   if (const request_record* const q = book_.view().find_request(report.request)) {
     report.prompt = q->prompt;
     report.known = true;
-    report.open = q->open;
+    report.open = q->open && !q->ended;
     report.prompt_accounted = q->prompt_accounted;
     report.windows = static_cast<std::uint32_t>(q->windows.size());
     report.accounted = q->accounted;

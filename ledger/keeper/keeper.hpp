@@ -32,6 +32,9 @@ struct keeper_surroundings {
   std::function<result<std::vector<std::byte>>(const convict& x)> conviction_of;
   /// Keeps the evidence of a conviction, lasting, before it is applied.
   std::function<result<void>(const digest& name, std::span<const std::byte> bytes)> keep_evidence;
+  /// Of one of several keepers: whether what stages claimed here leads to an accrual or an end that
+  /// another one proposes without a signature. Empty: nothing does.
+  std::function<result<void>(const command& what)> claims_say{};
 };
 
 /// What came of commands since the keeper began.
@@ -63,13 +66,13 @@ struct keeper_answer {
 /// batches, and promises. Knows no clock and no link: time comes in, answers go out.
 ///
 /// Commands that accounts sign may come from anybody, but stages that a request is rerouted to are
-/// workers. Accruals and the end of a request come from who drives it, for stages that were
-/// reserved for or rerouted to, each with the statement it is paid for; what follows from time
-/// comes from here alone; a conviction by equivocation from anybody who has the evidence, one by
-/// replay from a verifier, with verdicts of verifiers, or from two verifiers that each vouch for
-/// it, and in both cases only what this node examined itself and what the signed verdicts in it
-/// say; a fee for an audit from the verifier it is for, once for each unit that was paid for, out
-/// of what its request paid for audits.
+/// workers. Accruals and the end of a request are signed by who drives it, for stages that were
+/// reserved for or rerouted to, each with the statement it is paid for; without a signature they
+/// follow from claims, and come from here alone, as does what follows from time; a conviction by
+/// equivocation from anybody who has the evidence, one by replay from a verifier, with verdicts of
+/// verifiers, or from two verifiers that each vouch for it, and in both cases only what this node
+/// examined itself and what the signed verdicts in it say; a fee for an audit from the verifier it
+/// is for, once for each unit that was paid for, out of what its request paid for audits.
 ///
 /// The only keeper of a ledger calls `commit`. One of several gathers what all agree on, enters
 /// what was agreed, and promises under heads that most of them signed
@@ -165,7 +168,8 @@ private:
   [[nodiscard]] result<entry_run> entries_from(std::uint64_t first);
   [[nodiscard]] result<promise> promise_of(std::uint64_t index);
   [[nodiscard]] result<void> keep_evidence_of(const asked_command& one) const;
-  [[nodiscard]] bool note(const command& what, const command_outcome& one);
+  [[nodiscard]] bool note(const authentic_command& asked, const command_outcome& one);
+  void accuse_of_charging_twice(const authentic_command& refused);
 
   ledger book_;
   keeper_surroundings around_;
@@ -175,9 +179,8 @@ private:
   std::uint64_t told_{0};           ///< size of the head last told
   std::vector<asked_command> waiting_;
   std::map<node_id, std::size_t> waiting_of_;
-  std::map<escrow_id, node_id> reserving_; ///< requests whose reservations wait, and their drivers
-  std::size_t evidence_waiting_{0};        ///< bytes
-  std::set<node_id> askers_;               ///< at most limits::keeper_askers_max
+  std::size_t evidence_waiting_{0}; ///< bytes
+  std::set<node_id> askers_;        ///< at most limits::keeper_askers_max
   std::set<node_id> ejected_;
   std::map<digest, escrow_id> escrows_; ///< by what they are about; some are over
   struct vouched {

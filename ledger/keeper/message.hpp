@@ -103,7 +103,8 @@ struct refusal {
   error reason;
   friend bool operator==(const refusal&, const refusal&) = default;
 };
-/// How far a request is accounted. Unknown: it is over, or was never reserved.
+/// How far a request is accounted. Unknown: it is over, or was never reserved. One that is not open
+/// and holds credits was ended by who drives it, and waits for claims.
 struct request_report {
   escrow_id request; ///< of one that is not known, what was asked for
   bool known{false};
@@ -119,6 +120,10 @@ struct request_report {
   node_id scheduler; ///< who drives it; empty of one that is not known
   friend bool operator==(const request_report&, const request_report&) = default;
 };
+/// Whether stages may still be paid by what they claim.
+[[nodiscard]] inline bool takes_claims(const request_report& r) noexcept {
+  return r.known && (r.open || r.held > 0);
+}
 /// Entries [first, first + entries.size()) and a head over at least these. Empty: there is nothing
 /// from `first` on.
 struct entry_run {

@@ -129,6 +129,7 @@ struct pending_share {
   micro_credits amount{0};
   std::uint32_t units{0};
   std::uint32_t on_time{0};
+  digest statement; ///< that it pays for; zero where nothing was computed
   friend bool operator==(const pending_share&, const pending_share&) = default;
 };
 
@@ -148,6 +149,7 @@ struct request_record {
   node_id payer;
   node_id scheduler; ///< who accrues and settles: the payer, or whom it entrusted
   bool open{true};
+  bool ended{false}; ///< by who drives it: open for claims alone, until `expires`
   bool prompt_accounted{false};
   micro_credits rate{0}; ///< of the path, per token
   std::uint64_t prompt{0};

@@ -99,11 +99,38 @@ result<request_record*> books::open_request(const escrow_id& request) {
   return &found->second;
 }
 
+result<request_record*> books::driven_request(const escrow_id& request, const node_id& by,
+                                              command_kind what) {
+  OVIR_ASSIGN(request_record* const q, open_request(request));
+  if (!by.empty() && by != q->scheduler) {
+    return fail(errc::invalid_argument, "the request {} is driven by {}, who alone may {} it",
+                to_hex(request).substr(0, 8), short_name(q->scheduler), to_string(what));
+  }
+  if (!by.empty() && q->ended) {
+    return fail(errc::invalid_argument,
+                "the request {} was ended by who drives it; it is open for claims of its stages "
+                "alone",
+                to_hex(request).substr(0, 8));
+  }
+  return q;
+}
+
+void books::end(const escrow_id& request, request_record& q, posting_kind why) {
+  if (q.held == 0) {
+    return close(request, q, why);
+  }
+  q.ended = true;
+  --at(q.payer).open_requests;
+  expirations.erase({q.expires, request});
+  q.expires = std::min(q.expires, now + limits::ledger_claims_wait_s);
+  expirations.emplace(q.expires, request);
+}
+
 void books::close(const escrow_id& request, request_record& q, posting_kind why) {
   const micro_credits rest = q.held;
   q.open = false;
   q.returned = rest;
-  --at(q.payer).open_requests;
+  at(q.payer).open_requests -= q.ended ? 0 : 1;
   expirations.erase({q.expires, request});
   post(why, {purse::escrow, request}, purse_of(purse::free, q.payer), rest);
   forget_if_done(request);
@@ -149,6 +176,7 @@ void books::forget_if_done(const escrow_id& request) {
 void books::add_window(const escrow_id& request, request_record& q, std::uint32_t number,
                        window_record record) {
   record.accrued_at = now;
+  note_paid(request, number, record);
   releases.emplace(now + origin.rules.audit_window_s, request, number);
   ++q.unsettled;
   for (const pending_share& s : record.shares) {
@@ -162,6 +190,30 @@ void books::add_window(const escrow_id& request, request_record& q, std::uint32_
   (number >= first_compensation ? q.compensations : q.windows).push_back(std::move(record));
 }
 
+void books::note_paid(const escrow_id& request, std::uint32_t window, const window_record& w) {
+  for (const pending_share& s : w.shares) {
+    if (s.statement != digest{}) {
+      paid.emplace(s.statement, s.node, request, window);
+    }
+  }
+}
+
+std::optional<paid_place> books::find_paid(const window_share& share, const node_id& by) const {
+  for (auto at = paid.lower_bound({share.statement, share.node, escrow_id{}, 0});
+       at != paid.end() && std::get<0>(*at) == share.statement && std::get<1>(*at) == share.node;
+       ++at) {
+    const auto& [statement, node, request, window] = *at;
+    const std::vector<pending_share>& shares = requests.at(request).windows.at(window).shares;
+    const auto its = std::find_if(shares.begin(), shares.end(), [&](const pending_share& s) {
+      return s.node == node && s.statement == statement;
+    });
+    if (!by.empty() || its->amount >= share.amount) {
+      return paid_place{request, window};
+    }
+  }
+  return std::nullopt;
+}
+
 void books::end_window(const escrow_id& request, request_record& q, std::uint32_t number,
                        window_phase phase) {
   window_record& w = number >= first_compensation ? q.compensations[number - first_compensation]
@@ -171,6 +223,7 @@ void books::end_window(const escrow_id& request, request_record& q, std::uint32_
   w.phase = phase;
   --q.unsettled;
   for (const pending_share& s : w.shares) {
+    paid.erase({s.statement, s.node, request, number});
     if (--at(s.node).pending_windows == 0) {
       earning.erase(s.node);
     }
@@ -223,7 +276,9 @@ void books::note_due(const escrow_id& id, const request_record& q) {
     const std::vector<window_record>& windows = extra ? q.compensations : q.windows;
     for (std::uint32_t i = 0; i < windows.size(); ++i) {
       if (windows[i].phase == window_phase::pending) {
-        releases.emplace(windows[i].accrued_at + window, id, (extra ? first_compensation : 0) + i);
+        const std::uint32_t number = (extra ? first_compensation : 0) + i;
+        releases.emplace(windows[i].accrued_at + window, id, number);
+        note_paid(id, number, windows[i]);
       }
     }
   }

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <tuple>
 #include <utility>
@@ -27,6 +28,12 @@ struct totals {
 struct touched {
   std::vector<node_id> accounts;
   std::vector<escrow_id> requests;
+};
+
+/// A window that pays for a statement.
+struct paid_place {
+  escrow_id request;
+  std::uint32_t window{0};
 };
 
 /// Balances and requests, and what becomes due when: what rules (`rules.hpp`) read and change. A
@@ -59,7 +66,12 @@ struct books {
             micro_credits amount);
   /// A request that is not closed, from now on the one that postings are about.
   [[nodiscard]] result<request_record*> open_request(const escrow_id& request);
+  /// The same, for `what` its driver alone may do, and `by` signs; empty: what stages claim does.
+  [[nodiscard]] result<request_record*> driven_request(const escrow_id& request, const node_id& by,
+                                                       command_kind what);
   void close(const escrow_id& request, request_record& q, posting_kind why);
+  /// Its driver ends it: what is held waits limits::ledger_claims_wait_s for what stages claim.
+  void end(const escrow_id& request, request_record& q, posting_kind why);
   /// Of a ledger without bonds that charges: whether nothing is known of this one.
   [[nodiscard]] bool is_newcomer(const node_id& node) const;
   /// Whether a node may be planned into a path (`check_server`), within what newcomers may have
@@ -71,6 +83,12 @@ struct books {
                   window_record record);
   void end_window(const escrow_id& request, request_record& q, std::uint32_t number,
                   window_phase phase);
+
+  /// Where a statement is paid whose audit is not over: `by` signs for another payment of it to
+  /// `share.node`. Empty: claims lead to that, and count what was paid less for as not paid. A
+  /// scheduler could else close its stages' claims with a reservation that costs nothing.
+  [[nodiscard]] std::optional<paid_place> find_paid(const window_share& share,
+                                                    const node_id& by) const;
 
   /// An entry was applied: it counts for the epoch.
   void count_entry(const command& c);
@@ -97,12 +115,15 @@ struct books {
   std::set<std::tuple<std::uint64_t, node_id, std::uint64_t>> unlockings;
   std::set<node_id> committed; ///< accounts with hash chains
   std::set<node_id> earning;   ///< accounts with pending windows
+  /// What shares of pending windows pay for: statement, payee, request, window. As many as these.
+  std::set<std::tuple<digest, node_id, escrow_id, std::uint32_t>> paid;
   // Not part of the state: what changed in it.
   bool tracking{false};
   touched changed;
 
 private:
   [[nodiscard]] micro_credits* slot_of(const account_ref& ref);
+  void note_paid(const escrow_id& request, std::uint32_t window, const window_record& w);
 };
 
 } // namespace ovir::ledger

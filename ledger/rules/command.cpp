@@ -73,7 +73,7 @@ void fields(Io& io, T& r, command_kind kind) {
 }
 template <class Io, of_type<accrue> T>
 void fields(Io& io, T& a) {
-  io(a.request, a.window, a.frontier, a.cached_ppm);
+  io(a.request, a.scheduler, a.window, a.frontier, a.cached_ppm);
   io.template list<std::uint8_t>(a.computed, "shares", limits::ledger_participants_max);
   io.template list<std::uint8_t>(a.served, "shares", limits::ledger_participants_max);
 }
@@ -83,7 +83,7 @@ void fields(Io& io, T& r) {
 }
 template <class Io, of_type<settle> T>
 void fields(Io& io, T& s) {
-  io(s.request);
+  io(s.request, s.scheduler);
 }
 template <class Io, of_type<cancel> T>
 void fields(Io& io, T& x) {
@@ -209,23 +209,31 @@ command_kind kind_of(const command& c) noexcept {
 }
 
 const node_id* signer_of(const command& c) noexcept {
+  const auto unless_empty = [](const node_id& who) { return who.empty() ? nullptr : &who; };
   return std::visit(
       handlers{[](const mint& m) { return &m.by; }, [](const transfer& t) { return &t.from; },
                [](const lock& l) { return &l.account; }, [](const unlock& u) { return &u.account; },
                [](const reserve& r) { return &r.payer; }, [](const cancel& x) { return &x.payer; },
+               [&](const accrue& a) { return unless_empty(a.scheduler); },
+               [&](const settle& s) { return unless_empty(s.scheduler); },
                [](const reroute& x) { return &x.scheduler; },
                [](const chain_commit& x) { return &x.verifier; },
                [](const auto&) -> const node_id* { return nullptr; }},
       c);
 }
 
-std::uint64_t nonce_of(const command& c) noexcept {
+bool is_claimed(const command& c) noexcept {
+  return (std::holds_alternative<accrue>(c) || std::holds_alternative<settle>(c)) &&
+         signer_of(c) == nullptr;
+}
+
+std::optional<std::uint64_t> nonce_of(const command& c) noexcept {
   return std::visit(
-      [](const auto& x) -> std::uint64_t {
+      [](const auto& x) -> std::optional<std::uint64_t> {
         if constexpr (requires { x.nonce; }) {
           return x.nonce;
         } else {
-          return 0;
+          return std::nullopt;
         }
       },
       c);

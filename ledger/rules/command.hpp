@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <variant>
@@ -108,7 +109,7 @@ struct reserve {
   std::uint64_t nonce{0};
   friend bool operator==(const reserve&, const reserve&) = default;
 };
-/// The payer withdraws: what is not accrued comes back.
+/// The payer withdraws: what is not accrued comes back, as behind a `settle`.
 struct cancel {
   escrow_id request;
   node_id payer;
@@ -133,7 +134,8 @@ struct chain_commit {
   std::uint64_t nonce{0};
 };
 
-// By whoever keeps the log: what follows from evidence, from time, or from work seen by others.
+// By whoever keeps the log: what follows from evidence, from time, or from work seen by others. Who
+// drives a request signs what it says of it.
 
 /// Its verifier's part of the seed of the epoch that was closed last. Whoever hands it in: it
 /// proves itself.
@@ -169,6 +171,9 @@ struct window_share {
 /// cached part's rest back to the payer.
 struct accrue {
   escrow_id request;
+  /// Who drives the request, and signs this. Empty, and unsigned: it follows from what stages claim
+  /// (docs/adr/0028-claims.md). Its id makes a nonce needless.
+  node_id scheduler{};
   std::uint32_t window{0};
   std::uint64_t frontier{0};   ///< completion tokens so far
   std::uint64_t cached_ppm{0}; ///< of this window's work, how much came from a cache
@@ -180,17 +185,20 @@ struct release {
   escrow_id request;
   std::uint32_t window{0};
 };
-/// The end of a request: what is left in escrow goes back.
+/// The end of a request: what is left in escrow goes back; where its driver says so, once stages
+/// had time to claim what it left out.
 struct settle {
   escrow_id request;
+  node_id scheduler{}; ///< as of `accrue`
 };
-/// As `settle`, for one whose time is over.
+/// As `settle`, for one whose time is over, or the time for claims.
 struct expire {
   escrow_id request;
 };
 enum class evidence_kind : std::uint8_t {
-  replay = 1,      ///< a unit that two hosts computed differently from what was stated
-  equivocation = 2 ///< two statements by one signer that contradict each other
+  replay = 1,       ///< a unit that two hosts computed differently from what was stated
+  equivocation = 2, ///< two statements by one signer that contradict each other
+  double_charge = 3 ///< one statement that a scheduler charged to two reservations
 };
 struct verdict {
   node_id verifier;
@@ -199,7 +207,7 @@ struct verdict {
 /// Claws back, slashes, compensates and ejects, all in one.
 struct convict {
   escrow_id request;
-  std::uint32_t window{0}; ///< the first wrong one
+  std::uint32_t window{0}; ///< the first wrong one; 0 where a scheduler is convicted
   node_id guilty;
   node_id finder;
   evidence_kind kind{evidence_kind::replay};
@@ -225,8 +233,10 @@ using command =
 [[nodiscard]] command_kind kind_of(const command& c) noexcept;
 /// Whose signature a command needs; null where it needs none.
 [[nodiscard]] const node_id* signer_of(const command& c) noexcept;
-/// Of a signed command, at least 1; else 0.
-[[nodiscard]] std::uint64_t nonce_of(const command& c) noexcept;
+/// Whether it is an accrual or an end that nobody signs: it follows from what stages claim.
+[[nodiscard]] bool is_claimed(const command& c) noexcept;
+/// What puts the commands of an account in order, at least 1; nothing for kinds that need no order.
+[[nodiscard]] std::optional<std::uint64_t> nonce_of(const command& c) noexcept;
 /// The escrow that a reservation opens.
 [[nodiscard]] escrow_id escrow_of(const reserve& r);
 /// The id of the reservation that opened an escrow.

@@ -154,8 +154,8 @@ struct form {
     if (x.evidence == digest{}) {
       return refuse("a conviction needs evidence; name the digest of its capsule");
     }
-    if (x.kind != evidence_kind::replay && x.kind != evidence_kind::equivocation) {
-      return refuse("evidence is a replay or an equivocation");
+    if (x.kind < evidence_kind::replay || x.kind > evidence_kind::double_charge) {
+      return refuse("evidence is a replay, an equivocation or a double charge");
     }
     const std::size_t least = x.kind == evidence_kind::replay ? 2 : 0;
     if (x.verdicts.size() < least || x.verdicts.size() > limits::ledger_verdicts_max) {
@@ -206,9 +206,9 @@ struct form {
 result<void> check_form(const command& c) {
   if (const node_id* const signer = signer_of(c); signer != nullptr) {
     OVIR_TRY(check_node(*signer, "the signer"));
-    if (nonce_of(c) == 0) {
-      return refuse("nonces begin at 1");
-    }
+  }
+  if (nonce_of(c) == 0) {
+    return refuse("nonces begin at 1");
   }
   return std::visit(form{}, c);
 }

@@ -36,6 +36,15 @@ public:
     eject();
   }
 
+  /// Of who drives the request. No stage loses by it, and the client gets back what it holds.
+  void execute_on_scheduler() {
+    reward_finder();
+    eject();
+    if (q_.open) {
+      b_.close(x_.request, q_, posting_kind::settle); // which may forget it
+    }
+  }
+
 private:
   [[nodiscard]] static posting_kind kind_from(const account_ref& source, bool to_stage) {
     switch (source.kind) {
@@ -89,7 +98,7 @@ private:
     }
     std::vector<pending_share> shares;
     for (const auto& [node, amount] : given_) {
-      shares.push_back({node, amount, 0, 0});
+      shares.push_back({node, amount, 0, 0, {}});
     }
     if (!shares.empty()) {
       window_record record;
@@ -185,15 +194,43 @@ private:
   std::map<node_id, micro_credits> given_;
 };
 
+result<void> check_finder(const books& b, const convict& x) {
+  const account* const finder = b.find(x.finder);
+  return finder == nullptr || !finder->ejected
+             ? result<void>{}
+             : fail(errc::invalid_argument, "the finder {} was convicted itself",
+                    short_name(x.finder));
+}
+
+result<void> convict_scheduler(books& b, const convict& x, request_record& q) {
+  if (q.scheduler != x.guilty) {
+    return fail(errc::invalid_argument, "the request {} is driven by {}, not by {}",
+                to_hex(x.request).substr(0, 8), short_name(q.scheduler), short_name(x.guilty));
+  }
+  OVIR_TRY(check_finder(b, x));
+  b.about = x.request;
+  conviction{b, x, q}.execute_on_scheduler();
+  return {};
+}
+
 } // namespace
 
 result<void> run(books& b, const convict& x) {
   const auto found = b.requests.find(x.request);
-  if (found == b.requests.end() || x.window >= found->second.windows.size()) {
+  const auto not_there = [&] {
     return fail(errc::not_found, "the request {} has no window {} that could be taken back",
                 to_hex(x.request).substr(0, 8), x.window);
+  };
+  if (found == b.requests.end()) {
+    return not_there();
   }
   request_record& q = found->second;
+  if (x.kind == evidence_kind::double_charge) {
+    return convict_scheduler(b, x, q);
+  }
+  if (x.window >= q.windows.size()) {
+    return not_there();
+  }
   const std::vector<pending_share>& shares = q.windows[x.window].shares;
   if (std::none_of(shares.begin(), shares.end(),
                    [&](const pending_share& s) { return s.node == x.guilty; })) {
@@ -207,9 +244,7 @@ result<void> run(books& b, const convict& x) {
   for (const verdict& v : x.verdicts) {
     OVIR_TRY(check_verifier(v.verifier, b.find(v.verifier), b.origin.rules));
   }
-  if (const account* const finder = b.find(x.finder); finder != nullptr && finder->ejected) {
-    return fail(errc::invalid_argument, "the finder {} was convicted itself", short_name(x.finder));
-  }
+  OVIR_TRY(check_finder(b, x));
   b.about = x.request;
   conviction{b, x, q}.execute();
   b.forget_if_done(x.request);

@@ -68,7 +68,7 @@ result<void> check_request(const escrow_id& id, const request_record& q, request
   }
   OVIR_TRY(check_windows(name, q, walk));
   walk.held += q.held;
-  walk.open[q.payer] += q.open ? 1 : 0;
+  walk.open[q.payer] += q.open && !q.ended ? 1 : 0;
   return {};
 }
 

@@ -70,8 +70,13 @@ result<void> run(books& b, const reserve& x) {
 }
 
 result<void> run(books& b, const settle& x) {
-  OVIR_ASSIGN(request_record* const q, b.open_request(x.request));
-  b.close(x.request, *q, posting_kind::settle);
+  OVIR_ASSIGN(request_record* const q,
+              b.driven_request(x.request, x.scheduler, command_kind::settle));
+  if (x.scheduler.empty()) { // claims leave nothing
+    b.close(x.request, *q, posting_kind::settle);
+  } else {
+    b.end(x.request, *q, posting_kind::settle);
+  }
   return {};
 }
 
@@ -79,6 +84,10 @@ result<void> run(books& b, const cancel& x) {
   OVIR_ASSIGN(request_record* const q, b.open_request(x.request));
   if (q->payer != x.payer) {
     return fail(errc::invalid_argument, "{} did not make this reservation", short_name(x.payer));
+  }
+  if (q->ended) {
+    return fail(errc::invalid_argument, "this request was ended; what is left comes back at {}",
+                q->expires);
   }
   if (q->scheduler != q->payer) { // else it could take the answer first
     return fail(errc::invalid_argument,
@@ -90,7 +99,7 @@ result<void> run(books& b, const cancel& x) {
                 "work was done for this request; it ends when its scheduler settles it, or at {}",
                 q->expires);
   }
-  b.close(x.request, *q, posting_kind::cancel);
+  b.end(x.request, *q, posting_kind::cancel); // it may have let stages work
   return {};
 }
 
@@ -100,16 +109,13 @@ result<void> run(books& b, const expire& x) {
     return fail(errc::invalid_argument, "the reservation lasts until {}; it is {}", q->expires,
                 b.now);
   }
-  b.close(x.request, *q, posting_kind::expire);
+  b.close(x.request, *q, q->ended ? posting_kind::settle : posting_kind::expire);
   return {};
 }
 
 result<void> run(books& b, const reroute& x) {
-  OVIR_ASSIGN(request_record* const q, b.open_request(x.request));
-  if (q->scheduler != x.scheduler) {
-    return fail(errc::invalid_argument, "the request {} is driven by {}, who alone may reroute it",
-                to_hex(x.request).substr(0, 8), short_name(q->scheduler));
-  }
+  OVIR_ASSIGN(request_record* const q,
+              b.driven_request(x.request, x.scheduler, command_kind::reroute));
   if (q->path.size() + x.stages.size() > limits::ledger_path_nodes_max) {
     return fail(errc::over_limit, "a request names at most {} stages in all its life",
                 limits::ledger_path_nodes_max);

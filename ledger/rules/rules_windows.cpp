@@ -124,6 +124,19 @@ result<void> check_units(const books& b, const accrue& x, const request_record& 
   return {};
 }
 
+/// What was computed is paid once, whatever is reserved for it.
+result<void> check_unpaid(const books& b, const accrue& x) {
+  for (const window_share& s : x.computed) {
+    if (const auto place = b.find_paid(s, x.scheduler)) {
+      return fail(errc::superseded,
+                  "the statement of {} in window {} is paid by window {} of the request {}; what "
+                  "was computed is paid once",
+                  short_name(s.node), x.window, place->window, to_hex(place->request).substr(0, 8));
+    }
+  }
+  return {};
+}
+
 /// What a request paid for its audits, as far as no conviction took it back.
 micro_credits assured(const request_record& q) {
   micro_credits sum = 0;
@@ -180,7 +193,8 @@ micro_credits left_for_audits(const books& b, const request_record& q) {
 } // namespace
 
 result<void> run(books& b, const accrue& x) {
-  OVIR_ASSIGN(request_record* const q, b.open_request(x.request));
+  OVIR_ASSIGN(request_record* const q,
+              b.driven_request(x.request, x.scheduler, command_kind::accrue));
   if (x.window != q->windows.size()) {
     return fail(errc::invalid_argument, "window {} is next, not {}", q->windows.size(), x.window);
   }
@@ -192,6 +206,7 @@ result<void> run(books& b, const accrue& x) {
   OVIR_ASSIGN(const micro_credits withheld,
               check_shares(b, *q, x.computed, d.computed, "computed"));
   OVIR_TRY(check_shares(b, *q, x.served, d.served, "served")); // no work: none of it is late
+  OVIR_TRY(check_unpaid(b, x));
   b.about_window = x.window;
   const account_ref escrow{purse::escrow, x.request};
   window_record record;
@@ -202,7 +217,8 @@ result<void> run(books& b, const accrue& x) {
   for (const std::vector<window_share>* shares : {&x.computed, &x.served}) {
     for (const window_share& s : *shares) {
       b.post(posting_kind::accrue, escrow, purse_of(purse::pending, s.node), s.amount);
-      record.shares.push_back({s.node, s.amount, s.units, s.on_time});
+      record.shares.push_back(
+          {s.node, s.amount, s.units, s.on_time, shares == &x.computed ? s.statement : digest{}});
     }
   }
   b.post(posting_kind::fee, escrow, {purse::assurance, {}}, d.fee);
@@ -272,7 +288,7 @@ result<void> run(books& b, const compensate& x) {
   b.post(posting_kind::compensate, {purse::assurance, {}}, purse_of(purse::pending, x.to), amount);
   q.audit_fees += amount;
   window_record record;
-  record.shares.push_back({x.to, amount, 0, 0});
+  record.shares.push_back({x.to, amount, 0, 0, {}});
   b.add_window(x.request, q, number, std::move(record));
   return {};
 }

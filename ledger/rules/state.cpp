@@ -30,7 +30,7 @@ std::uint64_t content_of(const entry& e, std::span<const std::byte> bytes) {
   return sum;
 }
 
-constexpr std::uint32_t snapshot_version = 1;
+constexpr std::uint32_t snapshot_version = 2;
 constexpr std::uint64_t magic = 0x3150'414e'5352'4c4fULL; // "OLRSNAP1"
 
 error damaged(std::string_view what) {
@@ -91,8 +91,8 @@ result<void> state::step(const entry& e, std::vector<posting>& effects) {
   books_.about_window = 0;
   OVIR_TRY(admit_action(e));
   OVIR_TRY(std::visit([&](const auto& x) { return run(books_, x); }, e.what));
-  if (const node_id* const signer = signer_of(e.what); signer != nullptr) {
-    count_action(e, *signer, nonce_of(e.what));
+  if (const auto nonce = nonce_of(e.what)) {
+    count_action(e, *signer_of(e.what), *nonce);
   }
   if (books_.tracking) {
     books_.note_touched(e);
@@ -100,18 +100,19 @@ result<void> state::step(const entry& e, std::vector<posting>& effects) {
   return {};
 }
 
-/// Order and frequency of what accounts sign. Changes nothing.
+/// Order and frequency of what accounts sign under nonces. Changes nothing.
 result<void> state::admit_action(const entry& e) {
+  const auto nonce = nonce_of(e.what);
   const node_id* const signer = signer_of(e.what);
-  const account* const a = signer == nullptr ? nullptr : books_.find(*signer);
+  const account* const a = nonce ? books_.find(*signer) : nullptr;
   if (a == nullptr) {
     return {};
   }
-  if (const std::uint64_t nonce = nonce_of(e.what); nonce <= a->nonce) {
+  if (*nonce <= a->nonce) {
     return fail(errc::invalid_argument,
                 "the nonce {} of {} is not above {}, the last it used; sign it "
                 "again under a higher one",
-                nonce, short_name(*signer), a->nonce);
+                *nonce, short_name(*signer), a->nonce);
   }
   if (a->minute == e.time / seconds_per_minute &&
       a->actions >= books_.origin.rules.actions_per_minute_max) {

@@ -97,6 +97,16 @@ public:
   [[nodiscard]] const std::set<node_id>& earning() const noexcept { return books_.earning; }
   /// Verifiers that have hash chains.
   [[nodiscard]] const std::set<node_id>& committed() const noexcept { return books_.committed; }
+  /// See `books::find_paid`.
+  [[nodiscard]] std::optional<paid_place> find_paid(const window_share& share,
+                                                    const node_id& by) const {
+    return books_.find_paid(share, by);
+  }
+  /// Whether its statement is paid to its node, for at least as much, by a window whose audit is
+  /// not over: claims lead to no more then.
+  [[nodiscard]] bool is_paid(const window_share& share) const {
+    return books_.find_paid(share, {}).has_value();
+  }
   /// Windows whose audit is not over.
   [[nodiscard]] std::size_t pending_windows() const noexcept { return books_.releases.size(); }
   [[nodiscard]] std::uint64_t ids() const noexcept { return ids_.size(); }

@@ -42,7 +42,7 @@ void fields(Io& io, T& e) {
 }
 template <class Io, of_type<pending_share> T>
 void fields(Io& io, T& s) {
-  io(s.node, s.amount, s.units, s.on_time);
+  io(s.node, s.amount, s.units, s.on_time, s.statement);
 }
 template <class Io, of_type<window_record> T>
 void fields(Io& io, T& w) {
@@ -54,7 +54,7 @@ void fields(Io& io, T& w) {
 }
 template <class Io, of_type<request_record> T>
 void fields(Io& io, T& q) {
-  io(q.payer, q.scheduler, q.open, q.prompt_accounted, q.rate, q.prompt, q.completion_max,
+  io(q.payer, q.scheduler, q.open, q.ended, q.prompt_accounted, q.rate, q.prompt, q.completion_max,
      q.accounted, q.expires, q.reserved, q.accrued, q.cache_refunded, q.returned, q.held,
      q.unsettled, q.layers, q.audit_fees);
   io.template list<std::uint32_t>(q.path, "nodes", any_number);

@@ -63,6 +63,7 @@ inline constexpr std::size_t claimed_stages_max = 64;       // of one of them
 inline constexpr std::size_t claimed_request_bytes_max = std::size_t{16} << 20U;
 inline constexpr std::size_t claimed_bytes_max = std::size_t{128} << 20U; // of all of them
 inline constexpr std::chrono::seconds claim_quiet{20}; // nothing accrued before claims are paid
+inline constexpr std::chrono::seconds claim_quiet_ended{5}; // where the scheduler ended the request
 // ... nor before such a request is settled, whose scheduler is linked to the keeper, or is not.
 inline constexpr std::chrono::seconds claim_ends{900};
 inline constexpr std::chrono::seconds claim_ends_away{60};

@@ -34,6 +34,7 @@ inline constexpr std::size_t ledger_unlockings_max = 8;        // of one account
 inline constexpr std::size_t ledger_open_requests_max = 1'024; // of one payer
 inline constexpr std::size_t ledger_path_nodes_max = 256;      // of one request, with reroutes
 inline constexpr std::size_t ledger_windows_max = 65'536;      // of one request
+inline constexpr std::uint64_t ledger_claims_wait_s = 60; // what an ended request left, for claims
 inline constexpr std::size_t ledger_memo_bytes_max = 64;
 
 inline constexpr std::size_t ledger_entry_bytes_max = 16U << 10U;

@@ -1,4 +1,5 @@
 #include "ledger/keeper/message.hpp"
+#include "ledger/rules/double_charge.hpp"
 #include "ledger/rules/equivocation.hpp"
 
 #include <algorithm>
@@ -6,8 +7,8 @@
 #include <cstdlib>
 #include <vector>
 
-// Reads any bytes as a message about credits and as an equivocation. What is accepted must be
-// written as the same bytes again; what convicts must convict who signed it.
+// Reads any bytes as a message about credits, an equivocation and a double charge. What is accepted
+// must be written as the same bytes again; what convicts must convict who signed it.
 namespace {
 
 using namespace ovir::ledger;
@@ -31,6 +32,7 @@ void round_trip(const ovir::result<Value>& value, std::span<const std::byte> byt
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::span bytes{reinterpret_cast<const std::byte*>(data), size};
   round_trip(message_from(bytes), bytes);
+  round_trip(double_charge_from(bytes), bytes);
   const auto evidence = equivocation_from(bytes);
   round_trip(evidence, bytes);
   if (evidence) {

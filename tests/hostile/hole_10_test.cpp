@@ -132,7 +132,8 @@ public:
   std::string accrue(const digest& escrow, std::uint32_t window, std::uint64_t frontier,
                      const std::vector<share>& shares) {
     bytes_out body;
-    body.array(escrow.bytes).number(window).number(frontier).number(std::uint64_t{0});
+    body.array(escrow.bytes).array(id().key).number(window).number(frontier);
+    body.number(std::uint64_t{0});
     body.number(static_cast<std::uint8_t>(shares.size()));
     for (const share& s : shares) {
       body.array(s.node.key).number(std::uint64_t{1}).number(s.amount);
@@ -140,7 +141,7 @@ public:
       body.array(s.statement.bytes);
     }
     body.number(std::uint8_t{0});
-    return submit(8, body.done(), false);
+    return submit(8, body.done(), true);
   }
   std::string lock(std::uint64_t amount) {
     bytes_out body;

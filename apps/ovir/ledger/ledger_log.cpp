@@ -2,11 +2,13 @@
 #include "apps/ovir/ledger/ledger_commands.hpp"
 #include "apps/ovir/ledger/ledger_folder.hpp"
 #include "ledger/keeper/verify.hpp"
+#include "ledger/rules/double_charge.hpp"
 #include "ledger/rules/equivocation.hpp"
 #include "ledger/rules/proof.hpp"
 #include "messages/limits/credit.hpp"
 
 #include <algorithm>
+#include <map>
 #include <memory>
 
 namespace ovir::apps {
@@ -96,17 +98,57 @@ result<ledger::reserve> reservation_in(const std::string& folder,
   return std::move(*found);
 }
 
-/// Replays what a keeper's folder has of a conviction's evidence: equivocations, which need nothing
-/// else. Whether it did.
+/// Whether both accruals are signed, and the log is as a double charge takes it to be.
+result<void> replay_double_charge(const std::string& folder, const ledger::convict& x,
+                                  std::span<const std::byte> bytes) {
+  OVIR_ASSIGN(const ledger::double_charge e, ledger::double_charge_from(bytes));
+  const auto& first = std::get<ledger::accrue>(e.first.what).request;
+  std::map<digest, ledger::logged_entry> there{
+      {id_of(e.first.what), {}},
+      {ledger::reservation_id(x.request), {}},
+      {id_of(ledger::settle{first}), {}},
+      {id_of(ledger::expire{first}), {}},
+      {id_of(ledger::cancel{first, {}, 0}), {}},
+  };
+  digest name;
+  OVIR_ASSIGN(const auto file, open_ledger_log(folder));
+  ledger::log_report report;
+  OVIR_TRY(ledger::entry_log::read(
+      *file,
+      [&](std::uint64_t index, std::span<const std::byte> entry) -> result<void> {
+        name = index == 0 ? ledger::leaf_hash(entry) : name;
+        OVIR_ASSIGN(const ledger::entry one, ledger::decode_entry(entry));
+        if (const auto at = there.find(id_of(one.what)); at != there.end()) {
+          at->second = {index, {entry.begin(), entry.end()}};
+        }
+        return {};
+      },
+      report));
+  return ledger::check_double_charge(
+      name, x, bytes, [&](const digest& id) -> std::optional<ledger::logged_entry> {
+        const auto at = there.find(id);
+        return at == there.end() || at->second.bytes.empty() ? std::nullopt
+                                                             : std::optional{at->second};
+      });
+}
+
+/// Replays what a keeper's folder has of a conviction's evidence, where that needs nothing else:
+/// equivocations and double charges. Whether it did.
 result<bool> replay_evidence(storage::env& environment, const std::string& folder,
                              const ledger::convict& x) {
-  if (x.kind != ledger::evidence_kind::equivocation) {
+  if (x.kind == ledger::evidence_kind::replay) {
     return false; // its capsule is for ovir-verify
   }
   const std::string path = folder + "/evidence/" + to_hex(x.evidence);
   OVIR_ASSIGN(const std::string text, environment.read(path, limits::credit_evidence_bytes_max));
-  OVIR_ASSIGN(const ledger::reserve reservation, reservation_in(folder, x.request));
-  if (const auto checked = ledger::check_equivocation(x, reservation, bytes_of(text)); !checked) {
+  const auto checked = [&]() -> result<void> {
+    if (x.kind == ledger::evidence_kind::double_charge) {
+      return replay_double_charge(folder, x, bytes_of(text));
+    }
+    OVIR_ASSIGN(const ledger::reserve reservation, reservation_in(folder, x.request));
+    return ledger::check_equivocation(x, reservation, bytes_of(text));
+  }();
+  if (!checked) {
     return in_context(path, checked.error());
   }
   return true;

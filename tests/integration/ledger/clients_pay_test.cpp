@@ -20,8 +20,9 @@ constexpr std::uint64_t credit = paid_cluster::credit;
 class clients_pay : public paid_requests {
 protected:
   std::uint64_t client_free() { return of(paid_->account_of(paid_->client().id()), "free"); }
-  [[nodiscard]] bool client_has(std::uint64_t free) {
-    return paid_->nodes().wait_until([&] { return client_free() == free; });
+  [[nodiscard]] bool client_has(std::uint64_t free,
+                                std::chrono::seconds within = std::chrono::seconds{30}) {
+    return paid_->nodes().wait_until([&] { return client_free() == free; }, within);
   }
   /// A command of the protocol, with a client of its own that has no idea of what it sends.
   json plainly(std::string_view command, const json& args) {
@@ -83,7 +84,7 @@ TEST_F(clients_pay, from_their_own_accounts_or_not_at_all) {
   ASSERT_EQ(paid_->run(5, 100, &stopped, paid_cluster::ends_early, 200 * credit), "");
   const std::uint64_t used = stopped.at("tokens").size() + paid_cluster::prompt;
   EXPECT_LT(used, 100U);
-  EXPECT_TRUE(client_has((150 - used) * credit)) << state();
+  EXPECT_TRUE(client_has((150 - used) * credit, refunded)) << state();
   EXPECT_EQ(of(paid_->account("front"), "free"), 500 * credit) << "the scheduler paid nothing";
   // Everybody may read which entries made it so, and by which rules.
   const json log = paid_->nodes().ask(paid_->nodes().index_of("front"), "ledger log 1");

@@ -31,7 +31,7 @@ TEST_F(paid_requests, take_from_who_asks_and_give_to_who_computes) {
   ASSERT_EQ(paid_->run(3, 100, &stopped, paid_cluster::ends_early), "");
   const std::uint64_t used = stopped.at("tokens").size() + paid_cluster::prompt;
   EXPECT_LT(used, 100U);
-  EXPECT_TRUE(settled((150 - used) * credit)) << state();
+  EXPECT_TRUE(settled((150 - used) * credit, refunded)) << state();
   EXPECT_EQ(paid_->verify().at("ok"), true);
 }
 

@@ -224,7 +224,7 @@ private:
         }
       }
     }
-    apply(ledger::settle{request_});
+    apply(ledger::settle{request_, client_});
     for (const auto& cheat : cheats_of_it) {
       provider& p = *path[cheat.second];
       // After one conviction a request may be forgotten: whoever else lied in it lost its pay there
@@ -244,6 +244,7 @@ private:
   void accrue_window(std::uint32_t window, const std::vector<provider*>& path) {
     ledger::accrue a;
     a.request = request_;
+    a.scheduler = client_;
     a.window = window;
     a.frontier = window * window_tokens;
     const std::uint64_t gross = book_.find_request(request_)->rate * window_tokens;

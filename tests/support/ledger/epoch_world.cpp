@@ -79,7 +79,7 @@ void epoch_world::work(const std::vector<std::uint8_t>& stages, std::uint32_t wi
   for (std::uint32_t w = 0; w < windows; ++w) {
     EXPECT_EQ(run(world.accrue(book.view(), w * 32 + 24, stages)), "");
   }
-  EXPECT_EQ(run(world.keep(ledger::settle{world.last_request})), "");
+  EXPECT_EQ(run(world.settle()), "");
 }
 
 std::string epoch_world::close() {

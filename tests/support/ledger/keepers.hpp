@@ -105,10 +105,15 @@ protected:
     r.nonce = ++nonce_;
     return r;
   }
+  static const node_id& driver_of(const reserve& r) {
+    return r.scheduler.empty() ? r.payer : r.scheduler;
+  }
+  static settle end_of(const reserve& r) { return {escrow_of(r), driver_of(r)}; }
   /// Everything up to a frontier, in equal parts.
   accrue everything(const reserve& r, std::uint64_t frontier) {
     accrue a;
     a.request = escrow_of(r);
+    a.scheduler = driver_of(r);
     a.frontier = frontier;
     const std::uint64_t gross = (r.prompt + frontier) * credit;
     std::vector<weighted> weights;
@@ -121,7 +126,7 @@ protected:
             .value();
     for (std::size_t i = 0; i < weights.size(); ++i) {
       a.computed.push_back({weights[i].participant, 1, parts[i], 3, 3, 0,
-                            ledger_world::statement(frontier << 8U | i)});
+                            ledger_world::statement(r.nonce << 32U | frontier << 8U | i)});
     }
     return a;
   }

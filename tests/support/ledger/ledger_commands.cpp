@@ -153,7 +153,10 @@ command ledger_commands::fresh(const state& s) {
   case 13:
   case 14: return make_accrue(s);
   case 15: return make_release(s);
-  case 16: return one_in(2) ? command{settle{some_request(s)}} : command{expire{some_request(s)}};
+  case 16: {
+    const escrow_id id = some_request(s);
+    return one_in(2) ? command{settle{id, driver(s.find_request(id))}} : command{expire{id}};
+  }
   case 17: {
     const escrow_id id = some_request(s);
     const request_record* const q = s.find_request(id);
@@ -238,11 +241,16 @@ digest ledger_commands::statement() {
   digest d;
   d.bytes[0] = static_cast<std::uint8_t>(below(256)); // now and then the same twice
   d.bytes[1] = 1;
+  d.bytes[2] = one_in(4) ? 0 : static_cast<std::uint8_t>(below(256));
   return d;
 }
 
 node_id ledger_commands::payee(const request_record& q) {
   return q.path.empty() || one_in(25) ? any_node() : q.path[below(q.path.size())];
+}
+
+node_id ledger_commands::driver(const request_record* q) {
+  return one_in(4) ? node_id{} : q == nullptr || one_in(10) ? any_node() : q->scheduler;
 }
 
 command ledger_commands::make_reserve(const state& s) {
@@ -316,6 +324,7 @@ command ledger_commands::make_accrue(const state& s) {
   if (q == nullptr) {
     return a;
   }
+  a.scheduler = driver(q);
   a.window = static_cast<std::uint32_t>(q->windows.size() + (one_in(20) ? below(3) : 0));
   a.frontier = std::min(q->completion_max + (one_in(20) ? 1 : 0), q->accounted + below(33));
   a.cached_ppm = one_in(3) ? below(1'000'001) : one_in(4) ? 1'000'000 : 0;
@@ -365,7 +374,12 @@ command ledger_commands::make_convict(const state& s) {
     }
   }
   x.finder = any_node();
-  x.kind = one_in(2) ? evidence_kind::replay : evidence_kind::equivocation;
+  x.kind = one_in(2)   ? evidence_kind::replay
+           : one_in(3) ? evidence_kind::double_charge
+                       : evidence_kind::equivocation;
+  if (x.kind == evidence_kind::double_charge && q != nullptr && !one_in(4)) {
+    x.guilty = q->scheduler;
+  }
   x.evidence.bytes[0] = one_in(20) ? 0 : 1;
   for (std::uint64_t i = below(4); i > 0; --i) {
     x.verdicts.push_back({one_in(10) ? node(200 + i) : any_node(), {}});

@@ -38,6 +38,8 @@ private:
   /// Of the request's path, or once in a while not.
   [[nodiscard]] node_id payee(const ledger::request_record& q);
   [[nodiscard]] digest statement();
+  /// Who signs for a request: its scheduler, nobody, or once in a while another.
+  [[nodiscard]] node_id driver(const ledger::request_record* q);
 
   [[nodiscard]] std::uint64_t below(std::uint64_t n) { return random_() % n; }
   [[nodiscard]] bool one_in(std::uint64_t n) { return below(n) == 0; }

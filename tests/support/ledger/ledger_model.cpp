@@ -85,7 +85,10 @@ signed_by signer(const command& c) {
           return {text(x.account), x.nonce};
         } else if constexpr (requires { x.payer; }) {
           return {text(x.payer), x.nonce};
-        } else if constexpr (requires { x.scheduler; }) {
+        } else if constexpr (requires {
+                               x.scheduler;
+                               x.nonce;
+                             }) {
           return {text(x.scheduler), x.nonce};
         } else if constexpr (requires { x.anchor; }) {
           return {text(x.verifier), x.nonce};
@@ -273,7 +276,7 @@ bool ledger_model::run(const ledger::reroute& x) {
     return false;
   }
   request& q = found->second;
-  if (text(x.scheduler) != (q.scheduler.empty() ? q.payer : q.scheduler) ||
+  if (q.ended || text(x.scheduler) != (q.scheduler.empty() ? q.payer : q.scheduler) ||
       q.path.size() + x.stages.size() > 256 ||
       !std::all_of(x.stages.begin(), x.stages.end(),
                    [&](const ledger::path_stage& s) { return may_take_part(s); })) {
@@ -303,7 +306,7 @@ bool ledger_model::run(const ledger::reserve& x) {
   const credits quote = (credits{x.prompt} + x.completion_max) * rate;
   const std::string payer = text(x.payer);
   const auto open = std::count_if(requests_.begin(), requests_.end(), [&](const auto& r) {
-    return r.second.payer == payer && r.second.open;
+    return r.second.payer == payer && r.second.open && !r.second.ended;
   });
   if (rate > rate_most || quote > of("free/" + payer) || open >= 1'024) {
     return false;
@@ -391,11 +394,21 @@ bool ledger_model::shares_are_right(const request& q,
   return paid == amount;
 }
 
+/// Under audit somewhere. Claims pay what was paid less for.
+bool ledger_model::is_paid(const ledger::window_share& s, const node_id& by) const {
+  return std::any_of(windows_.begin(), windows_.end(), [&](const window& w) {
+    return w.phase == 0 && std::any_of(w.parts.begin(), w.parts.end(), [&](const part& p) {
+             return p.node == text(s.node) && p.computed == text(s.statement) &&
+                    (!by.empty() || p.amount >= credits{s.amount});
+           });
+  });
+}
+
 bool ledger_model::run(const ledger::accrue& x) {
   const std::string id = text(x.request);
   const auto found = requests_.find(id);
   if (found == requests_.end() || !found->second.open || x.window != found->second.windows.size() ||
-      x.frontier > found->second.completion) {
+      x.frontier > found->second.completion || !may_say(id, x.scheduler)) {
     return false;
   }
   request& q = found->second;
@@ -410,7 +423,9 @@ bool ledger_model::run(const ledger::accrue& x) {
   const credits fee_a = (gross - cached) * rules_.rules.fee_ppm / million;
   const credits fee_b = serving * rules_.rules.fee_ppm / million;
   if (!shares_are_right(q, x.computed, gross - cached - fee_a) ||
-      !shares_are_right(q, x.served, serving - fee_b)) {
+      !shares_are_right(q, x.served, serving - fee_b) ||
+      std::any_of(x.computed.begin(), x.computed.end(),
+                  [&](const ledger::window_share& s) { return is_paid(s, x.scheduler); })) {
     return false;
   }
   window w{id, now_, gross, fee_a + fee_b, cached - serving, 0, false, 0, {}};
@@ -418,7 +433,8 @@ bool ledger_model::run(const ledger::accrue& x) {
   for (const auto* shares : {&x.computed, &x.served}) {
     for (const ledger::window_share& s : *shares) {
       go("escrow/" + id, "pending/" + text(s.node), s.amount);
-      w.parts.push_back({text(s.node), credits{s.amount}});
+      w.parts.push_back({text(s.node), credits{s.amount},
+                         shares == &x.computed ? text(s.statement) : std::string{}});
       paid += s.amount;
     }
   }
@@ -487,108 +503,52 @@ bool ledger_model::close(const std::string& id) {
   return true;
 }
 
-bool ledger_model::run(const ledger::settle& x) { return close(text(x.request)); }
+/// Of what claims lead to, the keeper is sure.
+bool ledger_model::may_say(const std::string& id, const node_id& by) const {
+  const auto found = requests_.find(id);
+  return by.empty() || (found != requests_.end() && !found->second.ended &&
+                        text(by) == (found->second.scheduler.empty() ? found->second.payer
+                                                                     : found->second.scheduler));
+}
+
+/// What is left waits a minute for claims.
+void ledger_model::end(const std::string& id) {
+  request& q = requests_.at(id);
+  if (of("escrow/" + id) == 0) {
+    close(id);
+    return;
+  }
+  q.ended = true;
+  q.expires = std::min<std::uint64_t>(q.expires, now_ + 60);
+}
+
+bool ledger_model::run(const ledger::settle& x) {
+  const std::string id = text(x.request);
+  const auto found = requests_.find(id);
+  if (found == requests_.end() || !found->second.open || !may_say(id, x.scheduler)) {
+    return false;
+  }
+  if (x.scheduler.empty()) {
+    return close(id);
+  }
+  end(id);
+  return true;
+}
 
 bool ledger_model::run(const ledger::cancel& x) {
   const auto found = requests_.find(text(x.request));
-  return found != requests_.end() && found->second.payer == text(x.payer) &&
-         found->second.scheduler.empty() && found->second.windows.empty() && close(text(x.request));
+  if (found == requests_.end() || !found->second.open || found->second.ended ||
+      found->second.payer != text(x.payer) || !found->second.scheduler.empty() ||
+      !found->second.windows.empty()) {
+    return false;
+  }
+  end(found->first);
+  return true;
 }
 
 bool ledger_model::run(const ledger::expire& x) {
   const auto found = requests_.find(text(x.request));
   return found != requests_.end() && found->second.expires <= now_ && close(text(x.request));
-}
-
-/// Takes back windows from `first` on, for the payer. What is still missing to a full refund; who
-/// was honest is owed what it had pending.
-credits ledger_model::take_back(request& q, std::size_t first, const std::string& guilty,
-                                std::map<std::string, credits>& owed) {
-  const std::string payer = "free/" + q.payer;
-  credits missing = 0;
-  for (std::size_t i = first; i < q.windows.size(); ++i) {
-    window& w = windows_[q.windows[i]];
-    if (w.phase == 2) {
-      continue;
-    }
-    credits refund = w.gross - w.refund;
-    for (const part& p : w.parts) {
-      if (w.phase == 0 && !ejected_.contains(p.node)) {
-        go("pending/" + p.node, payer, p.amount);
-        refund -= p.amount;
-        if (p.node != guilty) {
-          owed[p.node] += p.amount;
-        }
-      }
-    }
-    w.phase = 2;
-    missing += refund - up_to("assurance", payer, std::min(refund, w.fee + w.withheld));
-  }
-  return missing;
-}
-
-bool ledger_model::run(const ledger::convict& x) {
-  const std::string id = text(x.request);
-  const std::string guilty = text(x.guilty);
-  if (gone(id) || x.window >= requests_.at(id).windows.size() ||
-      ejected_.contains(text(x.finder)) ||
-      !std::all_of(x.verdicts.begin(), x.verdicts.end(),
-                   [&](const ledger::verdict& v) { return may_audit(text(v.verifier)); })) {
-    return false;
-  }
-  request& q = requests_.at(id);
-  const std::vector<part>& parts = windows_[q.windows[x.window]].parts;
-  if (std::none_of(parts.begin(), parts.end(), [&](const part& p) { return p.node == guilty; })) {
-    return false;
-  }
-  const std::string payer = "free/" + q.payer;
-  std::map<std::string, credits> owed;
-  const bool whole = rules_.rules.refund == ledger::refund_rule::request;
-  credits missing = take_back(q, whole ? 0 : x.window, guilty, owed);
-  for (const std::string& source :
-       {"pending/" + guilty, "stake/" + guilty, std::string{"assurance"}}) {
-    missing -= up_to(source, payer, missing);
-  }
-  std::map<std::string, credits> given;
-  for (const std::string& source :
-       {"pending/" + guilty, "stake/" + guilty, std::string{"assurance"}}) {
-    credits all = 0;
-    std::vector<part> weights;
-    for (const auto& [node, amount] : owed) {
-      if (amount > 0) {
-        weights.push_back({node, amount});
-        all += amount;
-      }
-    }
-    const credits budget = std::min(all, of(source));
-    if (budget == 0) {
-      continue;
-    }
-    const std::vector<credits> shares = share_out(budget, weights);
-    for (std::size_t i = 0; i < weights.size(); ++i) {
-      go(source, "pending/" + weights[i].node, shares[i]);
-      owed[weights[i].node] -= shares[i];
-      given[weights[i].node] += shares[i];
-    }
-  }
-  window extra{id, now_, 0, 0, 0, 0, true, 0, {}};
-  for (const auto& [node, amount] : given) {
-    if (amount > 0) {
-      extra.parts.push_back({node, amount});
-    }
-  }
-  if (!extra.parts.empty()) {
-    q.compensations.push_back(windows_.size());
-    windows_.push_back(std::move(extra));
-    units_.emplace_back();
-  }
-  go("stake/" + guilty, "free/" + text(x.finder),
-     of("stake/" + guilty) * rules_.rules.finder_ppm / million);
-  go("stake/" + guilty, "burn", of("stake/" + guilty));
-  go("pending/" + guilty, "burn", of("pending/" + guilty));
-  called_back_.erase(guilty);
-  ejected_.insert(guilty);
-  return true;
 }
 
 } // namespace ovir::test

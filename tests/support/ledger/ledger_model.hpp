@@ -29,6 +29,7 @@ private:
   struct part {
     std::string node;
     credits amount;
+    std::string computed{}; ///< the statement that it pays for
   };
   struct window {
     std::string request;
@@ -56,6 +57,7 @@ private:
     std::set<std::string> path; ///< who may be paid
     std::uint64_t layers{0};
     credits audit_fees{0};
+    bool ended{false}; ///< and open for claims
   };
   struct chain {
     std::uint64_t first;
@@ -100,6 +102,11 @@ private:
   [[nodiscard]] chain* chain_of(const std::string& node, std::uint64_t number);
   void count(const ledger::command& c);
   bool close(const std::string& id);
+  void end(const std::string& id);
+  void slash(const std::string& guilty, const std::string& finder);
+  bool convict_scheduler(const std::string& id, const ledger::convict& x);
+  [[nodiscard]] bool may_say(const std::string& id, const node_id& by) const;
+  [[nodiscard]] bool is_paid(const ledger::window_share& s, const node_id& by) const;
   credits take_back(request& q, std::size_t first, const std::string& guilty,
                     std::map<std::string, credits>& owed);
   [[nodiscard]] bool gone(const std::string& id) const;

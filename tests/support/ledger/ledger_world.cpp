@@ -78,6 +78,7 @@ authentic_command ledger_world::reserve(std::uint8_t payer, const std::vector<st
   }
   r.nonce = ++nonce_;
   last_request = escrow_of(r);
+  drivers_[last_request] = payer;
   return sign(payer, r);
 }
 
@@ -114,7 +115,13 @@ authentic_command ledger_world::accrue(const state& s, std::uint64_t frontier,
   if (!servers.empty()) {
     fill(a.served, servers, serving - scaled(serving, rules.fee_ppm, 1'000'000));
   }
-  return keep(a);
+  a.scheduler = q.scheduler;
+  return sign(drivers_.at(last_request), a);
+}
+
+authentic_command ledger_world::settle() const {
+  const std::uint8_t driver = drivers_.at(last_request);
+  return sign(driver, ovir::ledger::settle{last_request, node(driver)});
 }
 
 authentic_command ledger_world::commit(std::uint8_t verifier, const digest& anchor,

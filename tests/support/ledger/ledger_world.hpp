@@ -5,6 +5,7 @@
 #include "ledger/rules/tariff.hpp"
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -46,6 +47,8 @@ public:
                                                  const std::vector<std::uint8_t>& stages,
                                                  std::uint64_t cached_ppm = 0,
                                                  const std::vector<std::uint8_t>& servers = {});
+  /// The end of `last_request`, by who drives it.
+  [[nodiscard]] ledger::authentic_command settle() const;
   [[nodiscard]] ledger::authentic_command commit(std::uint8_t verifier, const digest& anchor,
                                                  std::uint32_t links);
   /// Further stages of `last_request`.
@@ -65,6 +68,7 @@ private:
   std::uint64_t rate_;
   std::uint64_t nonce_{0};
   std::uint64_t statements_{0};
+  std::map<ledger::escrow_id, std::uint8_t> drivers_;
 };
 
 } // namespace ovir::test

@@ -1,9 +1,11 @@
 #pragma once
 
+#include "messages/limits/ledger.hpp"
 #include "tests/support/cluster/paid_cluster.hpp"
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <set>
@@ -42,10 +44,13 @@ protected:
       })) << nodes.last_words();
     }
   }
+  /// What an ended request did not use comes back once its stages had time to claim.
+  static constexpr std::chrono::seconds refunded{limits::ledger_claims_wait_s + 30};
   /// Until everything that was reserved is settled: nothing is stuck.
-  [[nodiscard]] bool settled(std::uint64_t front_free) {
+  [[nodiscard]] bool settled(std::uint64_t front_free,
+                             std::chrono::seconds within = std::chrono::seconds{30}) {
     return paid_->nodes().wait_until(
-        [&] { return of(paid_->account("front"), "free") == front_free; });
+        [&] { return of(paid_->account("front"), "free") == front_free; }, within);
   }
   /// Until so much is pending: what was reserved may be used up before its last windows are paid.
   [[nodiscard]] bool earns(const std::string& name, std::uint64_t pending) {

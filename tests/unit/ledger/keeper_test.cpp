@@ -70,14 +70,15 @@ TEST_F(keepers, take_a_batch_of_many_senders_with_one_sync) {
 
 TEST_F(keepers, hold_only_so_much_that_waits_of_one_and_of_all) {
   std::vector<keeper_answer> answers;
+  const auto end = [&](std::uint8_t who) {
+    return submit{signed_by(who, settle{leaf_hash({}), ledger_world::node(who)}), {}};
+  };
   for (std::size_t i = 0; i <= limits::ledger_waiting_per_node_max; ++i) {
-    keeper_->take(ledger_world::node(1), scheduler,
-                  {i, submit{bytes_of(settle{leaf_hash({})}), {}}}, answers);
+    keeper_->take(ledger_world::node(1), scheduler, {i, end(1)}, answers);
   }
   ASSERT_EQ(answers.size(), 1U);
   EXPECT_EQ(std::get<refusal>(answers[0].what.body).reason.code, errc::busy);
-  keeper_->take(ledger_world::node(2), scheduler, {1, submit{bytes_of(settle{digest{}}), {}}},
-                answers);
+  keeper_->take(ledger_world::node(2), scheduler, {1, end(2)}, answers);
   EXPECT_EQ(answers.size(), 1U) << "one sender does not shut out another";
 }
 
@@ -86,10 +87,11 @@ TEST_F(keepers, refuse_the_end_of_a_request_whose_reservation_waits_from_others)
   const reserve r = reservation(1);
   std::vector<keeper_answer> answers;
   keeper_->take(ledger_world::node(1), scheduler, {1, submit{signed_by(1, r), {}}}, answers);
-  keeper_->take(ledger_world::node(2), scheduler, {2, submit{bytes_of(settle{escrow_of(r)}), {}}},
-                answers);
-  ASSERT_EQ(answers.size(), 1U);
-  EXPECT_THAT(std::get<refusal>(answers[0].what.body).reason.message,
+  const settle end{escrow_of(r), ledger_world::node(2)};
+  keeper_->take(ledger_world::node(2), scheduler, {2, submit{signed_by(2, end), {}}}, answers);
+  ASSERT_TRUE(keeper_->commit(now_, {}, answers));
+  ASSERT_EQ(answers.size(), 2U);
+  EXPECT_THAT(std::get<refusal>(answers[1].what.body).reason.message,
               HasSubstr("who alone may settle"));
 }
 
@@ -97,14 +99,23 @@ TEST_F(keepers, refuse_what_is_not_for_the_sender) {
   mint(1, 200 * credit);
   const reserve r = reservation(1);
   EXPECT_EQ(refused(ask(5, signed_by(1, r))), "") << "the signature counts, not who carries it";
-  EXPECT_THAT(refused(ask(2, bytes_of(everything(r, 5)))), HasSubstr("who alone may accrue"));
-  EXPECT_THAT(refused(ask(2, bytes_of(settle{escrow_of(r)}))), HasSubstr("who alone may settle"));
+  accrue stolen = everything(r, 5);
+  EXPECT_THAT(refused(ask(2, signed_by(2, stolen))), HasSubstr("not signed by"));
+  stolen.scheduler = ledger_world::node(2);
+  EXPECT_THAT(refused(ask(2, signed_by(2, stolen))), HasSubstr("who alone may accrue"));
+  const settle early{escrow_of(r), ledger_world::node(2)};
+  EXPECT_THAT(refused(ask(2, signed_by(2, early))), HasSubstr("who alone may settle"));
+  EXPECT_THAT(refused(ask(2, signed_by(2, end_of(r)))), HasSubstr("not signed by"));
+  stolen.scheduler = {};
+  EXPECT_THAT(refused(ask(1, bytes_of(stolen))), HasSubstr("signed by who drives its request"));
+  EXPECT_THAT(refused(ask(1, bytes_of(settle{escrow_of(r)}))),
+              HasSubstr("signed by who drives its request"));
   EXPECT_THAT(refused(ask(1, bytes_of(expire{escrow_of(r)}))), HasSubstr("nobody sends it"));
   EXPECT_THAT(refused(ask(1, bytes_of(release{escrow_of(r), 0}))), HasSubstr("nobody sends it"));
   EXPECT_THAT(refused(ask(1, bytes_of(ledger_world::rules()))), HasSubstr("nobody sends it"));
   EXPECT_THAT(refused(ask(1, signed_by(2, r))), HasSubstr("not signed by"));
-  EXPECT_EQ(refused(ask(1, bytes_of(everything(r, 5)))), "");
-  EXPECT_EQ(refused(ask(1, bytes_of(settle{escrow_of(r)}))), "");
+  EXPECT_EQ(refused(ask(7, signed_by(1, everything(r, 5)))), "") << "whoever carries it";
+  EXPECT_EQ(refused(ask(1, signed_by(1, end_of(r)))), "");
   EXPECT_TRUE(check_invariants(keeper_->book().view()));
 }
 
@@ -133,17 +144,20 @@ TEST_F(keepers, let_only_whom_a_payer_entrusted_spend_and_no_more_than_it_signed
   ASSERT_EQ(refused(ask(3, entry)), "") << "a retry";
   EXPECT_EQ(keeper_->book().view().find(ledger_world::node(1))->free, 100 * credit);
   for (const std::uint8_t other : {std::uint8_t{1}, std::uint8_t{3}}) {
-    EXPECT_THAT(refused(ask(other, bytes_of(everything(r, 10)))), HasSubstr("who alone may"));
-    EXPECT_THAT(refused(ask(other, bytes_of(settle{escrow_of(r)}))), HasSubstr("who alone may"));
+    accrue stolen = everything(r, 10);
+    stolen.scheduler = ledger_world::node(other);
+    EXPECT_THAT(refused(ask(other, signed_by(other, stolen))), HasSubstr("who alone may"));
+    const settle end{escrow_of(r), ledger_world::node(other)};
+    EXPECT_THAT(refused(ask(other, signed_by(other, end))), HasSubstr("who alone may"));
   }
   const cancel early{escrow_of(r), ledger_world::node(1), ++nonce_};
   EXPECT_THAT(refused(ask(1, signed_by(1, early))), HasSubstr("is entrusted to"))
       << "it could take the answer first";
-  EXPECT_EQ(refused(ask(2, bytes_of(everything(r, 10)))), "");
+  EXPECT_EQ(refused(ask(2, signed_by(2, everything(r, 10)))), "");
   accrue more = everything(r, 31);
   more.window = 1;
-  EXPECT_THAT(refused(ask(2, bytes_of(more))), HasSubstr("only 30 were reserved for"));
-  EXPECT_EQ(refused(ask(2, bytes_of(settle{escrow_of(r)}))), "");
+  EXPECT_THAT(refused(ask(2, signed_by(2, more))), HasSubstr("only 30 were reserved for"));
+  EXPECT_EQ(refused(ask(2, signed_by(2, end_of(r)))), "");
   EXPECT_EQ(keeper_->book().view().find(ledger_world::node(1))->free, 120 * credit)
       << "what is left comes back to who paid";
   EXPECT_TRUE(check_invariants(keeper_->book().view()));
@@ -193,7 +207,7 @@ protected:
     mint(1, 200 * credit);
     paid_ = reservation(1);
     EXPECT_EQ(refused(ask(1, signed_by(1, paid_))), "");
-    EXPECT_EQ(refused(ask(1, bytes_of(everything(paid_, 20)))), "");
+    EXPECT_EQ(refused(ask(1, signed_by(1, everything(paid_, 20)))), "");
     receipt other = cast_.honest();
     other.stages[1].statements[2].units[1].bytes[0] ^= 1;
     cast_.sign_stage(other, 1);
@@ -442,7 +456,7 @@ TEST_F(convictions_asked_for, that_two_vouched_for_and_the_rules_refuse_may_be_v
   // Its last window of positions is the second that is paid.
   const reserve later = reservation(1, 40);
   ASSERT_EQ(refused(ask(1, signed_by(1, later))), "");
-  ASSERT_EQ(refused(ask(1, bytes_of(everything(later, 20)))), "");
+  ASSERT_EQ(refused(ask(1, signed_by(1, everything(later, 20)))), "");
   const role_set verifier = role_set{}.add(role::verifier);
   std::vector<keeper_answer> answers;
   const auto both = [&] {
@@ -459,7 +473,7 @@ TEST_F(convictions_asked_for, that_two_vouched_for_and_the_rules_refuse_may_be_v
   };
   EXPECT_THAT(both(), HasSubstr("has no window 1")); // not paid yet
   const message m = ask(
-      1, bytes_of([&] {
+      1, signed_by(1, [&] {
         accrue a = everything(later, 30);
         a.window = 1;
         const std::uint64_t gross = 10 * credit;

@@ -69,8 +69,8 @@ TEST_F(ledger_test, a_request_is_reserved_accrued_released_and_the_rest_refunded
   must(world.accrue(book.view(), 30, {2, 3}), t0 + 50);
   const release first{world.last_request, 0};
   EXPECT_NE(refusal(world.keep(first), t0 + 99).find("can be audited until"), std::string::npos);
-  must(world.keep(settle{world.last_request}), t0 + 99);
-  EXPECT_EQ(of(1).free, 50 * c);
+  must(world.settle(), t0 + 99);
+  EXPECT_EQ(held(), 10 * c) << "stages may claim what its scheduler left out";
   must(world.keep(first), t0 + 100);
   EXPECT_EQ(of(2).free, 14'850'000U);
   EXPECT_EQ(of(2).earned, 14'850'000U);
@@ -80,6 +80,11 @@ TEST_F(ledger_test, a_request_is_reserved_accrued_released_and_the_rest_refunded
   must(world.keep(due[1]), t0 + 150);
   EXPECT_EQ(of(2).pending, 0U);
   EXPECT_EQ(of(3).free, 24'750'000U);
+  EXPECT_EQ(of(1).free, 40 * c);
+  const std::vector<command> over = book.view().due(t0 + 159, 10);
+  ASSERT_EQ(over.size(), 1U);
+  must(world.keep(over[0]), t0 + 159);
+  EXPECT_EQ(of(1).free, 50 * c);
   EXPECT_EQ(book.view().find_request(world.last_request), nullptr);
 }
 
@@ -109,14 +114,14 @@ TEST_F(ledger_test, shares_that_do_not_add_up_move_nothing) {
   for (const int change : {1, -1}) {
     accrue a = std::get<accrue>(world.accrue(book.view(), 10, {2, 3}).what());
     a.computed[0].amount += static_cast<micro_credits>(change);
-    EXPECT_NE(refusal(world.keep(a)).find("nothing was moved"), std::string::npos);
+    EXPECT_NE(refusal(world.sign(1, a)).find("nothing was moved"), std::string::npos);
   }
   accrue a = std::get<accrue>(world.accrue(book.view(), 10, {2, 3}).what());
   a.computed[0].amount += 5;
   a.computed[1].amount -= 5; // conserved, but not what the weights say
-  EXPECT_NE(refusal(world.keep(a)).find("by the weights it is"), std::string::npos);
+  EXPECT_NE(refusal(world.sign(1, a)).find("by the weights it is"), std::string::npos);
   a.computed[0].amount = ~std::uint64_t{0};
-  EXPECT_NE(refusal(world.keep(a)).find("too much"), std::string::npos);
+  EXPECT_NE(refusal(world.sign(1, a)).find("too much"), std::string::npos);
 }
 
 // A third of what stage 3 computed was late: it gets the rest, and no other stage that third.
@@ -125,7 +130,7 @@ TEST_F(ledger_test, late_work_is_withheld_for_audits_and_refunded_with_its_windo
   must(world.reserve(1, {2, 3}, 20, 40));
   accrue a = std::get<accrue>(world.accrue(book.view(), 10, {2, 3}).what());
   a.computed[1].late_ppm = 333'333;
-  EXPECT_NE(refusal(world.keep(a)).find("add up to 29700000, but there are 24750005 to divide"),
+  EXPECT_NE(refusal(world.sign(1, a)).find("add up to 29700000, but there are 24750005 to divide"),
             std::string::npos);
   a.computed[1].amount -= 4'949'995;
   a.computed[1].on_time = 2;
@@ -134,8 +139,8 @@ TEST_F(ledger_test, late_work_is_withheld_for_audits_and_refunded_with_its_windo
   EXPECT_NE(check_form(wrong).error().message.find("ppm of a share"), std::string::npos);
   wrong = a; // what was withheld is given to the other
   wrong.computed[0].amount += 4'949'995;
-  EXPECT_NE(refusal(world.keep(wrong)).find("add up to"), std::string::npos);
-  must(world.keep(a));
+  EXPECT_NE(refusal(world.sign(1, wrong)).find("add up to"), std::string::npos);
+  must(world.sign(1, a));
   EXPECT_EQ(of(2).pending, 14'850'000U);
   EXPECT_EQ(of(3).pending, 9'900'005U);
   EXPECT_EQ(of(3).stake, 0U);
@@ -157,8 +162,8 @@ TEST_F(ledger_test, shares_are_for_statements_and_units_within_the_path) {
   EXPECT_NE(check_form(wrong).error().message.find("paid for once"), std::string::npos);
   wrong = a;
   wrong.computed[0].units = 5; // they would become history and influence
-  EXPECT_NE(refusal(world.keep(wrong)).find("its path has 8 layers"), std::string::npos);
-  must(world.keep(a));
+  EXPECT_NE(refusal(world.sign(1, wrong)).find("its path has 8 layers"), std::string::npos);
+  must(world.sign(1, a));
 }
 
 TEST_F(ledger_test, a_fee_is_for_one_audited_unit_that_another_was_paid_for_within_its_request) {
@@ -497,7 +502,7 @@ TEST_F(free_ledger_test, work_and_audits_are_entered_and_nothing_moves) {
   }
   must(world.keep(compensate{world.last_request, 0, 3, ledger_world::statement(1),
                              ledger_world::node(2), ledger_world::node(9), 0}));
-  must(world.keep(settle{world.last_request}));
+  must(world.settle());
   EXPECT_TRUE(book.view().check_admission(ledger_world::node(2)));
   const std::uint64_t later = t0 + free_policy().audit_window_s;
   for (const command& due : book.view().due(later, 200)) {
@@ -531,7 +536,7 @@ TEST_F(ledger_test, reopened_it_has_the_same_bytes_and_goes_on) {
   EXPECT_FALSE(report.torn);
   EXPECT_EQ(again.view().snapshot(), book.view().snapshot());
   EXPECT_EQ(again.head(), book.head());
-  const authentic_command next = world.keep(settle{world.last_request});
+  const authentic_command next = world.settle();
   ASSERT_TRUE(again.commit(std::span{&next, 1}, t0).value().commands[0].done);
 }
 

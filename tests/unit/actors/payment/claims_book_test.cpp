@@ -1,6 +1,7 @@
 // What stages are paid by their own word, against a ledger that checks every share, and what is
 // kept from forgers who know the form, own valid keys and recompute all digests.
 #include "actors/payment/claims_book.hpp"
+#include "actors/payment/payment_core.hpp"
 #include "ledger/rules/equivocation.hpp"
 #include "ledger/rules/invariants.hpp"
 #include "messages/limits/credit.hpp"
@@ -49,8 +50,8 @@ protected:
               .value());
   }
 
-  void apply(const ledger::authentic_command& c) {
-    const auto out = book_->commit(std::span{&c, 1}, claim_t0 + 1).value();
+  void apply(const ledger::authentic_command& c, std::uint64_t time = claim_t0 + 1) {
+    const auto out = book_->commit(std::span{&c, 1}, time).value();
     EXPECT_TRUE(out.commands[0].done) << out.commands[0].why.message;
     EXPECT_TRUE(ledger::check_invariants(book_->view()));
   }
@@ -61,7 +62,8 @@ protected:
     const auto* const q = book_->view().find_request(now.report.request);
     now.report.known = q != nullptr;
     if (q != nullptr) {
-      now.report.open = q->open;
+      now.report.open = q->open && !q->ended;
+      now.report.held = q->held;
       now.report.windows = static_cast<std::uint32_t>(q->windows.size());
       now.report.accounted = q->accounted;
       now.report.prompt_accounted = q->prompt_accounted;
@@ -91,13 +93,17 @@ protected:
   /// After so long, what is entered.
   std::vector<ledger::command> after(std::chrono::seconds time) {
     now_ += time;
+    return claims_.due(around());
+  }
+  [[nodiscard]] claims_book::surroundings around() const {
     const claims_book::look_up find =
         [this](const ledger::escrow_id&) -> std::optional<claimed_request> {
       const auto known = about();
-      return known.report.open ? std::optional{known} : std::nullopt;
+      return takes_claims(known.report) ? std::optional{known} : std::nullopt;
     };
-    return claims_.due({find, ledger_world::rules().rules, &ejected_,
-                        [this](const node_id&) { return driver_is_there_; }, now_});
+    return {find,      ledger_world::rules().rules,
+            &ejected_, [this](const node_id&) { return driver_is_there_; },
+            now_,      [this](const ledger::window_share& s) { return book_->view().is_paid(s); }};
   }
   std::size_t enter(std::chrono::seconds time) {
     const auto due = after(time);
@@ -142,6 +148,106 @@ TEST_F(claims_of_stages, are_paid_once_their_driver_is_silent_and_the_rest_comes
   EXPECT_EQ(enter(limits::claim_quiet), 0U);
   EXPECT_TRUE(claims_.empty());
   EXPECT_EQ(claims_.bytes(), 0U);
+}
+
+/// What the driver signs.
+ledger::authentic_command said_by(const receipt_maker& cast, const digest& book,
+                                  const ledger::command& c) {
+  return ledger::authenticate(book, c, ledger::sign_action(cast.key(receipt_maker::lead), book, c))
+      .value();
+}
+
+TEST_F(claims_of_stages, are_paid_in_full_where_their_driver_ends_the_request_early) {
+  const ledger::escrow_id escrow = ledger::escrow_of(reservation_);
+  const node_id& driver = cast_.id(receipt_maker::lead);
+  apply(said_by(cast_, book_->id(), ledger::settle{escrow, driver}));
+  EXPECT_EQ(free_credit(), 70 * credit) << "it does not come back yet";
+  claim_all(r_);
+  EXPECT_EQ(enter(limits::claim_quiet_ended - 1s), 0U);
+  EXPECT_EQ(enter(1s), 1U);
+  for (std::size_t i = 0; i < receipt_maker::stages; ++i) {
+    EXPECT_EQ(pending(i), 29'700'000U) << i << ": of 90 positions, less a hundredth";
+  }
+  EXPECT_EQ(enter(limits::claim_ends), 0U) << "what is left comes back by itself";
+  const std::uint64_t end = claim_t0 + 1 + limits::ledger_claims_wait_s;
+  EXPECT_TRUE(book_->view().due(end - 1, 1).empty());
+  const auto due = book_->view().due(end, 1);
+  ASSERT_EQ(due.size(), 1U);
+  apply(ledger::by_log_keeper(book_->id(), due.front()).value(), end);
+  EXPECT_EQ(free_credit(), (200 - 90) * credit);
+  EXPECT_EQ(enter(limits::claim_quiet), 0U);
+  EXPECT_TRUE(claims_.empty());
+}
+
+// Another goes on with the request, and pays for all that was stated before: by the last statement,
+// which binds those that are claimed. A cheap reservation closes no claims.
+TEST_F(claims_of_stages, are_not_paid_for_what_another_reservation_pays) {
+  const ledger::transfer gift{ledger_world::node(1), cast_.id(receipt_maker::lead), 40 * credit, 2};
+  apply(ledger::authenticate(book_->id(), gift,
+                             ledger::sign_action(ledger_world::key(1), book_->id(), gift))
+            .value());
+  reservation_.prompt = 10;
+  reservation_.completion_max = 20;
+  reservation_.nonce = 3;
+  const ledger::command first = reservation_;
+  apply(ledger::authenticate(book_->id(), first,
+                             ledger::sign_action(ledger_world::key(1), book_->id(), first))
+            .value());
+  computing_path path;
+  for (const stage_records& s : r_.stages) {
+    path.emplace_back(s.signer.node, s.signer.layers);
+  }
+  const auto pay_all = [&](std::uint64_t rate, std::uint64_t nonce) {
+    ledger::reserve second = reservation_;
+    second.payer = second.scheduler;
+    second.scheduler = {};
+    second.rate = rate;
+    second.prompt = 91;
+    second.completion_max = 0;
+    second.nonce = nonce;
+    apply(said_by(cast_, book_->id(), second));
+    payment_core core{terms_of(r_.asked), second, ledger_world::rules().rules};
+    for (std::size_t i = 0; i < receipt_maker::stages; ++i) {
+      core.take(path, {r_.asked.request, signed_by(r_, i), {}}, 0);
+    }
+    core.end(0);
+    auto all = std::get<ledger::accrue>(core.next({}).value());
+    all.scheduler = second.payer;
+    apply(said_by(cast_, book_->id(), all));
+  };
+  claim_all(r_);
+  pay_all(10'000, 1);
+  EXPECT_EQ(after(limits::claim_quiet).size(), 1U) << "all of 30 tokens in the first window";
+  for (const ledger::command& c : book_->view().due(claim_t0 + 200, 10)) {
+    if (std::holds_alternative<ledger::release>(c)) {
+      apply(ledger::by_log_keeper(book_->id(), c).value(), claim_t0 + 200);
+    }
+  }
+  pay_all(300'000, 2);
+  EXPECT_TRUE(after(limits::claim_quiet).empty());
+  EXPECT_TRUE(std::holds_alternative<ledger::settle>(after(limits::claim_ends_away).at(0)));
+}
+
+// Another keeper of the ledger says that it follows from claims.
+TEST_F(claims_of_stages, show_what_another_keeper_invents) {
+  claim_all(r_);
+  const auto right = after(limits::claim_quiet);
+  ASSERT_EQ(right.size(), 1U);
+  EXPECT_TRUE(claims_.say(right.front(), around()));
+  auto wrong = std::get<ledger::accrue>(right.front());
+  std::swap(wrong.computed[0].amount, wrong.computed[1].amount);
+  wrong.computed[0].amount += 1;
+  EXPECT_FALSE(claims_.say(wrong, around()));
+  wrong = std::get<ledger::accrue>(right.front());
+  wrong.request.bytes[0] ^= 1;
+  EXPECT_FALSE(claims_.say(wrong, around()));
+  const ledger::settle end{ledger::escrow_of(reservation_)};
+  EXPECT_FALSE(claims_.say(end, around())) << "a window is unpaid";
+  EXPECT_EQ(enter(0s), 1U);
+  EXPECT_FALSE(claims_.say(end, around())) << "its scheduler may go on";
+  EXPECT_TRUE(after(limits::claim_quiet).empty());
+  now_ += limits::claim_ends_away;
+  EXPECT_TRUE(claims_.say(end, around()));
 }
 
 TEST_F(claims_of_stages, are_settled_far_later_where_their_driver_is_there) {

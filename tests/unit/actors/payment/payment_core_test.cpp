@@ -347,5 +347,34 @@ TEST_F(payments_of_a_request, are_divided_by_the_plan_where_nobody_saw_the_times
   EXPECT_NEAR(static_cast<double>(pending(1)), sum * 0.4 / (2.34 + 0.4 + 1), 1);
 }
 
+// Another scheduler drove it before, and paid for its first 64 positions and the token behind them.
+TEST_F(payments_of_a_request, pay_a_tenth_for_what_another_reservation_paid_before) {
+  tell(3);
+  const auto whole = std::get<ledger::accrue>(*core_->next({}));
+  core_.emplace(terms_of(r_.asked), reservation_, ledger_world::rules().rules);
+  core_->paid_before(65);
+  tell(3);
+  const auto rest = std::get<ledger::accrue>(*core_->next({}));
+  EXPECT_EQ(rest.frontier, whole.frontier);
+  EXPECT_EQ(rest.cached_ppm, 65 * limits::ppm_one / (70 + rest.frontier));
+  EXPECT_EQ(rest.served.size(), receipt_maker::stages);
+  EXPECT_EQ(send_all(), 1U);
+  EXPECT_NEAR(static_cast<double>(pending(0)),
+              0.33 * (static_cast<double>(70 + rest.frontier - 65) + 6.5) * credit,
+              static_cast<double>(credit) / 1'000);
+  EXPECT_EQ(core_->paid_positions(), 70 + rest.frontier);
+}
+
+TEST_F(payments_of_a_request, compute_nothing_where_all_of_it_was_paid_before) {
+  core_->paid_before(1'000);
+  tell(3);
+  const auto all = std::get<ledger::accrue>(*core_->next({}));
+  EXPECT_EQ(all.cached_ppm, limits::ppm_one);
+  EXPECT_TRUE(all.computed.empty()) << "no statement is named twice";
+  const std::uint64_t before = free_credit();
+  EXPECT_EQ(send_all(), 1U);
+  EXPECT_EQ(free_credit() - before, (70 + all.frontier) * credit * 9 / 10);
+}
+
 } // namespace
 } // namespace ovir::actors
