@@ -4,6 +4,7 @@
 #include "ledger/rules/command.hpp"
 #include "ledger/rules/epochs.hpp"
 #include "ledger/rules/key_table.hpp"
+#include "ledger/rules/voucher_book.hpp"
 
 #include <cstdint>
 #include <map>
@@ -27,6 +28,7 @@ struct totals {
 struct touched {
   std::vector<node_id> accounts;
   std::vector<escrow_id> requests;
+  std::vector<digest> vouchers; ///< those that are gone, too
 };
 
 /// Balances and requests, and what becomes due when: what rules (`rules.hpp`) read and change. A
@@ -60,6 +62,8 @@ struct books {
   /// A request that is not closed, from now on the one that postings are about.
   [[nodiscard]] result<request_record*> open_request(const escrow_id& request);
   void close(const escrow_id& request, request_record& q, posting_kind why);
+  /// A request begins or ends that a voucher may pay for.
+  void note_open(const request_record& q, bool begins);
   /// Of a ledger without bonds that charges: whether nothing is known of this one.
   [[nodiscard]] bool is_newcomer(const node_id& node) const;
   /// Whether a node may be planned into a path (`check_server`), within what newcomers may have
@@ -90,6 +94,7 @@ struct books {
   totals sums;
   key_table<account> accounts;
   std::map<escrow_id, request_record> requests;
+  voucher_book vouchers;
   epoch_state epochs;
   // What follows from the above: what becomes due when.
   std::set<std::pair<std::uint64_t, escrow_id>> expirations;
@@ -103,6 +108,8 @@ struct books {
 
 private:
   [[nodiscard]] micro_credits* slot_of(const account_ref& ref);
+  void charge_voucher(posting_kind kind, const account_ref& from, const account_ref& to,
+                      micro_credits amount);
 };
 
 } // namespace ovir::ledger

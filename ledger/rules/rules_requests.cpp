@@ -41,7 +41,7 @@ result<void> run(books& b, const reserve& x) {
   const account* const payer = b.find(x.payer);
   const micro_credits has = payer == nullptr ? 0 : payer->free;
   if (has < quote) {
-    return fail(errc::over_limit,
+    return fail(x.voucher == digest{} ? errc::over_limit : errc::no_credit,
                 "{} has {} micro-credits free and this request may cost {}; add credit or ask for "
                 "fewer tokens",
                 short_name(x.payer), has, quote);
@@ -49,6 +49,9 @@ result<void> run(books& b, const reserve& x) {
   if (payer != nullptr && payer->open_requests >= limits::ledger_open_requests_max) {
     return fail(errc::busy, "{} has {} requests open, as many as it may; wait for one to end",
                 short_name(x.payer), payer->open_requests);
+  }
+  if (x.voucher != digest{}) {
+    OVIR_TRY(check_budget(b, x, quote));
   }
   b.about = escrow_of(x);
   request_record& q = b.requests[b.about];
@@ -59,12 +62,14 @@ result<void> run(books& b, const reserve& x) {
   q.completion_max = x.completion_max;
   q.expires = x.expires;
   q.reserved = quote;
+  q.voucher = x.voucher;
   for (const path_stage& s : x.stages) {
     q.layers += s.layers; // at most ledger_layers_max each, as path_rate saw
   }
   name_payees(q, x.stages);
   ++b.at(x.payer).open_requests;
   b.expirations.emplace(x.expires, b.about);
+  b.note_open(q, true);
   b.post(posting_kind::reserve, purse_of(purse::free, x.payer), {purse::escrow, b.about}, quote);
   return {};
 }
