@@ -85,6 +85,7 @@ void jobs_core::submit(const job& j, effects& out) {
     runs.back().id = twin_of(j.request.id);
     runs.back().kill_shards = 0;
     runs.back().payment = nullptr; // looking twice is this node's wish
+    runs.back().budget.reset();
   }
   for (generation_request& run : runs) {
     run.receipt_later = !j.receipt_asked && !j.twice;
@@ -277,6 +278,7 @@ bool jobs_core::begin_again(job& j, const error& reason, time_point now, effects
   ++j.request.generation;
   j.request.drawn = {};
   j.request.payment = nullptr; // what was signed pays once; the rest is the cluster's fault
+  j.request.budget.reset();
   out.push_back(
       note_effect{log_level::warn, j.request.id, fmt::format("begins again: {}", reason.message)});
   if (j.twice) {

@@ -168,6 +168,7 @@ void open_calls::take_prepared(pending& p) {
   c->orders = std::move(ready.orders);
   for (generation_order& order : c->orders) {
     order.owner = p.key.id;
+    order.budget = budget_of(p.key);
     c->terms.push_back(digest_of(order));
   }
   ready.shape.created = seconds;
