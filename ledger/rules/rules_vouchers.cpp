@@ -20,8 +20,9 @@ void note_changed(books& b, const digest& voucher) {
 
 /// Those of the account that are over are forgotten now: so as many are kept as may be.
 result<void> run(books& b, const voucher& x) {
-  if (b.find(x.account) == nullptr) { // else keys that cost nothing would fill the ledger
-    return fail(errc::invalid_argument, "{} has no account here that could pay; give it credit",
+  const account* const a = b.find(x.account);
+  if (a == nullptr || a->free + a->pending + a->stake == 0) { // keys cost nothing
+    return fail(errc::invalid_argument, "{} has nothing here that could pay; give it credit first",
                 short_name(x.account));
   }
   if (x.expires <= b.now) {

@@ -143,6 +143,44 @@ TEST(golden_ledger, entries_of_epochs_are_their_fields_in_order) {
             "8b1781f74998eaf59ba7a6b3e38fd54ea7456724296a518fcf6b87f5a554b423");
 }
 
+TEST(golden_ledger, entries_of_vouchers_are_their_fields_in_order) {
+  const auto bytes_of = [](const command& c) {
+    std::vector<std::byte> bytes;
+    encode({1, c, {}}, bytes);
+    return hex(bytes);
+  };
+  const auto thirty_two = [](std::string_view part) { return repeated(part, 32); };
+  const std::string time = "0100000000000000";
+  const std::string proof = thirty_two("0000");
+  digest key;
+  key.bytes.fill(0x22);
+  const voucher v{node(0x11), key, 0x0a0b, 0x0c0d, {node(0x33), node(0x44)}, 5};
+  EXPECT_EQ(bytes_of(v), time + "14" + thirty_two("11") + thirty_two("22") + "0b0a000000000000" +
+                             "0d0c000000000000" + "02" + thirty_two("33") + thirty_two("44") +
+                             "0500000000000000" + proof);
+  EXPECT_EQ(bytes_of(revoke{node(0x11), key, 6}), time + "15" + thirty_two("11") +
+                                                      thirty_two("22") + "0600000000000000" +
+                                                      proof);
+  reserve r;
+  r.payer = node(0x11);
+  r.scheduler = node(0x33);
+  r.voucher = key;
+  r.about.bytes.fill(0x55);
+  r.rate = 1;
+  r.prompt = 2;
+  r.completion_max = 3;
+  r.expires = 4;
+  r.stages = {{node(0x66), 7, 8}};
+  r.nonce = 9;
+  EXPECT_EQ(bytes_of(r), time + "16" + thirty_two("11") + thirty_two("33") + thirty_two("22") +
+                             thirty_two("55") + "0100000000000000" + "0200000000000000" +
+                             "0300000000000000" + "0400000000000000" + "01" + thirty_two("66") +
+                             "07000000" + "0800000000000000" + "0900000000000000" + proof);
+  EXPECT_EQ(to_hex(voucher_id(v)), "");
+  EXPECT_EQ(to_hex(escrow_of(r)), "");
+  EXPECT_EQ(to_hex(id_of(v)), "");
+}
+
 TEST(golden_ledger, a_draw_is_this) {
   digest link;
   link.bytes.fill(0x33);

@@ -38,7 +38,9 @@ std::string name_of(const command& c) {
                                            }) {
                         return text(x.scheduler) + std::to_string(x.nonce);
                       } else if constexpr (requires { x.stages; }) {
-                        return text(x.payer) + text(x.about) + std::to_string(x.nonce);
+                        const bool pays = x.voucher == digest{};
+                        return (pays ? text(x.payer) : text(x.voucher) + text(x.scheduler)) +
+                               text(x.about) + std::to_string(x.nonce);
                       } else if constexpr (requires { x.anchor; }) {
                         return text(x.verifier) + std::to_string(x.nonce);
                       } else if constexpr (requires { x.link; }) {
@@ -83,6 +85,8 @@ signed_by signer(const command& c) {
                                x.nonce;
                              }) {
           return {text(x.account), x.nonce};
+        } else if constexpr (requires { x.completion_max; }) {
+          return {text(x.voucher == digest{} ? x.payer : x.scheduler), x.nonce};
         } else if constexpr (requires { x.payer; }) {
           return {text(x.payer), x.nonce};
         } else if constexpr (requires { x.scheduler; }) {
@@ -305,11 +309,13 @@ bool ledger_model::run(const ledger::reserve& x) {
   const auto open = std::count_if(requests_.begin(), requests_.end(), [&](const auto& r) {
     return r.second.payer == payer && r.second.open;
   });
-  if (rate > rate_most || quote > of("free/" + payer) || open >= 1'024) {
+  if (rate > rate_most || quote > of("free/" + payer) || open >= 1'024 ||
+      (x.voucher != digest{} && !may_spend(x, quote))) {
     return false;
   }
   const std::string id = text(ledger::escrow_of(x));
-  const std::string scheduler = x.scheduler.empty() ? "" : text(x.scheduler);
+  const std::string scheduler =
+      x.scheduler.empty() || x.scheduler == x.payer ? "" : text(x.scheduler);
   requests_[id] = {payer,
                    scheduler,
                    rate,
@@ -322,7 +328,10 @@ bool ledger_model::run(const ledger::reserve& x) {
                    {},
                    {},
                    {},
-                   static_cast<std::uint64_t>(layers)};
+                   static_cast<std::uint64_t>(layers),
+                   0,
+                   x.voucher == digest{} ? "" : text(x.voucher),
+                   quote};
   for (const ledger::path_stage& s : x.stages) {
     requests_[id].path.insert(text(s.node));
   }
@@ -425,6 +434,7 @@ bool ledger_model::run(const ledger::accrue& x) {
   w.withheld = gross - w.fee - w.refund - paid;
   go("escrow/" + id, "assurance", w.fee + w.withheld);
   go("escrow/" + id, "free/" + q.payer, w.refund);
+  q.cost -= w.refund;
   q.prompt_done = true;
   q.accounted += static_cast<std::uint64_t>(completion);
   q.windows.push_back(windows_.size());
@@ -483,6 +493,7 @@ bool ledger_model::close(const std::string& id) {
     return false;
   }
   found->second.open = false;
+  found->second.cost -= of("escrow/" + id);
   go("escrow/" + id, "free/" + found->second.payer, of("escrow/" + id));
   return true;
 }
@@ -498,97 +509,6 @@ bool ledger_model::run(const ledger::cancel& x) {
 bool ledger_model::run(const ledger::expire& x) {
   const auto found = requests_.find(text(x.request));
   return found != requests_.end() && found->second.expires <= now_ && close(text(x.request));
-}
-
-/// Takes back windows from `first` on, for the payer. What is still missing to a full refund; who
-/// was honest is owed what it had pending.
-credits ledger_model::take_back(request& q, std::size_t first, const std::string& guilty,
-                                std::map<std::string, credits>& owed) {
-  const std::string payer = "free/" + q.payer;
-  credits missing = 0;
-  for (std::size_t i = first; i < q.windows.size(); ++i) {
-    window& w = windows_[q.windows[i]];
-    if (w.phase == 2) {
-      continue;
-    }
-    credits refund = w.gross - w.refund;
-    for (const part& p : w.parts) {
-      if (w.phase == 0 && !ejected_.contains(p.node)) {
-        go("pending/" + p.node, payer, p.amount);
-        refund -= p.amount;
-        if (p.node != guilty) {
-          owed[p.node] += p.amount;
-        }
-      }
-    }
-    w.phase = 2;
-    missing += refund - up_to("assurance", payer, std::min(refund, w.fee + w.withheld));
-  }
-  return missing;
-}
-
-bool ledger_model::run(const ledger::convict& x) {
-  const std::string id = text(x.request);
-  const std::string guilty = text(x.guilty);
-  if (gone(id) || x.window >= requests_.at(id).windows.size() ||
-      ejected_.contains(text(x.finder)) ||
-      !std::all_of(x.verdicts.begin(), x.verdicts.end(),
-                   [&](const ledger::verdict& v) { return may_audit(text(v.verifier)); })) {
-    return false;
-  }
-  request& q = requests_.at(id);
-  const std::vector<part>& parts = windows_[q.windows[x.window]].parts;
-  if (std::none_of(parts.begin(), parts.end(), [&](const part& p) { return p.node == guilty; })) {
-    return false;
-  }
-  const std::string payer = "free/" + q.payer;
-  std::map<std::string, credits> owed;
-  const bool whole = rules_.rules.refund == ledger::refund_rule::request;
-  credits missing = take_back(q, whole ? 0 : x.window, guilty, owed);
-  for (const std::string& source :
-       {"pending/" + guilty, "stake/" + guilty, std::string{"assurance"}}) {
-    missing -= up_to(source, payer, missing);
-  }
-  std::map<std::string, credits> given;
-  for (const std::string& source :
-       {"pending/" + guilty, "stake/" + guilty, std::string{"assurance"}}) {
-    credits all = 0;
-    std::vector<part> weights;
-    for (const auto& [node, amount] : owed) {
-      if (amount > 0) {
-        weights.push_back({node, amount});
-        all += amount;
-      }
-    }
-    const credits budget = std::min(all, of(source));
-    if (budget == 0) {
-      continue;
-    }
-    const std::vector<credits> shares = share_out(budget, weights);
-    for (std::size_t i = 0; i < weights.size(); ++i) {
-      go(source, "pending/" + weights[i].node, shares[i]);
-      owed[weights[i].node] -= shares[i];
-      given[weights[i].node] += shares[i];
-    }
-  }
-  window extra{id, now_, 0, 0, 0, 0, true, 0, {}};
-  for (const auto& [node, amount] : given) {
-    if (amount > 0) {
-      extra.parts.push_back({node, amount});
-    }
-  }
-  if (!extra.parts.empty()) {
-    q.compensations.push_back(windows_.size());
-    windows_.push_back(std::move(extra));
-    units_.emplace_back();
-  }
-  go("stake/" + guilty, "free/" + text(x.finder),
-     of("stake/" + guilty) * rules_.rules.finder_ppm / million);
-  go("stake/" + guilty, "burn", of("stake/" + guilty));
-  go("pending/" + guilty, "burn", of("pending/" + guilty));
-  called_back_.erase(guilty);
-  ejected_.insert(guilty);
-  return true;
 }
 
 } // namespace ovir::test
