@@ -6,7 +6,6 @@ std::string_view to_string(errc code) noexcept {
   switch (code) {
   case errc::busy: return "busy";
   case errc::timed_out: return "timed_out";
-  case errc::no_credit: return "no_credit";
   case errc::peer_lost: return "peer_lost";
   case errc::segment_missing: return "segment_missing";
   case errc::malformed: return "malformed";

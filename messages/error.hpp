@@ -14,7 +14,6 @@ enum class errc : std::uint8_t {
   // retry: the same call may succeed later
   busy = 1,      ///< a bounded queue or limit is full right now
   timed_out = 2, ///< a deadline passed before the answer came
-  no_credit = 3, ///< the budget that is to pay has too little left now
 
   // reroute: the same call may succeed elsewhere
   peer_lost = 10,       ///< the actor or node behind a handle is gone

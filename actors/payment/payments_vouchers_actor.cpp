@@ -14,17 +14,17 @@ namespace {
 /// What makes a voucher useless here whatever is left of it.
 result<void> check_usable(const budget_report& news, const budget_use& use) {
   if (!news.known) {
-    return fail(errc::no_credit,
+    return fail(errc::over_limit,
                 "the ledger has no voucher {} for this API key; it is over, or was never made",
                 use.voucher == digest{} ? std::string{} : to_hex(use.voucher).substr(0, 8));
   }
   const std::string name = to_hex(news.voucher).substr(0, 8);
   if (news.key != use.key) {
-    return fail(errc::no_credit, "the voucher {} is for another API key", name);
+    return fail(errc::over_limit, "the voucher {} is for another API key", name);
   }
   return news.may_reserve
              ? result<void>{}
-             : fail(errc::no_credit,
+             : fail(errc::over_limit,
                     "the voucher {} does not name this node among its schedulers; ask another",
                     name);
 }

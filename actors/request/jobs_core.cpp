@@ -121,7 +121,11 @@ bool jobs_core::may_pass(const job& j) {
   if (j.outcome->report) {
     return j.left && j.outcome->report->end == finish_reason::cancelled;
   }
-  const reaction what = reaction_to(j.outcome->report.error().code);
+  const errc why = j.outcome->report.error().code;
+  if (why == errc::over_limit && j.request.budget) {
+    return true; // its API key had too little left then
+  }
+  const reaction what = reaction_to(why);
   return what != reaction::refuse && what != reaction::dispute;
 }
 

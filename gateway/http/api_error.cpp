@@ -27,7 +27,6 @@ int status_of(errc code) {
   case errc::not_found: return 404;
   case errc::superseded:
   case errc::cancelled: return 409;
-  case errc::no_credit: return 429;
   case errc::busy:
   case errc::peer_lost:
   case errc::segment_missing: return 503;
@@ -64,9 +63,7 @@ api_error unsupported_parameter(std::string_view param, std::string_view why) {
 }
 
 api_error from_error(const error& reason, std::string_view param) {
-  const bool unpaid = reason.code == errc::no_credit; // as of a quota of this gateway
-  api_error e = refusal(status_of(reason.code),
-                        unpaid ? "insufficient_quota" : to_string(reason.code), reason.message);
+  api_error e = refusal(status_of(reason.code), to_string(reason.code), reason.message);
   if (e.status == 400) {
     e.param = param;
   }

@@ -41,7 +41,7 @@ result<void> run(books& b, const reserve& x) {
   const account* const payer = b.find(x.payer);
   const micro_credits has = payer == nullptr ? 0 : payer->free;
   if (has < quote) {
-    return fail(x.voucher == digest{} ? errc::over_limit : errc::no_credit,
+    return fail(errc::over_limit,
                 "{} has {} micro-credits free and this request may cost {}; add credit or ask for "
                 "fewer tokens",
                 short_name(x.payer), has, quote);

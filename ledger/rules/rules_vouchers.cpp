@@ -74,7 +74,7 @@ result<void> run(books& b, const revoke& x) {
 result<void> check_budget(const books& b, const reserve& x, micro_credits quote) {
   const voucher_record* const v = b.vouchers.find(x.voucher);
   if (v == nullptr) {
-    return fail(errc::no_credit, "there is no voucher {}; it is over, or was never made",
+    return fail(errc::over_limit, "there is no voucher {}; it is over, or was never made",
                 name_of(x.voucher));
   }
   if (v->account != x.payer) {
@@ -86,15 +86,15 @@ result<void> check_budget(const books& b, const reserve& x, micro_credits quote)
                 name_of(x.voucher), short_name(x.scheduler));
   }
   if (v->revoked) {
-    return fail(errc::no_credit, "the voucher {} was revoked; {} of its {} micro-credits are spent",
+    return fail(errc::over_limit, "the voucher {} was revoked; {} of its {} micro-credits are spent",
                 name_of(x.voucher), v->spent, v->limit);
   }
   if (v->expires <= b.now) {
-    return fail(errc::no_credit, "the voucher {} ended at {}; it is {}", name_of(x.voucher),
+    return fail(errc::over_limit, "the voucher {} ended at {}; it is {}", name_of(x.voucher),
                 v->expires, b.now);
   }
   if (quote > v->left()) {
-    return fail(errc::no_credit,
+    return fail(errc::over_limit,
                 "this request may cost {} micro-credits, and the voucher {} has {} of its {} left "
                 "until {} ({} are reserved by other requests); ask for fewer tokens",
                 quote, name_of(x.voucher), v->left(), v->limit, v->expires, v->reserved);

@@ -111,7 +111,7 @@ TEST_F(voucher_keys, without_budget_left_get_the_answer_of_a_quota) {
   const auto asked = ask(R"({"model": "m", "prompt": [5], "max_tokens": 20})", "/v1/completions",
                          field_);
   EXPECT_EQ(cluster_.started[0].order.budget->voucher, named(7));
-  app_->calls().on_end(tag(), fail(errc::no_credit, "it has 3 of its 100 left until 1800"));
+  app_->calls().on_end(tag(), fail(errc::over_limit, "it has 3 of its 100 left until 1800"));
   EXPECT_EQ(asked->head.status, 429);
   EXPECT_EQ(code_of(asked), "insufficient_quota");
   EXPECT_THAT(asked->head.body, HasSubstr("has 3 of its 100 left until 1800"));

@@ -133,7 +133,7 @@ TEST_F(vouchers, hold_to_the_micro_credit) {
   const auto first = world_.last_request;
   must(redeem(name, 29, there));
   const error why = refusal(redeem(name, 2, there));
-  EXPECT_EQ(why.code, errc::no_credit);
+  EXPECT_EQ(why.code, errc::over_limit);
   EXPECT_THAT(why.message, HasSubstr("has 1000000 of its 60000000 left until 1700001000 (59000000 "
                                      "are reserved by other requests)"));
   must(redeem(name, 1));
@@ -175,14 +175,14 @@ TEST_F(vouchers, take_nothing_from_another_account) {
 
 TEST_F(vouchers, that_were_never_made_pay_nothing) {
   const error why = refusal(redeem(api_key(9), 5));
-  EXPECT_EQ(why.code, errc::no_credit);
+  EXPECT_EQ(why.code, errc::over_limit);
   EXPECT_THAT(why.message, HasSubstr("there is no voucher 09090909"));
 }
 
 TEST_F(vouchers, end_when_they_said) {
   const digest name = make(100 * c, t0 + 10);
   const authentic_command late = redeem(name, 5);
-  EXPECT_EQ(refusal(late, t0 + 10).code, errc::no_credit);
+  EXPECT_EQ(refusal(late, t0 + 10).code, errc::over_limit);
   EXPECT_THAT(refusal(late, t0 + 10).message, HasSubstr("ended at 1700000010; it is 1700000010"));
   EXPECT_THAT(refusal(world_.sign(owner, draft(5, t0 + 10)), t0 + 10).message,
               HasSubstr("ends at 1700000010, and it is 1700000010"));
@@ -209,7 +209,7 @@ TEST_F(vouchers, pay_no_more_once_revoked_and_what_was_reserved_goes_on) {
       HasSubstr("was revoked before"));
   const auto running = world_.last_request;
   const error why = refusal(redeem(name, 5));
-  EXPECT_EQ(why.code, errc::no_credit);
+  EXPECT_EQ(why.code, errc::over_limit);
   EXPECT_THAT(why.message, HasSubstr("was revoked"));
   world_.last_request = running;
   must(world_.accrue(book_.view(), 4, {2, 3}));
@@ -247,7 +247,7 @@ TEST_F(vouchers, use_no_nonce_of_the_account_that_pays) {
 TEST_F(vouchers, pay_no_more_than_the_account_has) {
   const digest name = make(5'000 * c);
   const error why = refusal(redeem(name, 1'001));
-  EXPECT_EQ(why.code, errc::no_credit);
+  EXPECT_EQ(why.code, errc::over_limit);
   EXPECT_THAT(why.message, HasSubstr("has 1000000000 micro-credits free"));
 }
 
