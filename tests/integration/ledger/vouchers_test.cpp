@@ -1,6 +1,7 @@
 // Clients over HTTP that pay for themselves: the budget of one API key at three gateways.
 #include "gateway/access/api_keys.hpp"
 #include "ledger/rules/attest.hpp"
+#include "messages/hex.hpp"
 #include "tests/support/http_client.hpp"
 #include "tests/support/ledger/paid_requests.hpp"
 
@@ -144,7 +145,7 @@ protected:
     EXPECT_EQ(answer.status, 200) << answer.body;
     return answer.status == 200 ? plain_json::parse(answer.body) : plain_json{};
   }
-  [[nodiscard]] bool all_settled(std::uint64_t spent) const {
+  [[nodiscard]] bool all_settled(std::uint64_t spent) {
     return paid_->nodes().wait_until([&] {
       const plain_json now = account(0);
       return now["spent"] == spent && now["reserved"] == 0;
