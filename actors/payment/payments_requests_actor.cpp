@@ -157,8 +157,9 @@ void take_plan(payments_pointer self, request_id request, const path_description
   paid& p = found->second;
   p.planning = false;
   const node_id& me = state.environment.key->id();
-  auto r = planned.planned ? reservation_for(self, *p.asked, planned, p.payer.empty() ? me : p.payer)
-                           : result<ledger::reserve>{planned.planned.error()};
+  auto r = planned.planned
+               ? reservation_for(self, *p.asked, planned, p.payer.empty() ? me : p.payer)
+               : result<ledger::reserve>{planned.planned.error()};
   if (r && !ready(state)) {
     r = fail(errc::peer_lost, "the ledger's keeper went away");
   }

@@ -245,8 +245,7 @@ void show_budget(gateway_pointer self, const gateway_budget& asked) {
             if (!asked.from || !now.known || now.key != asked.use.key) {
               return tell_budget(self, asked.done, gateway::budget_view{now, {}});
             }
-            self->request(payments, budget_wait,
-                          describe_budget_requests{now.voucher, *asked.from})
+            self->request(payments, budget_wait, describe_budget_requests{now.voucher, *asked.from})
                 .then(
                     [self, asked, now](const budget_statement& page) {
                       tell_budget(self, asked.done, gateway::budget_view{now, page});

@@ -67,17 +67,16 @@ json json_of(const api_key& k) {
   if (k.may_look) {
     roles.push_back("reader");
   }
-  json document{
-          {"id", k.id},
-          {"name", k.name},
-          {"roles", std::move(roles)},
-          {"hash", hex_of(k.hash)},
-          {"created", k.created},
-          {"revoked", k.revoked},
-          {"requests_per_minute", k.requests_per_minute},
-          {"tokens_per_day", k.tokens_per_day},
-          {"concurrent", k.concurrent},
-          {"reveal", to_string(k.reveal)}};
+  json document{{"id", k.id},
+                {"name", k.name},
+                {"roles", std::move(roles)},
+                {"hash", hex_of(k.hash)},
+                {"created", k.created},
+                {"revoked", k.revoked},
+                {"requests_per_minute", k.requests_per_minute},
+                {"tokens_per_day", k.tokens_per_day},
+                {"concurrent", k.concurrent},
+                {"reveal", to_string(k.reveal)}};
   if (k.voucher) {
     document["voucher"] = *k.voucher == digest{} ? std::string{by_name} : to_hex(*k.voucher);
   }

@@ -39,8 +39,8 @@ struct api_key {
   friend bool operator==(const api_key&, const api_key&) = default;
 };
 
-/// What the ledger calls a key: H(keyed hash), the same at every gateway that has a copy of its file
-/// and its secret.
+/// What the ledger calls a key: H(keyed hash), the same at every gateway that has a copy of its
+/// file and its secret.
 [[nodiscard]] digest name_in_ledger(const api_key& key);
 /// What is to pay for its requests; none: this node.
 [[nodiscard]] std::optional<budget_use> budget_of(const api_key& key);

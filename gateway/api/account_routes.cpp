@@ -17,10 +17,18 @@ constexpr std::string_view account_path = "/v1/account";
 constexpr std::string_view account_statement_path = "/v1/account/statement";
 
 json account_json(const budget_report& b) {
-  return {{"object", "account"},   {"account", to_hex(b.account)}, {"voucher", to_hex(b.voucher)},
-          {"limit", b.limit},      {"spent", b.spent},             {"reserved", b.reserved},
-          {"left", b.left()},      {"expires", b.expires},         {"revoked", b.revoked},
-          {"here", b.may_reserve}, {"balance", b.free},            {"time", b.time}};
+  return {{"object", "account"},
+          {"account", to_hex(b.account)},
+          {"voucher", to_hex(b.voucher)},
+          {"limit", b.limit},
+          {"spent", b.spent},
+          {"reserved", b.reserved},
+          {"left", b.left()},
+          {"expires", b.expires},
+          {"revoked", b.revoked},
+          {"here", b.may_reserve},
+          {"balance", b.free},
+          {"time", b.time}};
 }
 
 json request_json(const budget_request& r) {
@@ -85,31 +93,33 @@ void account_routes::show(const http_request& request, const api_key& key,
     return refuse(bad_parameter({}, "this path has no query"));
   }
   if (asked_->load() >= limits::account_questions_max) {
-    return refuse(refusal(503, "overloaded",
-                          fmt::format("{} questions about accounts are under way, as many as may be",
-                                      asked_->load())));
+    return refuse(
+        refusal(503, "overloaded",
+                fmt::format("{} questions about accounts are under way, as many as may be",
+                            asked_->load())));
   }
   asked_->fetch_add(1);
   const std::shared_ptr<void> counted{nullptr, [all = asked_](void*) { all->fetch_sub(1); }};
   const auto gone = std::make_shared<bool>(false);
   exchange->when_gone([gone] { *gone = true; });
-  around_.engine->show_budget(*use, from, [this, exchange, gone, from, key_name = use->key,
-                                           counted](const result<budget_view>& told) {
-    (void)counted;
-    if (*gone) {
-      return;
-    }
-    if (!told) {
-      return exchange->reply(replies_.answer_of(from_error(told.error())));
-    }
-    if (!told->now.known || told->now.key != key_name) {
-      return exchange->reply(replies_.answer_of(
-          refusal(404, "unknown_voucher",
-                  "the ledger has no voucher for this API key; it is over, or was never made")));
-    }
-    exchange->reply(replies_.counted(
-        document(from ? statement_json(told->page) : account_json(told->now))));
-  });
+  around_.engine->show_budget(
+      *use, from,
+      [this, exchange, gone, from, key_name = use->key, counted](const result<budget_view>& told) {
+        (void)counted;
+        if (*gone) {
+          return;
+        }
+        if (!told) {
+          return exchange->reply(replies_.answer_of(from_error(told.error())));
+        }
+        if (!told->now.known || told->now.key != key_name) {
+          return exchange->reply(replies_.answer_of(refusal(
+              404, "unknown_voucher",
+              "the ledger has no voucher for this API key; it is over, or was never made")));
+        }
+        exchange->reply(replies_.counted(
+            document(from ? statement_json(told->page) : account_json(told->now))));
+      });
 }
 
 } // namespace ovir::gateway

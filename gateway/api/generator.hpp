@@ -40,7 +40,8 @@ public:
   /// What is left of an API key's budget, and a page of its requests from an entry of the ledger
   /// on, where one is wanted. `done` is called once, on the server's thread, unless that ends
   /// first.
-  virtual void show_budget(const budget_use& use, std::optional<std::uint64_t> from, budget_told done) {
+  virtual void show_budget(const budget_use& use, std::optional<std::uint64_t> from,
+                           budget_told done) {
     (void)use;
     (void)from;
     done(fail(errc::unsupported, "this endpoint knows no ledger"));

@@ -316,11 +316,11 @@ result<void> log_index::absorb(state& s, const entry_log& log, const digest& led
   std::vector<std::byte> rules;
   encode({0, s.origin(), {}}, rules);
   out.insert_or_assign(index_key(index_table::rules), text_of(rules));
-  out.insert_or_assign(index_key(index_table::summary),
-                       to_record(index_summary{ledger, s.last_time(), s.sums(), at.size, at.end,
-                                               at.last_batch, at.chain, at.block.peaks(),
-                                               s.accounts().size(), s.requests().size(),
-                                               s.vouchers().all().size()}));
+  out.insert_or_assign(
+      index_key(index_table::summary),
+      to_record(index_summary{ledger, s.last_time(), s.sums(), at.size, at.end, at.last_batch,
+                              at.chain, at.block.peaks(), s.accounts().size(), s.requests().size(),
+                              s.vouchers().all().size()}));
   OVIR_TRY(store_->commit(out));
   waiting_.clear();
   histories_.clear();

@@ -167,8 +167,8 @@ struct statement_report {
 struct message {
   std::uint64_t id{0}; ///< the asker's; an answer has its question's, what nobody asked for 0
   std::variant<ask_account, submit, ask_request, ask_entries, ask_statement, vouch, claim,
-               ask_voucher, ask_voucher_statement, account_report, promise, refusal, request_report, entry_run, head_news,
-               statement_report, budget_report, budget_statement>
+               ask_voucher, ask_voucher_statement, account_report, promise, refusal, request_report,
+               entry_run, head_news, statement_report, budget_report, budget_statement>
       body;
   friend bool operator==(const message&, const message&) = default;
 };

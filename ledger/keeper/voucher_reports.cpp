@@ -56,7 +56,7 @@ result<void> add_accruals(const ledger& book, const reserve& r, budget_request& 
 }
 
 result<budget_request> outcome_of(const ledger& book, const reserve& r, const statement_line& l,
-                                   std::size_t& reads) {
+                                  std::size_t& reads) {
   budget_request of;
   of.request = l.what.request;
   of.entry = l.index;
@@ -77,7 +77,7 @@ result<budget_request> outcome_of(const ledger& book, const reserve& r, const st
 } // namespace
 
 budget_report report_on_voucher(const state& s, const ask_voucher& asked, const node_id& asker,
-                                 std::uint64_t now) {
+                                std::uint64_t now) {
   budget_report report;
   report.asked = asked.which;
   report.time = std::max(now, s.last_time());

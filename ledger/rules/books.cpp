@@ -69,8 +69,7 @@ void books::post(posting_kind kind, const account_ref& from, const account_ref& 
 void books::charge_voucher(posting_kind kind, const account_ref& from, const account_ref& to,
                            micro_credits amount) {
   const auto of = requests.find(about);
-  voucher_record* const v =
-      of == requests.end() ? nullptr : vouchers.find(of->second.voucher);
+  voucher_record* const v = of == requests.end() ? nullptr : vouchers.find(of->second.voucher);
   if (v == nullptr) { // none pays, or it is over, and only a refund can still come
     return;
   }

@@ -159,13 +159,12 @@ digest make_id(const digest& subject, std::uint64_t unit, command_kind kind,
   return ids(bytes);
 }
 
-constexpr std::array kinds{command_kind::genesis, command_kind::mint,       command_kind::transfer,
-                           command_kind::lock,    command_kind::unlock,     command_kind::unlocked,
-                           command_kind::reserve, command_kind::accrue,     command_kind::release,
-                           command_kind::settle,  command_kind::cancel,     command_kind::expire,
-                           command_kind::convict, command_kind::compensate, command_kind::reroute,
-                           command_kind::commit,  command_kind::link,       command_kind::epoch,
-                           command_kind::voucher, command_kind::revoke};
+constexpr std::array kinds{
+    command_kind::genesis, command_kind::mint,       command_kind::transfer, command_kind::lock,
+    command_kind::unlock,  command_kind::unlocked,   command_kind::reserve,  command_kind::accrue,
+    command_kind::release, command_kind::settle,     command_kind::cancel,   command_kind::expire,
+    command_kind::convict, command_kind::compensate, command_kind::reroute,  command_kind::commit,
+    command_kind::link,    command_kind::epoch,      command_kind::voucher,  command_kind::revoke};
 static_assert(kinds.size() == std::variant_size_v<command>);
 
 template <class Io, class Command>
@@ -218,7 +217,7 @@ std::string_view to_string(command_kind kind) noexcept {
 
 command_kind kind_of(const command& c) noexcept {
   if (const reserve* const r = std::get_if<reserve>(&c)) {
-    return r->voucher != digest{}   ? command_kind::redeem
+    return r->voucher != digest{}  ? command_kind::redeem
            : !r->scheduler.empty() ? command_kind::entrust
                                    : command_kind::reserve;
   }
@@ -227,15 +226,14 @@ command_kind kind_of(const command& c) noexcept {
 
 const node_id* signer_of(const command& c) noexcept {
   return std::visit(
-      handlers{[](const mint& m) { return &m.by; }, [](const transfer& t) { return &t.from; },
-               [](const lock& l) { return &l.account; }, [](const unlock& u) { return &u.account; },
-               [](const reserve& r) { return r.voucher == digest{} ? &r.payer : &r.scheduler; },
-               [](const cancel& x) { return &x.payer; },
-               [](const voucher& v) { return &v.account; },
-               [](const revoke& x) { return &x.account; },
-               [](const reroute& x) { return &x.scheduler; },
-               [](const chain_commit& x) { return &x.verifier; },
-               [](const auto&) -> const node_id* { return nullptr; }},
+      handlers{
+          [](const mint& m) { return &m.by; }, [](const transfer& t) { return &t.from; },
+          [](const lock& l) { return &l.account; }, [](const unlock& u) { return &u.account; },
+          [](const reserve& r) { return r.voucher == digest{} ? &r.payer : &r.scheduler; },
+          [](const cancel& x) { return &x.payer; }, [](const voucher& v) { return &v.account; },
+          [](const revoke& x) { return &x.account; }, [](const reroute& x) { return &x.scheduler; },
+          [](const chain_commit& x) { return &x.verifier; },
+          [](const auto&) -> const node_id* { return nullptr; }},
       c);
 }
 

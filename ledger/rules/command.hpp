@@ -142,9 +142,9 @@ struct chain_commit {
 /// A budget for the requests of one API key: what is reserved by it and paid is `limit` at most,
 /// over all schedulers together.
 struct voucher {
-  node_id account;         ///< pays
-  digest key;              ///< the API key's name in the ledger; never the key itself
-  micro_credits limit{0};  ///< in all
+  node_id account;          ///< pays
+  digest key;               ///< the API key's name in the ledger; never the key itself
+  micro_credits limit{0};   ///< in all
   std::uint64_t expires{0}; ///< seconds since 1970: nothing is reserved by it from then on
   /// Who may reserve by it: 1 to limits::voucher_schedulers_max, ascending, all different.
   std::vector<node_id> schedulers;
@@ -242,9 +242,9 @@ struct compensate {
   micro_credits amount{0};
 };
 
-using command =
-    std::variant<genesis, mint, transfer, lock, unlock, unlocked, reserve, accrue, release, settle,
-                 cancel, expire, convict, compensate, reroute, chain_commit, chain_link, epoch_end, voucher, revoke>;
+using command = std::variant<genesis, mint, transfer, lock, unlock, unlocked, reserve, accrue,
+                             release, settle, cancel, expire, convict, compensate, reroute,
+                             chain_commit, chain_link, epoch_end, voucher, revoke>;
 
 [[nodiscard]] command_kind kind_of(const command& c) noexcept;
 /// Whose signature a command needs; null where it needs none.

@@ -94,9 +94,9 @@ result<void> check_vouchers(const state& s, request_walk& walk) {
     }
     const request_walk::drawn of = walk.by_voucher[id];
     if (of.held != v.reserved || of.open != v.open_requests) {
-      return broken(11, "voucher {} has {} reserved for {} requests; these hold {}, and {} are open",
-                    name, v.reserved, v.open_requests, static_cast<std::uint64_t>(of.held),
-                    of.open);
+      return broken(
+          11, "voucher {} has {} reserved for {} requests; these hold {}, and {} are open", name,
+          v.reserved, v.open_requests, static_cast<std::uint64_t>(of.held), of.open);
     }
     if (++owned[v.account] > limits::vouchers_max) {
       return broken(11, "{} has more than {} vouchers", short_name(v.account),

@@ -86,7 +86,8 @@ result<void> check_budget(const books& b, const reserve& x, micro_credits quote)
                 name_of(x.voucher), short_name(x.scheduler));
   }
   if (v->revoked) {
-    return fail(errc::over_limit, "the voucher {} was revoked; {} of its {} micro-credits are spent",
+    return fail(errc::over_limit,
+                "the voucher {} was revoked; {} of its {} micro-credits are spent",
                 name_of(x.voucher), v->spent, v->limit);
   }
   if (v->expires <= b.now) {

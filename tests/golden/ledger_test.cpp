@@ -158,9 +158,8 @@ TEST(golden_ledger, entries_of_vouchers_are_their_fields_in_order) {
   EXPECT_EQ(bytes_of(v), time + "14" + thirty_two("11") + thirty_two("22") + "0b0a000000000000" +
                              "0d0c000000000000" + "02" + thirty_two("33") + thirty_two("44") +
                              "0500000000000000" + proof);
-  EXPECT_EQ(bytes_of(revoke{node(0x11), key, 6}), time + "15" + thirty_two("11") +
-                                                      thirty_two("22") + "0600000000000000" +
-                                                      proof);
+  EXPECT_EQ(bytes_of(revoke{node(0x11), key, 6}),
+            time + "15" + thirty_two("11") + thirty_two("22") + "0600000000000000" + proof);
   reserve r;
   r.payer = node(0x11);
   r.scheduler = node(0x33);

@@ -55,9 +55,11 @@ result<exit_code> create(const key_options& given, surroundings& around) {
                                       return {};
                                     }));
   if (given.as_json) {
-    OVIR_TRY(write_document(
-        json{{"id", id}, {"name", given.name}, {"key", text}, {"file", given.file},
-             {"in_ledger", in_ledger}}));
+    OVIR_TRY(write_document(json{{"id", id},
+                                 {"name", given.name},
+                                 {"key", text},
+                                 {"file", given.file},
+                                 {"in_ledger", in_ledger}}));
     return exit_code::done;
   }
   write_note(
@@ -182,9 +184,10 @@ void add_key(CLI::App& app, chosen_command& chosen) {
                    "have none in common")
       ->check(CLI::IsMember({"at_once", "after"}))
       ->capture_default_str();
-  made->add_option("--voucher", given->voucher,
-                   "Its requests are paid by a voucher: 'ledger' for the one that the ledger has for "
-                   "this key, or 64 hexadecimal digits (default: the node pays)");
+  made->add_option(
+      "--voucher", given->voucher,
+      "Its requests are paid by a voucher: 'ledger' for the one that the ledger has for "
+      "this key, or 64 hexadecimal digits (default: the node pays)");
   add_action(*command, "list", "Every key, without the keys themselves", given, chosen, list);
   add_action(*command, "revoke", "Refuse a key from now on", given, chosen, revoke)
       ->add_option("name", given->name, "Its name or id")

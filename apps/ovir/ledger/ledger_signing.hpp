@@ -34,7 +34,7 @@ struct signed_entry {
 using command_maker =
     std::function<result<ledger::command>(const node_id& who, std::uint64_t nonce)>;
 /// Signs what `make` makes of the next nonce, and enters it in the ledger's folder.
-[[nodiscard]] result<signed_entry> commit_signed(const signing_options& given,
-                                                 surroundings& around, const command_maker& make);
+[[nodiscard]] result<signed_entry> commit_signed(const signing_options& given, surroundings& around,
+                                                 const command_maker& make);
 
 } // namespace ovir::apps

@@ -62,8 +62,7 @@ result<exit_code> act(const voucher_options& given, surroundings& around,
   }
   OVIR_ASSIGN(const signed_entry done, commit_signed(given, around, make));
   const auto* const made = std::get_if<ledger::voucher>(&done.what);
-  const std::string name =
-      made != nullptr ? to_hex(ledger::voucher_id(*made)) : given.subject;
+  const std::string name = made != nullptr ? to_hex(ledger::voucher_id(*made)) : given.subject;
   if (given.as_json) {
     OVIR_TRY(write_document(json{{"entry", done.promise.entry.index},
                                  {"id", to_hex(ledger::id_of(done.what))},
@@ -107,11 +106,16 @@ json voucher_json(const digest& name, const ledger::voucher_record& v) {
   for (const node_id& s : v.schedulers) {
     schedulers.push_back(to_hex(s));
   }
-  return {{"voucher", to_hex(name)},   {"account", to_hex(v.account)},
-          {"key", to_hex(v.key)},      {"limit", v.limit},
-          {"spent", v.spent},          {"reserved", v.reserved},
-          {"left", v.left()},          {"expires", v.expires},
-          {"revoked", v.revoked},      {"open_requests", v.open_requests},
+  return {{"voucher", to_hex(name)},
+          {"account", to_hex(v.account)},
+          {"key", to_hex(v.key)},
+          {"limit", v.limit},
+          {"spent", v.spent},
+          {"reserved", v.reserved},
+          {"left", v.left()},
+          {"expires", v.expires},
+          {"revoked", v.revoked},
+          {"open_requests", v.open_requests},
           {"schedulers", std::move(schedulers)}};
 }
 
@@ -149,9 +153,9 @@ void add_sign_for(CLI::App& command, voucher_options& given) {
 
 void add_ledger_vouchers(CLI::App& ledger, chosen_command& chosen) {
   const auto making = std::make_shared<voucher_options>();
-  CLI::App* const made = add_ledger_command(
-      ledger, chosen, "voucher", "Pay for the requests of an API key, up to a limit", making,
-      make_voucher);
+  CLI::App* const made =
+      add_ledger_command(ledger, chosen, "voucher",
+                         "Pay for the requests of an API key, up to a limit", making, make_voucher);
   made->add_option("API_KEY", making->subject,
                    "What the ledger calls it (in_ledger of ovir key list --json); with --keys its "
                    "name or id in there")

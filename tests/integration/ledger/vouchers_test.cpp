@@ -34,9 +34,8 @@ protected:
     test_cluster& nodes = paid_->nodes();
     for (const char* const name : {"front", "second", "third"}) {
       ports_.push_back(free_port());
-      std::ofstream{nodes.config(nodes.index_of(name)), std::ios::app}
-          << fmt::format("\n[gateway]\nlisten = \"127.0.0.1:{}\"\nkeys = \"{}\"\n", ports_.back(),
-                         key_file());
+      std::ofstream{nodes.config(nodes.index_of(name)), std::ios::app} << fmt::format(
+          "\n[gateway]\nlisten = \"127.0.0.1:{}\"\nkeys = \"{}\"\n", ports_.back(), key_file());
     }
     nodes.start();
     ASSERT_NO_FATAL_FAILURE(wait_for_ledger());
@@ -96,10 +95,8 @@ protected:
   }
 
   [[nodiscard]] static std::string body_of(std::uint32_t tokens, std::uint64_t seed) {
-    plain_json body{{"model", "synthetic.gguf"},
-                    {"max_tokens", tokens},
-                    {"temperature", 0.8},
-                    {"seed", seed}};
+    plain_json body{
+        {"model", "synthetic.gguf"}, {"max_tokens", tokens}, {"temperature", 0.8}, {"seed", seed}};
     for (std::uint32_t i = 0; i < paid_cluster::prompt; ++i) {
       body["prompt"].push_back(3 + i % 7);
     }
@@ -249,7 +246,8 @@ TEST_F(voucher_cluster, gives_back_what_is_not_used_and_ends_when_its_account_sa
   const auto left = static_cast<std::uint32_t>(200 - used - paid_cluster::prompt);
   const http_answer more = ask(2, 2, left + 1, paid_cluster::goes_on);
   EXPECT_EQ(more.status, 429) << "a token more than there are: " << more.body;
-  EXPECT_THAT(more.body, HasSubstr(fmt::format("has {} of its 200000000 left", (200 - used) * credit)));
+  EXPECT_THAT(more.body,
+              HasSubstr(fmt::format("has {} of its 200000000 left", (200 - used) * credit)));
   // The same request may come again when it can be paid, under its id.
   const digest second = give_voucher(500 * credit);
   EXPECT_EQ(ask(2, 2, left + 1, paid_cluster::goes_on).status, 200);

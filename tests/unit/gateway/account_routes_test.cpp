@@ -68,8 +68,8 @@ protected:
 };
 
 TEST_F(voucher_keys, are_in_the_file_as_they_were_made) {
-  for (const auto& voucher : {std::optional<digest>{}, std::optional{digest{}},
-                              std::optional{named(7)}}) {
+  for (const auto& voucher :
+       {std::optional<digest>{}, std::optional{digest{}}, std::optional{named(7)}}) {
     use_key(voucher);
     known_keys keys;
     api_key key = key_;
@@ -108,8 +108,8 @@ TEST_F(voucher_keys, send_their_budget_with_each_request_and_are_counted_by_no_g
 
 TEST_F(voucher_keys, without_budget_left_get_the_answer_of_a_quota) {
   use_key(named(7));
-  const auto asked = ask(R"({"model": "m", "prompt": [5], "max_tokens": 20})", "/v1/completions",
-                         field_);
+  const auto asked =
+      ask(R"({"model": "m", "prompt": [5], "max_tokens": 20})", "/v1/completions", field_);
   EXPECT_EQ(cluster_.started[0].order.budget->voucher, named(7));
   app_->calls().on_end(tag(), fail(errc::over_limit, "it has 3 of its 100 left until 1800"));
   EXPECT_EQ(asked->head.status, 429);
@@ -156,8 +156,8 @@ TEST_F(voucher_keys, learn_what_each_request_cost_page_by_page) {
   EXPECT_EQ(told["data"][0]["spent"], 19);
   (void)get("/v1/account/statement");
   EXPECT_EQ(cluster_.budgets.back().from, 0U);
-  for (const char* const wrong : {"from=", "from=x", "from=1x", "first=1", "from=-1",
-                                  "from=99999999999999999999"}) {
+  for (const char* const wrong :
+       {"from=", "from=x", "from=1x", "first=1", "from=-1", "from=99999999999999999999"}) {
     EXPECT_EQ(get("/v1/account/statement", wrong)->head.status, 400) << wrong;
   }
   EXPECT_EQ(get("/v1/account", "from=1")->head.status, 400);

@@ -112,9 +112,7 @@ TEST_F(voucher_reports, list_tokens_and_amounts_of_each_request_also_when_it_is_
   (void)redeem(other, 3, 5);
   const escrow_id unused = redeem(name, 5, 5);
   must(world_->keep(settle{unused}));
-  const auto outcome = [&] {
-    return statement_of_voucher(*book_, {name, 0}).value().requests;
-  };
+  const auto outcome = [&] { return statement_of_voucher(*book_, {name, 0}).value().requests; };
   const std::vector<budget_request> before = outcome();
   for (const command& due : book_->view().due(t0 + 100, 10)) {
     must(world_->keep(due), t0 + 100);
@@ -188,7 +186,8 @@ TEST_F(keepers, tell_what_is_left_of_a_voucher_and_let_its_scheduler_alone_accru
   EXPECT_EQ(refused(ask(5, signed_by(5, r))), "");
   EXPECT_NE(refused(ask(1, bytes_of(everything(r, 5)))), "") << "who pays does not drive it";
   r.nonce += 1;
-  EXPECT_THAT(refused(ask(5, signed_by(5, r))), testing::HasSubstr("has 50000000 of its 150000000"));
+  EXPECT_THAT(refused(ask(5, signed_by(5, r))),
+              testing::HasSubstr("has 50000000 of its 150000000"));
   std::vector<keeper_answer> answers;
   keeper_->take(ledger_world::node(5), {}, {77, ask_voucher{v.key, true}}, answers);
   ASSERT_EQ(answers.size(), 1U);

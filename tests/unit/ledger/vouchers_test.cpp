@@ -201,8 +201,9 @@ TEST_F(vouchers, pay_no_more_once_revoked_and_what_was_reserved_goes_on) {
   EXPECT_THAT(
       refusal(world_.sign(stranger, revoke{ledger_world::node(stranger), name, ++nonce_})).message,
       HasSubstr("cannot revoke it"));
-  EXPECT_EQ(refusal(world_.sign(owner, revoke{ledger_world::node(owner), api_key(9), ++nonce_})).code,
-            errc::not_found);
+  EXPECT_EQ(
+      refusal(world_.sign(owner, revoke{ledger_world::node(owner), api_key(9), ++nonce_})).code,
+      errc::not_found);
   must(world_.sign(owner, revoke{ledger_world::node(owner), name, ++nonce_}));
   EXPECT_THAT(
       refusal(world_.sign(owner, revoke{ledger_world::node(owner), name, ++nonce_})).message,
