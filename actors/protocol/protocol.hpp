@@ -271,6 +271,12 @@ struct generation_request : request_log {
   /// Its stages compute it when others leave them time (limits::slack_batch).
   bool batch{false};
   twin_rule twin{twin_rule::alone};
+
+  /// Whatever its client would have paid with.
+  void paid_by_node() {
+    payment = nullptr;
+    budget.reset();
+  }
 };
 
 /// What a stage took from its node's cache, and why no more.
