@@ -27,11 +27,11 @@ bool ledger_model::run(const ledger::voucher& x) {
     return false;
   }
   std::erase_if(budgets_, [&](const auto& one) {
-    const bool used = std::any_of(requests_.begin(), requests_.end(), [&](const auto& r) {
+    const auto is_used = [&](const auto& r) {
       return r.second.open && r.second.voucher == one.first;
-    });
-    return one.second.account == account && !used &&
-           (one.second.revoked || one.second.expires <= now_);
+    };
+    return one.second.account == account && (one.second.revoked || one.second.expires <= now_) &&
+           std::none_of(requests_.begin(), requests_.end(), is_used);
   });
   budget made{account, credits{x.limit}, x.expires, {}, false};
   for (const node_id& s : x.schedulers) {
