@@ -175,9 +175,11 @@ TEST(golden_ledger, entries_of_vouchers_are_their_fields_in_order) {
                              thirty_two("55") + "0100000000000000" + "0200000000000000" +
                              "0300000000000000" + "0400000000000000" + "01" + thirty_two("66") +
                              "07000000" + "0800000000000000" + "0900000000000000" + proof);
-  EXPECT_EQ(to_hex(voucher_id(v)), "");
-  EXPECT_EQ(to_hex(escrow_of(r)), "");
-  EXPECT_EQ(to_hex(id_of(v)), "");
+  EXPECT_EQ(to_hex(voucher_id(v)),
+            "0a2def93a54aedb9bc5e9af7172c06aca93c8118a2f77ea1ea58695f41c37429");
+  EXPECT_EQ(to_hex(escrow_of(r)),
+            "c2a9811ef3b3594dcea6f4c4438b595da88a2af36f6e07bc2a2552906f6620bd");
+  EXPECT_EQ(to_hex(id_of(v)), "e7662770a449f50e93b2ef4e582d5f58f03eaa3f73cdafd29830c682ad2bf108");
 }
 
 TEST(golden_ledger, a_draw_is_this) {
