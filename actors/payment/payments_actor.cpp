@@ -420,7 +420,9 @@ void take_message(payments_pointer self, const credit_received& news) {
       run != nullptr && !state.asked.log_pages.contains(m->id)) {
     return take_entries(self, *run);
   }
-  if (take_page(self, state.asked.statements, *m) || take_page(self, state.asked.log_pages, *m)) {
+  if (take_page(self, state.asked.statements, *m) || take_page(self, state.asked.log_pages, *m) ||
+      take_page(self, state.asked.budgets, *m) ||
+      take_page(self, state.asked.budget_requests, *m)) {
     return;
   }
   if (m->id == 0 || !state.ledger) {
@@ -441,6 +443,8 @@ void take_message(payments_pointer self, const credit_received& news) {
     take_refusal(self, of->first, r->reason);
   } else if (const auto* const q = std::get_if<ledger::request_report>(&m->body)) {
     take_report(self, of->first, *q);
+  } else if (const auto* const b = std::get_if<budget_report>(&m->body)) {
+    take_budget(self, of->first, *b);
   }
 }
 
@@ -500,11 +504,14 @@ void tick(payments_pointer self) {
   give_up_late(state.asked.accounts, now);
   give_up_late(state.asked.statements, now);
   give_up_late(state.asked.log_pages, now);
+  give_up_late(state.asked.budgets, now);
+  give_up_late(state.asked.budget_requests, now);
   if (!state.ledger || lacks_copy(state) || state.lacks_entries() || state.own.lacks_stake ||
       !state.requests.empty() || !state.orders.empty() || !state.asked.accounts.empty() ||
       !state.asked.statements.empty() || !state.asked.log_pages.empty() ||
       !state.accusations.empty() || !state.convictions.empty() || !state.waiting_plans.empty() ||
-      !state.asked.claims.empty()) {
+      !state.asked.claims.empty() || !state.asked.budgets.empty() ||
+      !state.asked.budget_requests.empty()) {
     keep_ticking(self);
   }
 }
@@ -562,6 +569,13 @@ caf::behavior payments_behavior(payments_pointer self, payments_environment envi
       [self](const describe_statement& asked) {
         return ask_keeper(self, self->state.asked.statements,
                           ledger::ask_statement{asked.who, asked.from});
+      },
+      [self](const describe_budget& asked) {
+        return ask_keeper(self, self->state.asked.budgets, question_about(asked.of));
+      },
+      [self](const describe_budget_requests& asked) {
+        return ask_keeper(self, self->state.asked.budget_requests,
+                          ledger::ask_voucher_statement{asked.voucher, asked.first});
       },
       [self](const describe_log& asked) {
         return ask_keeper(self, self->state.asked.log_pages, ledger::ask_entries{asked.first});

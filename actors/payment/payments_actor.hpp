@@ -88,6 +88,15 @@ struct describe_statement {
   node_id who; ///< empty: this node
   ledger::statement_place from;
 };
+/// From a gateway: what is left of an API key's budget; answered with a `budget_report`.
+struct describe_budget {
+  budget_use of;
+};
+/// Likewise: a page of its requests; answered with a `budget_statement`.
+struct describe_budget_requests {
+  digest voucher;
+  std::uint64_t first{0}; ///< entry of the log
+};
 /// From a shell: what the log says from an entry on; answered with an `entry_run`.
 struct describe_log {
   std::uint64_t first{0};
@@ -157,6 +166,8 @@ struct payments_state {
     storage::env::time_point since;
     bool planning{false};
     bool by_client{false};              ///< it signed the reservation
+    node_id payer;                      ///< of the voucher; empty: this node
+    digest voucher;                     ///< that is to pay; zero: none
     bool free{false};                   ///< entered and not charged: no request waits
     bool planned_anew{false};           ///< after a refusal for want of admission
     std::vector<std::byte> reservation; ///< entry; empty: not yet made
@@ -277,6 +288,8 @@ struct payments_state {
     std::map<std::uint64_t, question<ledger::account_report>> accounts;
     std::map<std::uint64_t, question<ledger::statement_report>> statements;
     std::map<std::uint64_t, question<ledger::entry_run>> log_pages;
+    std::map<std::uint64_t, question<budget_report>> budgets;
+    std::map<std::uint64_t, question<budget_statement>> budget_requests;
     storage::env::time_point entries{}; ///< when the copy asked for those it lacks
     /// Of stages of this node, by the request and the first layer, until it is settled.
     std::map<std::pair<digest, layer_index>, kept_claim> claims;
@@ -306,6 +319,10 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::work_stated)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::work_over)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::describe_account)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::describe_statement)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::describe_budget)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::describe_budget_requests)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::budget_report)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::budget_statement)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::describe_log)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::credit_order)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::accuse)

@@ -11,7 +11,8 @@
 
 /// What the files of the payments actor say to each other: payments.cpp, the keeper's messages,
 /// shells and time; payments_quotes.cpp, what a request would cost; payments_requests.cpp, the
-/// requests of this node; payments_convictions.cpp, who was convicted; payments_parts.cpp, what all
+/// requests of this node; payments_vouchers.cpp, those that API keys pay for;
+/// payments_convictions.cpp, who was convicted; payments_parts.cpp, what all
 /// of these use.
 namespace ovir::actors {
 
@@ -46,6 +47,14 @@ void keep_claim(payments_pointer self, const claimable_work& done);
 /// Whether it was one.
 [[nodiscard]] bool take_answer_to_claim(payments_pointer self, const ledger::message& m);
 void tend_claims(payments_pointer self);
+
+// payments_vouchers_actor.cpp
+
+/// Before the plan of a request that an API key pays for: which account that is. `take_budget` goes
+/// on.
+void ask_for_budget(payments_pointer self, request_id request, payments_state::paid& p);
+void take_budget(payments_pointer self, request_id request, const budget_report& news);
+[[nodiscard]] ledger::ask_voucher question_about(const budget_use& use);
 
 // payments_free_actor.cpp
 
@@ -109,6 +118,10 @@ void lead_down(payments_pointer self, const caf::down_msg& message);
 void take_promise(payments_pointer self, request_id request, const ledger::promise& news);
 void take_refusal(payments_pointer self, request_id request, const error& why);
 void take_report(payments_pointer self, request_id request, const ledger::request_report& news);
+/// It is not paid for, and fails.
+void refuse_request(payments_pointer self, request_id request, error why);
+/// Who pays is known: a path is planned, and reserved for.
+void plan_request(payments_pointer self, request_id request, payments_state::paid& p);
 void tend_request(payments_pointer self, request_id id, payments_state::paid& p);
 
 } // namespace ovir::actors

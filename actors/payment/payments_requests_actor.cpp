@@ -159,8 +159,9 @@ void take_plan(payments_pointer self, request_id request, const path_description
   paid& p = found->second;
   p.planning = false;
   const node_id& me = state.environment.key->id();
-  auto r = planned.planned ? reservation_for(self, *p.asked, planned, me)
-                           : result<ledger::reserve>{planned.planned.error()};
+  auto r = planned.planned
+               ? reservation_for(self, *p.asked, planned, p.payer.empty() ? me : p.payer)
+               : result<ledger::reserve>{planned.planned.error()};
   if (r && !ready(state)) {
     r = fail(errc::peer_lost, "the ledger's keeper went away");
   }
@@ -169,6 +170,10 @@ void take_plan(payments_pointer self, request_id request, const path_description
   }
   p.rewards = rewards_of(self, *p.asked, planned);
   p.path = places_of(planned);
+  if (p.voucher != digest{}) {
+    r->scheduler = me;
+    r->voucher = p.voucher;
+  }
   r->nonce = ++state.own.nonce;
   if (p.core) {
     p.core->reserve_anew(*r); // the first path was refused
@@ -298,6 +303,8 @@ caf::result<credit_reserved> reserve(payments_pointer self, reserve_credit& aske
     reserve_signed(self, id, p);
   } else if (p.asked->request.generation > 0 && before == state.driven.rend()) {
     doubt(self, id, p);
+  } else if (p.asked->request.budget) {
+    ask_for_budget(self, id, p);
   } else {
     ask_for_plan(self, id, p);
   }
@@ -531,6 +538,14 @@ void take_report(payments_pointer self, request_id request, const ledger::reques
   }
   p.core->follow(news);
   advance(self, request);
+}
+
+void refuse_request(payments_pointer self, request_id request, error why) {
+  refuse(self, request, std::move(why));
+}
+
+void plan_request(payments_pointer self, request_id request, paid& p) {
+  ask_for_plan(self, request, p);
 }
 
 void tend_request(payments_pointer self, request_id id, paid& p) {

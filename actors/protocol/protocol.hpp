@@ -9,6 +9,7 @@
 #include "messages/ids.hpp"
 #include "messages/limits/general.hpp"
 #include "messages/node_id.hpp"
+#include "messages/request/budget.hpp"
 #include "messages/request/finish_reason.hpp"
 #include "messages/request/path.hpp"
 #include "messages/request/request.hpp"
@@ -262,12 +263,20 @@ struct generation_request : request_log {
   /// The reservation that a client signed, as an entry of the ledger with time 0, which pays for it
   /// on this node; null: this node pays.
   std::shared_ptr<const std::vector<std::byte>> payment{};
+  /// Of the API key that pays for it; none: this node pays.
+  std::optional<budget_use> budget{};
   /// From start to end, waiting for nodes included; over it, the request fails. One that the path
   /// cannot meet is refused at once; that of limits::request_deadline_max is none.
   std::chrono::milliseconds deadline{limits::request_deadline_max};
   /// Its stages compute it when others leave them time (limits::slack_batch).
   bool batch{false};
   twin_rule twin{twin_rule::alone};
+
+  /// Whatever its client would have paid with.
+  void paid_by_node() {
+    payment = nullptr;
+    budget.reset();
+  }
 };
 
 /// What a stage took from its node's cache, and why no more.

@@ -1,7 +1,9 @@
 #include "actors/request/gateway_actor.hpp"
 
+#include "actors/payment/payments_actor.hpp"
 #include "messages/caf/errors.hpp"
 #include "messages/caf/system_config.hpp"
+#include "messages/limits/credit.hpp"
 #include "messages/limits/gateway.hpp"
 
 #include <caf/all.hpp>
@@ -23,6 +25,7 @@ generation_request request_of(const gateway::generation_order& order, const cach
   request.drafts = order.drafts;
   request.deadline = order.deadline;
   request.batch = order.batch;
+  request.budget = order.budget;
   request.reveal = order.reveal;
   request.cache =
       cache_use_of(cache, cache_choice::as_configured, "http/" + order.owner, order.repeatable);
@@ -217,6 +220,41 @@ void take_back(gateway_pointer self) {
       [](gateway::generation_events& events) { events.on_restart(); });
 }
 
+// Budgets
+
+constexpr auto budget_wait = 2 * limits::payment_action_wait;
+
+void tell_budget(gateway_pointer self, const gateway::budget_told& done,
+                 result<gateway::budget_view> view) {
+  self->state.environment.desk->deliver(
+      [done, view = std::move(view)](gateway::generation_events&) { done(view); });
+}
+
+void show_budget(gateway_pointer self, const gateway_budget& asked) {
+  const caf::actor payments = self->state.environment.find("payments");
+  if (!payments) {
+    return tell_budget(self, asked.done,
+                       fail(errc::unsupported, "this node uses no ledger, so no budget is kept"));
+  }
+  const auto failed = [self, done = asked.done](const caf::error& why) {
+    tell_budget(self, done, from_caf(why));
+  };
+  self->request(payments, budget_wait, describe_budget{asked.use})
+      .then(
+          [self, payments, asked, failed](const budget_report& now) {
+            if (!asked.from || !now.known || now.key != asked.use.key) {
+              return tell_budget(self, asked.done, gateway::budget_view{now, {}});
+            }
+            self->request(payments, budget_wait, describe_budget_requests{now.voucher, *asked.from})
+                .then(
+                    [self, asked, now](const budget_statement& page) {
+                      tell_budget(self, asked.done, gateway::budget_view{now, page});
+                    },
+                    failed);
+          },
+          failed);
+}
+
 } // namespace
 
 void gateway_desk::set_doing(std::string words) {
@@ -311,6 +349,14 @@ void gateway_desk::cancel(request_id id, bool asked) {
   }
 }
 
+void gateway_desk::show_budget(const budget_use& use, std::optional<std::uint64_t> from,
+                               gateway::budget_told done) {
+  if (const caf::actor to = actor()) {
+    return caf::anon_send(to, gateway_budget{use, from, std::move(done)});
+  }
+  deliver([done = std::move(done)](gateway::generation_events&) { done(being_restarted()); });
+}
+
 std::vector<gateway::served_model> gateway_desk::models() {
   std::vector<gateway::served_model> list;
   for (const auto& model : models_.all()) {
@@ -351,6 +397,7 @@ caf::behavior gateway_behavior(gateway_pointer self, gateway_environment environ
   }
   return {
       [self](gateway_start& command) { start(self, command); },
+      [self](const gateway_budget& asked) { show_budget(self, asked); },
       [self](const gateway_forget& command) { forget(self, command.tag); },
       [self](const gateway_search& command) { search(self, command.tag); },
       [self](const gateway_back&) { take_back(self); },

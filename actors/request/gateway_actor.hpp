@@ -28,6 +28,14 @@ struct gateway_start {
   digest terms;         ///< of the request: another one of its id is not what is asked for
 };
 
+/// To the gateway's actor: what the ledger says of an API key's budget. `done` runs on the server's
+/// thread.
+struct gateway_budget {
+  budget_use use;
+  std::optional<std::uint64_t> from;
+  gateway::budget_told done;
+};
+
 /// Where the HTTP server's thread and the actors meet: calls of the one become messages of the
 /// others, and the other way round. Thread-safe; outlives both.
 class gateway_desk final : public gateway::generator {
@@ -55,6 +63,8 @@ public:
   void forget(std::uint64_t tag) override;
   void cancel(request_id id, bool asked) override;
   [[nodiscard]] std::vector<gateway::served_model> models() override;
+  void show_budget(const budget_use& use, std::optional<std::uint64_t> from,
+                   gateway::budget_told done) override;
   [[nodiscard]] bool ready() override { return ready_.load(); }
   [[nodiscard]] std::string doing() override;
 
@@ -87,7 +97,7 @@ struct gateway_environment {
   gateway_desk* desk{nullptr};
   const model_catalog* models{nullptr};
   storage::env* env{nullptr};
-  /// "jobs" and "membership", as they are at the moment.
+  /// "jobs", "membership" and "payments", as they are at the moment.
   std::function<caf::actor(const std::string& name)> find;
 };
 
@@ -111,6 +121,7 @@ using gateway_pointer = caf::stateful_actor<gateway_state>*;
 } // namespace ovir::actors
 
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::gateway_start)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::gateway_budget)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::gateway_forget)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::gateway_search)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::gateway_back)

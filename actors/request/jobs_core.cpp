@@ -84,7 +84,7 @@ void jobs_core::submit(const job& j, effects& out) {
     runs.push_back(j.request);
     runs.back().id = twin_of(j.request.id);
     runs.back().kill_shards = 0;
-    runs.back().payment = nullptr; // looking twice is this node's wish
+    runs.back().paid_by_node(); // looking twice is this node's wish
   }
   for (generation_request& run : runs) {
     run.receipt_later = !j.receipt_asked && !j.twice;
@@ -121,7 +121,7 @@ bool jobs_core::may_pass(const job& j) {
     return j.left && j.outcome->report->end == finish_reason::cancelled;
   }
   const reaction what = reaction_to(j.outcome->report.error().code);
-  return what != reaction::refuse && what != reaction::dispute;
+  return j.outcome->unpaid() || (what != reaction::refuse && what != reaction::dispute);
 }
 
 result<void> jobs_core::start(generation_request request, request_id named, bool from_log,
@@ -276,7 +276,7 @@ bool jobs_core::begin_again(job& j, const error& reason, time_point now, effects
   ++j.recomputed;
   ++j.request.generation;
   j.request.drawn = {};
-  j.request.payment = nullptr; // what was signed pays once; the rest is the cluster's fault
+  j.request.paid_by_node(); // what was signed pays once; the rest is the cluster's fault
   out.push_back(
       note_effect{log_level::warn, j.request.id, fmt::format("begins again: {}", reason.message)});
   if (j.twice) {

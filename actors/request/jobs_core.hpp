@@ -57,6 +57,11 @@ struct job_outcome {
   generation_request request;
   result<generation_report> report{error{}};
   std::chrono::nanoseconds time{0}; ///< at this node, from the request to its last token
+
+  /// The budget that was to pay had too little left: it may have more when it is asked for again.
+  [[nodiscard]] bool unpaid() const {
+    return !report && report.error().code == errc::over_limit && request.budget.has_value();
+  }
 };
 
 // What the jobs of a node ask their shell to do.

@@ -48,6 +48,9 @@ bool read_hex(std::string_view text, std::span<std::uint8_t> out) {
          size == out.size();
 }
 
+constexpr std::string_view by_name = "ledger"; ///< the voucher that the ledger has for the key
+constexpr std::string_view name_domain = "ovir/api-key/v1/name";
+
 bool is_name(std::string_view name) {
   return !name.empty() && name.size() <= limits::api_key_name_bytes_max &&
          std::all_of(name.begin(), name.end(), [](char c) { return c > ' ' && c < 127; });
@@ -64,16 +67,20 @@ json json_of(const api_key& k) {
   if (k.may_look) {
     roles.push_back("reader");
   }
-  return {{"id", k.id},
-          {"name", k.name},
-          {"roles", std::move(roles)},
-          {"hash", hex_of(k.hash)},
-          {"created", k.created},
-          {"revoked", k.revoked},
-          {"requests_per_minute", k.requests_per_minute},
-          {"tokens_per_day", k.tokens_per_day},
-          {"concurrent", k.concurrent},
-          {"reveal", to_string(k.reveal)}};
+  json document{{"id", k.id},
+                {"name", k.name},
+                {"roles", std::move(roles)},
+                {"hash", hex_of(k.hash)},
+                {"created", k.created},
+                {"revoked", k.revoked},
+                {"requests_per_minute", k.requests_per_minute},
+                {"tokens_per_day", k.tokens_per_day},
+                {"concurrent", k.concurrent},
+                {"reveal", to_string(k.reveal)}};
+  if (k.voucher) {
+    document["voucher"] = *k.voucher == digest{} ? std::string{by_name} : to_hex(*k.voucher);
+  }
+  return document;
 }
 
 result<api_key> key_from(const json& value, std::size_t i) {
@@ -95,9 +102,17 @@ result<api_key> key_from(const json& value, std::size_t i) {
   k.concurrent = in.whole("concurrent", 0, limits::api_rate_max, 0);
   const std::vector<std::string> roles = in.texts("roles", 3);
   const auto reveal = reveal_from(in.text("reveal", limits::api_name_bytes_max, "at_once"));
+  const std::string voucher = in.text("voucher", 2 * digest::size, "");
   in.done();
   if (in.failure()) {
     return fail(errc::malformed, "{}", in.failure()->message);
+  }
+  if (!voucher.empty()) {
+    const auto named = voucher_from(voucher);
+    if (!named) {
+      return wrong(named.error().message);
+    }
+    k.voucher = *named;
   }
   if (!reveal) {
     return wrong("'reveal' must be at_once or after");
@@ -125,6 +140,22 @@ result<api_key> key_from(const json& value, std::size_t i) {
 }
 
 } // namespace
+
+digest name_in_ledger(const api_key& key) {
+  return ovir::hash(name_domain, std::as_bytes(std::span{key.hash}));
+}
+
+std::optional<budget_use> budget_of(const api_key& key) {
+  return key.voucher ? std::optional{budget_use{name_in_ledger(key), *key.voucher}} : std::nullopt;
+}
+
+result<digest> voucher_from(std::string_view text) {
+  digest named;
+  if (text != by_name && (!read_hex(text, named.bytes) || named == digest{})) {
+    return fail(errc::invalid_argument, "a voucher is 'ledger' or its 64 hexadecimal digits");
+  }
+  return named;
+}
 
 result<api_key_table> api_key_table::parse(std::string_view text) {
   if (text.size() > limits::api_keys_file_bytes_max) {

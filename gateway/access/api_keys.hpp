@@ -1,5 +1,7 @@
 #pragma once
 
+#include "messages/digest.hpp"
+#include "messages/request/budget.hpp"
 #include "messages/request/request.hpp"
 #include "messages/result.hpp"
 
@@ -31,9 +33,19 @@ struct api_key {
   std::uint64_t requests_per_minute{0}; ///< 0: no limit, as for the next two
   std::uint64_t tokens_per_day{0};      ///< prompts and answers, by the day of UTC
   std::uint64_t concurrent{0};          ///< requests under way
+  /// That pays for its requests, instead of this node; zero: the one that the ledger has for it.
+  std::optional<digest> voucher{};
 
   friend bool operator==(const api_key&, const api_key&) = default;
 };
+
+/// What the ledger calls a key: H(keyed hash), the same at every gateway that has a copy of its
+/// file and its secret.
+[[nodiscard]] digest name_in_ledger(const api_key& key);
+/// What is to pay for its requests; none: this node.
+[[nodiscard]] std::optional<budget_use> budget_of(const api_key& key);
+/// "ledger", or a voucher's 64 hexadecimal digits: `api_key::voucher`. `invalid_argument`.
+[[nodiscard]] result<digest> voucher_from(std::string_view text);
 
 /// Every key a gateway knows. A value.
 class api_key_table {

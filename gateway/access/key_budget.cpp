@@ -61,6 +61,9 @@ void key_budget::end(const std::string& id) {
 
 std::optional<api_error> key_budget::reserve(const api_key& key, std::uint64_t tokens,
                                              std::uint64_t unix_seconds) {
+  if (key.voucher) {
+    return std::nullopt; // its budget is in the ledger, for all gateways together
+  }
   account& a = accounts_[key.id];
   if (a.day != day_of(unix_seconds)) {
     a.day = day_of(unix_seconds);

@@ -24,7 +24,8 @@ public:
   void end(const std::string& id);
 
   /// Sets aside what a request may cost at most, so that requests side by side cannot spend the
-  /// same tokens. Every success is followed by one `settle` of the same day and number.
+  /// same tokens. Every success is followed by one `settle` of the same day and number. Of a key
+  /// with a voucher nothing is counted.
   [[nodiscard]] std::optional<api_error> reserve(const api_key& key, std::uint64_t tokens,
                                                  std::uint64_t unix_seconds);
   /// What it really cost; never counts more than was reserved.

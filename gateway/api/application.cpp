@@ -31,7 +31,7 @@ std::string_view own_methods_of(std::string_view path) {
   const bool model = path.starts_with("/v1/models/") && path.size() > models_path.size() + 1;
   const bool receipt = path.starts_with(receipts_path) && path.size() > receipts_path.size();
   return path == "/health" || path == "/ready" || path == "/metrics" || path == models_path ||
-                 model || receipt
+                 model || receipt || account_routes::serves(path)
              ? "GET"
              : "";
 }
@@ -75,7 +75,8 @@ bool is_json(std::string_view type) {
 
 application::application(const api_options& options, const api_surroundings& around)
     : around_(around), keys_needed_(options.keys_needed), version_(options.version),
-      calls_(options, around_, replies_), answers_(around_, replies_, calls_) {}
+      calls_(options, around_, replies_), answers_(around_, replies_, calls_),
+      accounts_(around_, replies_) {}
 
 void application::use_keys(known_keys keys) { keys_ = std::move(keys); }
 
@@ -226,6 +227,9 @@ void application::serve(http_request request, std::shared_ptr<http_exchange> exc
   }
   if (request.path == "/metrics") {
     return show_metrics(exchange);
+  }
+  if (account_routes::serves(request.path)) {
+    return accounts_.show(request, key, exchange);
   }
   if (request.path == models_path) {
     return exchange->reply(replies_.counted(list_models()));

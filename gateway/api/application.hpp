@@ -1,6 +1,7 @@
 #pragma once
 
 #include "gateway/access/api_key_file.hpp"
+#include "gateway/api/account_routes.hpp"
 #include "gateway/api/answer_routes.hpp"
 #include "gateway/api/api_surroundings.hpp"
 #include "gateway/api/open_calls.hpp"
@@ -58,6 +59,7 @@ private:
   reply_counter replies_;
   open_calls calls_;
   answer_routes answers_;
+  account_routes accounts_;
   bool draining_{false};
 };
 

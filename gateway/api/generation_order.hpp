@@ -4,6 +4,7 @@
 #include "messages/digest.hpp"
 #include "messages/ids.hpp"
 #include "messages/limits/general.hpp"
+#include "messages/request/budget.hpp"
 #include "messages/request/finish_reason.hpp"
 #include "messages/request/request.hpp"
 #include "messages/result.hpp"
@@ -12,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,6 +29,7 @@ struct generation_order : request_terms {
   reveal_when reveal{reveal_when::at_once};
   /// Whose kept results it may use: the id of an API key; empty: those of all that may ask here.
   std::string owner{};
+  std::optional<budget_use> budget{}; ///< of the API key; none: the node pays
   bool repeatable{true}; ///< greedy, or with a seed that was given: its answer may be kept
 };
 

@@ -4,9 +4,17 @@
 #include "messages/result.hpp"
 
 #include <cstdint>
+#include <functional>
+#include <optional>
 #include <vector>
 
 namespace ovir::gateway {
+
+struct budget_view {
+  budget_report now;
+  budget_statement page; ///< empty where none was wanted
+};
+using budget_told = std::function<void(const result<budget_view>&)>;
 
 /// The cluster, as the gateway sees it. Calls return at once and come from the server's thread;
 /// what is asked for comes back on the same thread as calls of `generation_events`. `tag` is the
@@ -29,6 +37,15 @@ public:
   virtual void cancel(request_id id, bool asked) = 0;
 
   [[nodiscard]] virtual std::vector<served_model> models() = 0;
+  /// What is left of an API key's budget, and a page of its requests from an entry of the ledger
+  /// on, where one is wanted. `done` is called once, on the server's thread, unless that ends
+  /// first.
+  virtual void show_budget(const budget_use& use, std::optional<std::uint64_t> from,
+                           budget_told done) {
+    (void)use;
+    (void)from;
+    done(fail(errc::unsupported, "this endpoint knows no ledger"));
+  }
   /// Whether nodes that are alive hold every layer of some model, as far as is known.
   [[nodiscard]] virtual bool ready() = 0;
   /// What the node does that helps, in words for people; may be empty.

@@ -168,6 +168,7 @@ void open_calls::take_prepared(pending& p) {
   c->orders = std::move(ready.orders);
   for (generation_order& order : c->orders) {
     order.owner = p.key.id;
+    order.budget = budget_of(p.key);
     c->terms.push_back(digest_of(order));
   }
   ready.shape.created = seconds;
@@ -405,7 +406,10 @@ void open_calls::on_end(std::uint64_t tag, const result<generation_outcome>& out
     if (c->cancelled_at && outcome.error().code == errc::io_failed) {
       c->may_return = outcome.error().message;
     }
-    return fail_call(c, from_error(outcome.error()));
+    // Of a voucher's budget as of a quota of this gateway.
+    const bool unpaid = c->orders[which].budget && outcome.error().code == errc::over_limit;
+    return fail_call(c, unpaid ? refusal(429, "insufficient_quota", outcome.error().message)
+                               : from_error(outcome.error()));
   }
   if (around_.now() >= c->deadline) {
     return fail_call(c, too_late());

@@ -100,7 +100,7 @@ void fields(Io& io, T& s) {
      s.end, s.last_batch, s.chain);
   // One for each bit of a number is more than enough.
   io.template list<std::uint8_t>(s.peaks, "peaks", digest::size);
-  io(s.accounts, s.requests);
+  io(s.accounts, s.requests, s.vouchers);
 }
 
 std::string index_key(index_table table) { return std::string{static_cast<char>(table)}; }
@@ -125,6 +125,10 @@ std::string index_key(const escrow_id& request, std::uint64_t slice) {
   std::string key = named_key(index_table::request, request.bytes);
   append_number(key, slice);
   return key;
+}
+
+std::string voucher_key(const digest& voucher) {
+  return named_key(index_table::voucher, voucher.bytes);
 }
 
 std::optional<std::uint64_t> number_in(std::string_view key) {
@@ -176,6 +180,19 @@ std::optional<index_account> index_account_from(std::string_view record) {
   a.history = r.number<std::uint64_t>();
   a.what = read_account(r);
   return r.finished() ? std::optional{std::move(a)} : std::nullopt;
+}
+
+std::string to_record(const voucher_record& v) {
+  std::vector<std::byte> out;
+  byte_writer w{out};
+  write_voucher(w, v);
+  return text_of(out);
+}
+
+std::optional<voucher_record> index_voucher_from(std::string_view record) {
+  byte_reader r{bytes_of(record)};
+  voucher_record v;
+  return read_voucher(r, v) && r.finished() ? std::optional{std::move(v)} : std::nullopt;
 }
 
 std::string to_record(const std::vector<id_table::record>& ids) {

@@ -21,6 +21,7 @@ enum class index_table : char {
   place = 'P',
   history = 'H',
   epoch = 'E', ///< in pieces
+  voucher = 'V',
 };
 
 inline constexpr std::size_t ids_per_record = 32;
@@ -37,6 +38,7 @@ struct index_summary {
   std::vector<digest> peaks; ///< of the last, incomplete run of leaves
   std::uint64_t accounts{0};
   std::uint64_t requests{0};
+  std::uint64_t vouchers{0};
 };
 struct index_account {
   std::uint64_t history{0}; ///< records
@@ -48,6 +50,7 @@ struct index_account {
 [[nodiscard]] std::string index_key(const node_id& account);
 [[nodiscard]] std::string index_key(const node_id& account, std::uint64_t history);
 [[nodiscard]] std::string index_key(const escrow_id& request, std::uint64_t slice);
+[[nodiscard]] std::string voucher_key(const digest& voucher);
 
 /// The number at a key's end, and the 32 bytes behind the table's letter.
 [[nodiscard]] std::optional<std::uint64_t> number_in(std::string_view key);
@@ -57,6 +60,8 @@ struct index_account {
 [[nodiscard]] std::optional<index_summary> index_summary_from(std::string_view record);
 [[nodiscard]] std::string to_record(const index_account& a);
 [[nodiscard]] std::optional<index_account> index_account_from(std::string_view record);
+[[nodiscard]] std::string to_record(const voucher_record& v);
+[[nodiscard]] std::optional<voucher_record> index_voucher_from(std::string_view record);
 [[nodiscard]] std::string to_record(const std::vector<id_table::record>& ids);
 [[nodiscard]] std::optional<std::vector<id_table::record>> ids_from(std::string_view record);
 /// One movement of an account, as records and messages have it. Reading: false for what nobody

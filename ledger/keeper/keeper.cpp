@@ -1,6 +1,7 @@
 #include "ledger/keeper/keeper.hpp"
 
 #include "ledger/keeper/charges.hpp"
+#include "ledger/keeper/voucher_reports.hpp"
 #include "ledger/rules/equivocation.hpp"
 #include "ledger/rules/replay_evidence.hpp"
 #include "ledger/rules/standing.hpp"
@@ -105,6 +106,11 @@ void keeper::take(const node_id& from, role_set roles, message question,
     }
   } else if (auto* const word = std::get_if<vouch>(&question.body)) {
     take_vouch(from, roles, id, *word, answers);
+  } else if (const auto* const budget = std::get_if<ask_voucher>(&question.body)) {
+    answer(report_on_voucher(book_.view(), *budget, from, now_));
+  } else if (const auto* const spent = std::get_if<ask_voucher_statement>(&question.body)) {
+    auto page = statement_of_voucher(book_, *spent);
+    page ? answer(std::move(*page)) : answer(refusal{page.error()});
   } else if (const auto* const statement = std::get_if<ask_statement>(&question.body)) {
     if (auto page = statement_of(*statement)) {
       answer(std::move(*page));

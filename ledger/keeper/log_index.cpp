@@ -43,6 +43,7 @@ public:
     case index_table::place: return take_place(key, record);
     case index_table::history: return;
     case index_table::epoch: return take_epochs(key, record);
+    case index_table::voucher: return take_voucher(key, record);
     }
     wrong_ = "a record of no table";
   }
@@ -68,7 +69,8 @@ public:
     auto block = merkle_frontier::from_peaks(summary_->size % block_leaves, summary_->peaks);
     if (!block || !rules_ || !wrong_.empty() || made_.ids_.size() != summary_->size ||
         made_.entries_ == 0 || made_.books_.accounts.size() != summary_->accounts ||
-        made_.books_.requests.size() != summary_->requests) {
+        made_.books_.requests.size() != summary_->requests ||
+        made_.books_.vouchers.all().size() != summary_->vouchers) {
       return unusable("records are missing, or there are too many");
     }
     for (const auto& [id, q] : made_.books_.requests) {
@@ -117,6 +119,16 @@ private:
       made_.books_.earning.insert(node);
     }
     made_.books_.accounts[node.key] = std::move(a->what);
+  }
+  void take_voucher(std::string_view key, std::string_view record) {
+    anything_ = true;
+    const auto name = name_in(key);
+    auto v = index_voucher_from(record);
+    if (!name || !v) {
+      wrong_ = "a voucher";
+      return;
+    }
+    made_.books_.vouchers.put(*name, std::move(*v));
   }
   void take_slice(std::string_view key, std::string_view record) {
     anything_ = true;
@@ -294,15 +306,21 @@ result<void> log_index::absorb(state& s, const entry_log& log, const digest& led
   for (const escrow_id& id : changed.requests) {
     add_request(out, id, s.find_request(id));
   }
+  for (const digest& id : changed.vouchers) {
+    const voucher_record* const v = s.vouchers().find(id);
+    out.insert_or_assign(voucher_key(id),
+                         v == nullptr ? std::nullopt : std::optional{to_record(*v)});
+  }
   add_epochs(out, s.epochs());
   add_log(out, s, at);
   std::vector<std::byte> rules;
   encode({0, s.origin(), {}}, rules);
   out.insert_or_assign(index_key(index_table::rules), text_of(rules));
-  out.insert_or_assign(index_key(index_table::summary),
-                       to_record(index_summary{ledger, s.last_time(), s.sums(), at.size, at.end,
-                                               at.last_batch, at.chain, at.block.peaks(),
-                                               s.accounts().size(), s.requests().size()}));
+  out.insert_or_assign(
+      index_key(index_table::summary),
+      to_record(index_summary{ledger, s.last_time(), s.sums(), at.size, at.end, at.last_batch,
+                              at.chain, at.block.peaks(), s.accounts().size(), s.requests().size(),
+                              s.vouchers().all().size()}));
   OVIR_TRY(store_->commit(out));
   waiting_.clear();
   histories_.clear();

@@ -14,6 +14,29 @@
 
 // message = kind:u8 version:u8 id:u64 body; docs/formats/credit.md lists the bodies.
 
+namespace ovir {
+
+template <class Io, of_type<budget_report> T>
+void fields(Io& io, T& m) {
+  io(m.asked, m.known, m.voucher, m.account, m.key, m.limit, m.reserved, m.spent, m.expires,
+     m.revoked, m.may_reserve, m.free, m.time);
+}
+template <class Io, of_type<budget_request> T>
+void fields(Io& io, T& q) {
+  io(q.request, q.entry, q.time, q.scheduler, q.open, q.prompt, q.completion, q.reserved, q.spent);
+}
+template <class Io, of_type<budget_statement> T>
+void fields(Io& io, T& m) {
+  io(m.voucher, m.more, m.next);
+  io.template list<std::uint32_t>(m.requests, "requests in one message", limits::voucher_page_max);
+  const auto disordered = [](const auto& a, const auto& b) { return a.entry >= b.entry; };
+  io.expect(std::adjacent_find(m.requests.begin(), m.requests.end(), disordered) ==
+                m.requests.end(),
+            "the requests of a voucher are not in order");
+}
+
+} // namespace ovir
+
 namespace ovir::ledger {
 
 namespace {
@@ -29,6 +52,8 @@ enum class message_kind : std::uint8_t {
   ask_statement = 5,
   vouch = 6,
   claim = 7,
+  ask_voucher = 8,
+  ask_voucher_statement = 9,
   account_report = 33,
   promise = 34,
   refusal = 35,
@@ -36,14 +61,28 @@ enum class message_kind : std::uint8_t {
   entry_run = 37,
   head_news = 38,
   statement_report = 39,
+  budget_report = 41,
+  budget_statement = 42,
 };
 constexpr std::uint8_t first_answer = 32;
-constexpr std::array kinds{
-    message_kind::ask_account, message_kind::submit,          message_kind::ask_request,
-    message_kind::ask_entries, message_kind::ask_statement,   message_kind::vouch,
-    message_kind::claim,       message_kind::account_report,  message_kind::promise,
-    message_kind::refusal,     message_kind::request_report,  message_kind::entry_run,
-    message_kind::head_news,   message_kind::statement_report};
+constexpr std::array kinds{message_kind::ask_account,
+                           message_kind::submit,
+                           message_kind::ask_request,
+                           message_kind::ask_entries,
+                           message_kind::ask_statement,
+                           message_kind::vouch,
+                           message_kind::claim,
+                           message_kind::ask_voucher,
+                           message_kind::ask_voucher_statement,
+                           message_kind::account_report,
+                           message_kind::promise,
+                           message_kind::refusal,
+                           message_kind::request_report,
+                           message_kind::entry_run,
+                           message_kind::head_news,
+                           message_kind::statement_report,
+                           message_kind::budget_report,
+                           message_kind::budget_statement};
 static_assert(kinds.size() == std::variant_size_v<decltype(message::body)>);
 
 std::string printable(std::string_view text) {
@@ -178,6 +217,14 @@ void fields(Io& io, T& m) {
             "the requests of a statement are not in order");
 }
 
+template <class Io, of_type<ask_voucher> T>
+void fields(Io& io, T& m) {
+  io(m.which, m.by_key);
+}
+template <class Io, of_type<ask_voucher_statement> T>
+void fields(Io& io, T& m) {
+  io(m.voucher, m.first);
+}
 namespace {
 
 result<message> read_message(byte_reader& r, message_kind kind, std::uint64_t id) {

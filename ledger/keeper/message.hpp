@@ -6,6 +6,7 @@
 #include "messages/error.hpp"
 #include "messages/evidence/evidence.hpp"
 #include "messages/node_id.hpp"
+#include "messages/request/budget.hpp"
 #include "messages/result.hpp"
 
 #include <cstddef>
@@ -63,6 +64,21 @@ struct claim {
   evidence_terms terms;
   std::vector<std::byte> evidence; ///< an `evidence_batch`; at most limits::claim_bytes_max
   friend bool operator==(const claim&, const claim&) = default;
+};
+
+/// Answered by `budget_report`. Of several vouchers for one API key: of those that the asker may
+/// reserve by now, the one with the most left; else any.
+struct ask_voucher {
+  digest which;
+  bool by_key{false}; ///< it is the name of an API key in the ledger; else a voucher's
+  friend bool operator==(const ask_voucher&, const ask_voucher&) = default;
+};
+/// A page of the requests that were reserved by a voucher, from an entry of the log on. Answered by
+/// `budget_statement`, which `ask_entries` proves.
+struct ask_voucher_statement {
+  digest voucher;
+  std::uint64_t first{0};
+  friend bool operator==(const ask_voucher_statement&, const ask_voucher_statement&) = default;
 };
 
 // Answers
@@ -156,8 +172,8 @@ struct statement_report {
 struct message {
   std::uint64_t id{0}; ///< the asker's; an answer has its question's, what nobody asked for 0
   std::variant<ask_account, submit, ask_request, ask_entries, ask_statement, vouch, claim,
-               account_report, promise, refusal, request_report, entry_run, head_news,
-               statement_report>
+               ask_voucher, ask_voucher_statement, account_report, promise, refusal, request_report,
+               entry_run, head_news, statement_report, budget_report, budget_statement>
       body;
   friend bool operator==(const message&, const message&) = default;
 };

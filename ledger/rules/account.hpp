@@ -164,6 +164,7 @@ struct request_record {
   std::uint32_t unsettled{0};  ///< windows that are pending, compensations included
   std::uint32_t layers{0};     ///< of the path that was reserved for
   micro_credits audit_fees{0}; ///< paid to verifiers; at most what it paid to assurance
+  digest voucher{};            ///< that it was reserved by; zero: none
   std::vector<node_id> path;   ///< who may be paid, ascending, all different
   std::vector<window_record> windows;
   std::vector<window_record> compensations; ///< numbered from `first_compensation`

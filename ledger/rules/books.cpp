@@ -59,6 +59,43 @@ void books::post(posting_kind kind, const account_ref& from, const account_ref& 
   }
   *slot_of(to) += amount; // no overflow: all credits together are at most the supply
   effects->push_back({kind, from, to, amount, about, about_window});
+  if (!vouchers.empty() && about != escrow_id{}) {
+    charge_voucher(kind, from, to, amount);
+  }
+}
+
+/// What a voucher has reserved and spent follows the movements of its requests: whatever comes back
+/// to the payer is in its budget again, a conviction's refund, too.
+void books::charge_voucher(posting_kind kind, const account_ref& from, const account_ref& to,
+                           micro_credits amount) {
+  const auto of = requests.find(about);
+  voucher_record* const v = of == requests.end() ? nullptr : vouchers.find(of->second.voucher);
+  if (v == nullptr) { // none pays, or it is over, and only a refund can still come
+    return;
+  }
+  const bool home = to == purse_of(purse::free, of->second.payer);
+  if (to.kind == purse::escrow) {
+    v->reserved += amount;
+  } else if (from.kind == purse::escrow) {
+    OVIR_CHECK(v->reserved >= amount, v->reserved, amount);
+    v->reserved -= amount;
+    v->spent += home ? 0 : amount;
+  } else if (home && (kind == posting_kind::clawback || kind == posting_kind::slash)) {
+    OVIR_CHECK(v->spent >= amount, v->spent, amount);
+    v->spent -= amount;
+  }
+  if (tracking) {
+    changed.vouchers.push_back(of->second.voucher);
+  }
+}
+
+void books::note_open(const request_record& q, bool begins) {
+  if (voucher_record* const v = vouchers.find(q.voucher)) {
+    v->open_requests += begins ? 1 : ~std::uint64_t{0};
+    if (tracking) {
+      changed.vouchers.push_back(q.voucher);
+    }
+  }
 }
 
 /// A command changes no request but its own.
@@ -82,6 +119,7 @@ touched books::take_touched() {
   };
   each_once(all.accounts);
   each_once(all.requests);
+  each_once(all.vouchers);
   return all;
 }
 
@@ -131,6 +169,7 @@ void books::close(const escrow_id& request, request_record& q, posting_kind why)
   q.open = false;
   q.returned = rest;
   at(q.payer).open_requests -= q.ended ? 0 : 1;
+  note_open(q, false);
   expirations.erase({q.expires, request});
   post(why, {purse::escrow, request}, purse_of(purse::free, q.payer), rest);
   forget_if_done(request);

@@ -4,6 +4,7 @@
 #include "ledger/rules/command.hpp"
 #include "ledger/rules/epochs.hpp"
 #include "ledger/rules/key_table.hpp"
+#include "ledger/rules/voucher_book.hpp"
 
 #include <cstdint>
 #include <map>
@@ -28,6 +29,7 @@ struct totals {
 struct touched {
   std::vector<node_id> accounts;
   std::vector<escrow_id> requests;
+  std::vector<digest> vouchers; ///< those that are gone, too
 };
 
 /// A window that pays for a statement.
@@ -72,6 +74,8 @@ struct books {
   void close(const escrow_id& request, request_record& q, posting_kind why);
   /// Its driver ends it: what is held waits limits::ledger_claims_wait_s for what stages claim.
   void end(const escrow_id& request, request_record& q, posting_kind why);
+  /// A request begins or ends that a voucher may pay for.
+  void note_open(const request_record& q, bool begins);
   /// Of a ledger without bonds that charges: whether nothing is known of this one.
   [[nodiscard]] bool is_newcomer(const node_id& node) const;
   /// Whether a node may be planned into a path (`check_server`), within what newcomers may have
@@ -108,6 +112,7 @@ struct books {
   totals sums;
   key_table<account> accounts;
   std::map<escrow_id, request_record> requests;
+  voucher_book vouchers;
   epoch_state epochs;
   // What follows from the above: what becomes due when.
   std::set<std::pair<std::uint64_t, escrow_id>> expirations;
@@ -124,6 +129,8 @@ struct books {
 private:
   [[nodiscard]] micro_credits* slot_of(const account_ref& ref);
   void note_paid(const escrow_id& request, std::uint32_t window, const window_record& w);
+  void charge_voucher(posting_kind kind, const account_ref& from, const account_ref& to,
+                      micro_credits amount);
 };
 
 } // namespace ovir::ledger

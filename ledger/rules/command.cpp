@@ -66,7 +66,8 @@ void fields(Io& io, T& u) {
 template <class Io, of_type<reserve> T>
 void fields(Io& io, T& r, command_kind kind) {
   io(r.payer);
-  io.where(kind == command_kind::entrust, r.scheduler);
+  io.where(kind == command_kind::entrust || kind == command_kind::redeem, r.scheduler);
+  io.where(kind == command_kind::redeem, r.voucher);
   io(r.about, r.rate, r.prompt, r.completion_max, r.expires);
   io.template list<std::uint8_t>(r.stages, "stages", limits::ledger_participants_max);
   io(r.nonce);
@@ -120,6 +121,16 @@ template <class Io, of_type<epoch_end> T>
 void fields(Io& io, T& x) {
   io(x.number);
 }
+template <class Io, of_type<voucher> T>
+void fields(Io& io, T& v) {
+  io(v.account, v.key, v.limit, v.expires);
+  io.template list<std::uint8_t>(v.schedulers, "schedulers", limits::voucher_schedulers_max);
+  io(v.nonce);
+}
+template <class Io, of_type<revoke> T>
+void fields(Io& io, T& x) {
+  io(x.account, x.voucher, x.nonce);
+}
 
 namespace {
 
@@ -148,12 +159,12 @@ digest make_id(const digest& subject, std::uint64_t unit, command_kind kind,
   return ids(bytes);
 }
 
-constexpr std::array kinds{command_kind::genesis, command_kind::mint,       command_kind::transfer,
-                           command_kind::lock,    command_kind::unlock,     command_kind::unlocked,
-                           command_kind::reserve, command_kind::accrue,     command_kind::release,
-                           command_kind::settle,  command_kind::cancel,     command_kind::expire,
-                           command_kind::convict, command_kind::compensate, command_kind::reroute,
-                           command_kind::commit,  command_kind::link,       command_kind::epoch};
+constexpr std::array kinds{
+    command_kind::genesis, command_kind::mint,       command_kind::transfer, command_kind::lock,
+    command_kind::unlock,  command_kind::unlocked,   command_kind::reserve,  command_kind::accrue,
+    command_kind::release, command_kind::settle,     command_kind::cancel,   command_kind::expire,
+    command_kind::convict, command_kind::compensate, command_kind::reroute,  command_kind::commit,
+    command_kind::link,    command_kind::epoch,      command_kind::voucher,  command_kind::revoke};
 static_assert(kinds.size() == std::variant_size_v<command>);
 
 template <class Io, class Command>
@@ -197,13 +208,18 @@ std::string_view to_string(command_kind kind) noexcept {
   case command_kind::commit: return "commit";
   case command_kind::link: return "link";
   case command_kind::epoch: return "epoch";
+  case command_kind::voucher: return "voucher";
+  case command_kind::revoke: return "revoke";
+  case command_kind::redeem: return "redeem";
   }
   return "unknown";
 }
 
 command_kind kind_of(const command& c) noexcept {
-  if (const reserve* const r = std::get_if<reserve>(&c); r != nullptr && !r->scheduler.empty()) {
-    return command_kind::entrust;
+  if (const reserve* const r = std::get_if<reserve>(&c)) {
+    return r->voucher != digest{}  ? command_kind::redeem
+           : !r->scheduler.empty() ? command_kind::entrust
+                                   : command_kind::reserve;
   }
   return kinds[c.index()];
 }
@@ -211,14 +227,16 @@ command_kind kind_of(const command& c) noexcept {
 const node_id* signer_of(const command& c) noexcept {
   const auto unless_empty = [](const node_id& who) { return who.empty() ? nullptr : &who; };
   return std::visit(
-      handlers{[](const mint& m) { return &m.by; }, [](const transfer& t) { return &t.from; },
-               [](const lock& l) { return &l.account; }, [](const unlock& u) { return &u.account; },
-               [](const reserve& r) { return &r.payer; }, [](const cancel& x) { return &x.payer; },
-               [&](const accrue& a) { return unless_empty(a.scheduler); },
-               [&](const settle& s) { return unless_empty(s.scheduler); },
-               [](const reroute& x) { return &x.scheduler; },
-               [](const chain_commit& x) { return &x.verifier; },
-               [](const auto&) -> const node_id* { return nullptr; }},
+      handlers{
+          [](const mint& m) { return &m.by; }, [](const transfer& t) { return &t.from; },
+          [](const lock& l) { return &l.account; }, [](const unlock& u) { return &u.account; },
+          [](const reserve& r) { return r.voucher == digest{} ? &r.payer : &r.scheduler; },
+          [](const cancel& x) { return &x.payer; }, [](const voucher& v) { return &v.account; },
+          [](const revoke& x) { return &x.account; }, [](const reroute& x) { return &x.scheduler; },
+          [&](const accrue& a) { return unless_empty(a.scheduler); },
+          [&](const settle& s) { return unless_empty(s.scheduler); },
+          [](const chain_commit& x) { return &x.verifier; },
+          [](const auto&) -> const node_id* { return nullptr; }},
       c);
 }
 
@@ -239,7 +257,21 @@ std::optional<std::uint64_t> nonce_of(const command& c) noexcept {
       c);
 }
 
+digest voucher_id(const voucher& v) {
+  static const hasher empty{"ovir/ledger/v1/voucher"};
+  return hasher{empty}.update(as_digest(v.account)).update_u64(v.nonce).finish();
+}
+
 escrow_id escrow_of(const reserve& r) {
+  if (r.voucher != digest{}) { // the nonce is the scheduler's
+    static const hasher redeemed{"ovir/ledger/v1/redeemed"};
+    return hasher{redeemed}
+        .update(r.voucher)
+        .update(as_digest(r.scheduler))
+        .update(r.about)
+        .update_u64(r.nonce)
+        .finish();
+  }
   static const hasher empty{"ovir/ledger/v1/escrow"};
   return hasher{empty}.update(as_digest(r.payer)).update(r.about).update_u64(r.nonce).finish();
 }
@@ -283,6 +315,8 @@ digest id_of(const command& c) {
           [&](const chain_commit& x) { return make_id(as_digest(x.verifier), 0, kind, x.nonce); },
           [&](const chain_link& x) { return make_id(as_digest(x.verifier), x.epoch, kind, 0); },
           [&](const epoch_end& x) { return make_id({}, x.number, kind, 0); },
+          [&](const voucher& v) { return make_id(as_digest(v.account), 0, kind, v.nonce); },
+          [&](const revoke& x) { return make_id(as_digest(x.account), 0, kind, x.nonce); },
       },
       c);
 }
@@ -323,8 +357,9 @@ void encode(const entry& e, std::vector<std::byte>& out) {
 namespace {
 
 result<command> read_body(byte_reader& r, command_kind kind) {
-  const auto* const found = std::find(kinds.begin(), kinds.end(),
-                                      kind == command_kind::entrust ? command_kind::reserve : kind);
+  const bool reserves = kind == command_kind::entrust || kind == command_kind::redeem;
+  const auto* const found =
+      std::find(kinds.begin(), kinds.end(), reserves ? command_kind::reserve : kind);
   if (found == kinds.end()) {
     return fail(errc::unsupported, "an entry is of kind {}, which this version does not know",
                 static_cast<unsigned>(kind));
@@ -335,7 +370,8 @@ result<command> read_body(byte_reader& r, command_kind kind) {
   body(io, c, kind);
   OVIR_TRY(io.refused());
   if (r.sound() && kind_of(c) != kind) {
-    return fail(errc::malformed, "an entrusted reservation names no scheduler");
+    return fail(errc::malformed, "a reservation of kind {} names no {}", to_string(kind),
+                kind == command_kind::redeem ? "voucher" : "scheduler");
   }
   return c;
 }

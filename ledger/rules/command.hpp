@@ -44,6 +44,9 @@ enum class command_kind : std::uint8_t {
   commit = 17, ///< of a verifier, to a hash chain
   link = 18,   ///< of it
   epoch = 19,  ///< its end
+  voucher = 20,
+  revoke = 21,
+  redeem = 22, ///< a reservation that a voucher pays for
 };
 [[nodiscard]] std::string_view to_string(command_kind kind) noexcept;
 
@@ -100,6 +103,9 @@ struct reserve {
   /// Who alone may accrue on it and settle it, for a payer that drives no requests itself; such a
   /// payer cannot cancel (ADR 0001). Empty: the payer.
   node_id scheduler{};
+  /// Of the payer, who signs nothing then: the scheduler does, under its own nonce, and may be the
+  /// payer (docs/adr/0037). Zero: none.
+  digest voucher{};
   digest about;                    ///< the request's digest
   micro_credits rate{0};           ///< of the model, per token
   std::uint64_t prompt{0};         ///< tokens
@@ -131,6 +137,24 @@ struct chain_commit {
   node_id verifier;
   digest anchor;
   std::uint32_t links{0}; ///< 1 to limits::audit_chain_links_max
+  std::uint64_t nonce{0};
+};
+
+/// A budget for the requests of one API key: what is reserved by it and paid is `limit` at most,
+/// over all schedulers together.
+struct voucher {
+  node_id account;          ///< pays
+  digest key;               ///< the API key's name in the ledger; never the key itself
+  micro_credits limit{0};   ///< in all
+  std::uint64_t expires{0}; ///< seconds since 1970: nothing is reserved by it from then on
+  /// Who may reserve by it: 1 to limits::voucher_schedulers_max, ascending, all different.
+  std::vector<node_id> schedulers;
+  std::uint64_t nonce{0};
+};
+/// Nothing more is reserved by a voucher; what is goes on.
+struct revoke {
+  node_id account;
+  digest voucher; ///< as of `voucher_id`
   std::uint64_t nonce{0};
 };
 
@@ -226,9 +250,9 @@ struct compensate {
   micro_credits amount{0};
 };
 
-using command =
-    std::variant<genesis, mint, transfer, lock, unlock, unlocked, reserve, accrue, release, settle,
-                 cancel, expire, convict, compensate, reroute, chain_commit, chain_link, epoch_end>;
+using command = std::variant<genesis, mint, transfer, lock, unlock, unlocked, reserve, accrue,
+                             release, settle, cancel, expire, convict, compensate, reroute,
+                             chain_commit, chain_link, epoch_end, voucher, revoke>;
 
 [[nodiscard]] command_kind kind_of(const command& c) noexcept;
 /// Whose signature a command needs; null where it needs none.
@@ -237,6 +261,8 @@ using command =
 [[nodiscard]] bool is_claimed(const command& c) noexcept;
 /// What puts the commands of an account in order, at least 1; nothing for kinds that need no order.
 [[nodiscard]] std::optional<std::uint64_t> nonce_of(const command& c) noexcept;
+/// H(account, nonce): what reservations name it by.
+[[nodiscard]] digest voucher_id(const voucher& v);
 /// The escrow that a reservation opens.
 [[nodiscard]] escrow_id escrow_of(const reserve& r);
 /// The id of the reservation that opened an escrow.

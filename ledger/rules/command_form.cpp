@@ -108,7 +108,9 @@ struct form {
                   "{} prompt and {} completion tokens; together at least one, each at most {}",
                   r.prompt, r.completion_max, limits::ledger_tokens_max);
     }
-    if (r.scheduler == r.payer) {
+    if (r.voucher != digest{}) {
+      OVIR_TRY(check_node(r.payer, "who pays"));
+    } else if (r.scheduler == r.payer) {
       return refuse("a reservation names its payer as the scheduler; leave that out");
     }
     if (r.expires > limits::ledger_seconds_max) {
@@ -191,6 +193,24 @@ struct form {
   result<void> operator()(const chain_link& x) const {
     OVIR_TRY(check_node(x.verifier, "the verifier"));
     return x.link == digest{} ? refuse("no link of a hash chain is zero") : result<void>{};
+  }
+  result<void> operator()(const voucher& v) const {
+    OVIR_TRY(check_amount(v.limit));
+    if (v.key == digest{}) {
+      return refuse("a voucher is for one API key; name it by its digest");
+    }
+    if (v.expires > limits::ledger_seconds_max) {
+      return refuse("a voucher ends after the year 2100; give it an earlier end");
+    }
+    return are_keys(v.schedulers, limits::voucher_schedulers_max)
+               ? result<void>{}
+               : fail(errc::invalid_argument,
+                      "a voucher names 1 to {} different schedulers, in ascending order",
+                      limits::voucher_schedulers_max);
+  }
+  result<void> operator()(const revoke& x) const {
+    return x.voucher == digest{} ? refuse("no voucher is called zero; name the one to revoke")
+                                 : result<void>{};
   }
   result<void> operator()(const reroute& x) const { return check_stages(x.stages); }
   result<void> operator()(const release&) const { return {}; }

@@ -1,6 +1,7 @@
 #include "ledger/rules/invariants.hpp"
 
 #include "ledger/rules/tariff.hpp"
+#include "messages/limits/ledger.hpp"
 
 #include <map>
 
@@ -22,6 +23,11 @@ struct pending_of {
 struct request_walk {
   std::map<node_id, pending_of> pending;
   std::map<node_id, std::uint64_t> open;
+  struct drawn {
+    wide held{0};
+    std::uint64_t open{0};
+  };
+  std::map<digest, drawn> by_voucher; ///< of open requests
   wide held{0};
 };
 
@@ -69,6 +75,42 @@ result<void> check_request(const escrow_id& id, const request_record& q, request
   OVIR_TRY(check_windows(name, q, walk));
   walk.held += q.held;
   walk.open[q.payer] += q.open && !q.ended ? 1 : 0;
+  if (q.open && q.voucher != digest{}) {
+    request_walk::drawn& of = walk.by_voucher[q.voucher];
+    of.held += q.held;
+    ++of.open;
+  }
+  return {};
+}
+
+/// What vouchers have reserved is in the escrows of their requests, and none has paid too much.
+result<void> check_vouchers(const state& s, request_walk& walk) {
+  std::map<node_id, std::size_t> owned;
+  for (const auto& [id, v] : s.vouchers().all()) {
+    const std::string name = to_hex(id).substr(0, 8);
+    if (wide{v.reserved} + v.spent > v.limit) {
+      return broken(11, "voucher {}: reserved {}, spent {}, limit {}", name, v.reserved, v.spent,
+                    v.limit);
+    }
+    const request_walk::drawn of = walk.by_voucher[id];
+    if (of.held != v.reserved || of.open != v.open_requests) {
+      return broken(
+          11, "voucher {} has {} reserved for {} requests; these hold {}, and {} are open", name,
+          v.reserved, v.open_requests, static_cast<std::uint64_t>(of.held), of.open);
+    }
+    if (++owned[v.account] > limits::vouchers_max) {
+      return broken(11, "{} has more than {} vouchers", short_name(v.account),
+                    limits::vouchers_max);
+    }
+  }
+  for (const auto& [id, q] : s.requests()) {
+    const voucher_record* const v = s.vouchers().find(q.voucher);
+    if (q.open && q.voucher != digest{} &&
+        (v == nullptr || v->account != q.payer || !v->may_reserve(q.scheduler))) {
+      return broken(11, "request {} is paid by a voucher that does not pay for it",
+                    to_hex(id).substr(0, 8));
+    }
+  }
   return {};
 }
 
@@ -159,6 +201,7 @@ result<void> check_invariants(const state& s) {
   if (s.ids() != s.entries()) {
     return broken(4, "{} entries, but {} ids", s.entries(), s.ids());
   }
+  OVIR_TRY(check_vouchers(s, walk));
   return check_epochs(s);
 }
 

@@ -13,6 +13,9 @@ result<micro_credits> check_offer(const reserve& offered, const offer_terms& ter
     return fail(errc::invalid_argument, "the offer is for {} to pay, not for {}",
                 short_name(offered.payer), short_name(terms.payer));
   }
+  if (offered.voucher != digest{}) {
+    return fail(errc::invalid_argument, "the offer is paid by a voucher, which nobody signs here");
+  }
   if (offered.scheduler != terms.scheduler) {
     return fail(errc::invalid_argument, "the offer entrusts the credits to {}, not to {}",
                 short_name(offered.scheduler), short_name(terms.scheduler));

@@ -26,6 +26,12 @@ namespace ovir::ledger {
 [[nodiscard]] result<void> run(books& b, const chain_commit& x);
 [[nodiscard]] result<void> run(books& b, const chain_link& x);
 [[nodiscard]] result<void> run(books& b, const epoch_end& x);
+// rules_vouchers.cpp
+[[nodiscard]] result<void> run(books& b, const voucher& x);
+[[nodiscard]] result<void> run(books& b, const revoke& x);
+/// Whether the voucher that a reservation names pays this quote. `over_limit`: it has too little
+/// left, was revoked, is over, or was never there.
+[[nodiscard]] result<void> check_budget(const books& b, const reserve& x, micro_credits quote);
 // conviction.cpp
 [[nodiscard]] result<void> run(books& b, const convict& x);
 

@@ -50,6 +50,9 @@ result<void> run(books& b, const reserve& x) {
     return fail(errc::busy, "{} has {} requests open, as many as it may; wait for one to end",
                 short_name(x.payer), payer->open_requests);
   }
+  if (x.voucher != digest{}) {
+    OVIR_TRY(check_budget(b, x, quote));
+  }
   b.about = escrow_of(x);
   request_record& q = b.requests[b.about];
   q.payer = x.payer;
@@ -59,12 +62,14 @@ result<void> run(books& b, const reserve& x) {
   q.completion_max = x.completion_max;
   q.expires = x.expires;
   q.reserved = quote;
+  q.voucher = x.voucher;
   for (const path_stage& s : x.stages) {
     q.layers += s.layers; // at most ledger_layers_max each, as path_rate saw
   }
   name_payees(q, x.stages);
   ++b.at(x.payer).open_requests;
   b.expirations.emplace(x.expires, b.about);
+  b.note_open(q, true);
   b.post(posting_kind::reserve, purse_of(purse::free, x.payer), {purse::escrow, b.about}, quote);
   return {};
 }

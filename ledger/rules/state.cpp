@@ -159,6 +159,11 @@ std::vector<std::byte> state::snapshot() const {
     w.write(id);
     write_request(w, q);
   }
+  w.number(static_cast<std::uint64_t>(books_.vouchers.all().size()));
+  for (const auto& [id, v] : books_.vouchers.all()) {
+    w.write(id);
+    write_voucher(w, v);
+  }
   write_epochs(w, books_.epochs);
   std::vector<std::pair<digest, std::uint64_t>> ids;
   ids.reserve(ids_.size());
@@ -251,6 +256,15 @@ result<void> state::read_records(byte_reader& r) {
       return damaged("a request");
     }
     books_.note_due(id, q);
+  }
+  for (auto left = r.number<std::uint64_t>(); left > 0 && r.sound(); --left) {
+    digest id;
+    voucher_record v;
+    r.read(id);
+    if (!read_voucher(r, v)) {
+      return damaged("a voucher");
+    }
+    books_.vouchers.put(id, std::move(v));
   }
   if (!read_epochs(r, books_.epochs)) {
     return damaged("its epochs");

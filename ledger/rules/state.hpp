@@ -91,6 +91,7 @@ public:
   [[nodiscard]] result<void> check_admission(const node_id& node) const {
     return books_.check_admission(node);
   }
+  [[nodiscard]] const voucher_book& vouchers() const noexcept { return books_.vouchers; }
   /// The current epoch, and the one before it, which is not final.
   [[nodiscard]] const epoch_state& epochs() const noexcept { return books_.epochs; }
   /// Accounts with pending windows.

@@ -1,6 +1,7 @@
 #include "ledger/rules/state_bytes.hpp"
 
 #include "messages/limits/audit.hpp"
+#include "messages/limits/ledger.hpp"
 #include "messages/wire/fields.hpp"
 
 #include <limits>
@@ -56,10 +57,16 @@ template <class Io, of_type<request_record> T>
 void fields(Io& io, T& q) {
   io(q.payer, q.scheduler, q.open, q.ended, q.prompt_accounted, q.rate, q.prompt, q.completion_max,
      q.accounted, q.expires, q.reserved, q.accrued, q.cache_refunded, q.returned, q.held,
-     q.unsettled, q.layers, q.audit_fees);
+     q.unsettled, q.layers, q.audit_fees, q.voucher);
   io.template list<std::uint32_t>(q.path, "nodes", any_number);
   io.template list<std::uint32_t>(q.windows, "windows", any_number);
   io.template list<std::uint32_t>(q.compensations, "fees of audits", any_number);
+}
+
+template <class Io, of_type<voucher_record> T>
+void fields(Io& io, T& v) {
+  io(v.account, v.key, v.limit, v.reserved, v.spent, v.expires, v.open_requests, v.revoked);
+  io.template list<std::uint8_t>(v.schedulers, "schedulers", limits::voucher_schedulers_max);
 }
 
 void write_account(byte_writer& w, const account& a) { field_writer{w}(a); }
@@ -77,6 +84,14 @@ void write_epochs(byte_writer& w, const epoch_state& e) { field_writer{w}(e); }
 bool read_epochs(byte_reader& r, epoch_state& e) {
   e = {};
   field_reader{r}(e);
+  return r.sound();
+}
+
+void write_voucher(byte_writer& w, const voucher_record& v) { field_writer{w}(v); }
+
+bool read_voucher(byte_reader& r, voucher_record& v) {
+  v = {};
+  field_reader{r}(v);
   return r.sound();
 }
 

@@ -38,6 +38,8 @@ inline constexpr std::chrono::milliseconds payment_retry{2'000}; // an unanswere
 inline constexpr std::size_t sendings_kept_max = 64; // of one command, whose promises still count
 inline constexpr std::chrono::milliseconds reserve_wait{5'000}; // then the request is refused
 inline constexpr std::chrono::seconds payment_orphan_wait{120}; // for its lead to come back
+inline constexpr std::size_t voucher_page_max = 64;             // requests in one page of a voucher
+inline constexpr std::size_t voucher_page_reads_max = 4'096;    // entries read for one
 inline constexpr std::size_t payment_quotes_max = 1'024; // offered to clients, not yet signed
 inline constexpr std::chrono::seconds payment_quote_lasts{60};
 inline constexpr std::uint64_t offer_lasts_s_max = 172'800; // that a client lets its credits rest

@@ -64,4 +64,7 @@ inline constexpr std::size_t api_key_name_bytes_max = 64;
 inline constexpr std::uint64_t api_rate_max = 1'000'000'000'000;
 inline constexpr std::chrono::milliseconds api_keys_reread{1'000};
 
+/// Questions about API keys' budgets that one gateway has under way.
+inline constexpr std::size_t account_questions_max = 64;
+
 } // namespace ovir::limits

@@ -36,6 +36,8 @@ inline constexpr std::size_t ledger_path_nodes_max = 256;      // of one request
 inline constexpr std::size_t ledger_windows_max = 65'536;      // of one request
 inline constexpr std::uint64_t ledger_claims_wait_s = 60; // what an ended request left, for claims
 inline constexpr std::size_t ledger_memo_bytes_max = 64;
+inline constexpr std::size_t voucher_schedulers_max = 16; // of one voucher
+inline constexpr std::size_t vouchers_max = 256;          // of one account, without those over
 
 inline constexpr std::size_t ledger_entry_bytes_max = 16U << 10U;
 inline constexpr std::size_t ledger_batch_entries_max = 16'384;

@@ -26,6 +26,7 @@ void same_again(const std::optional<Value>& read, const std::string& record) {
 void alone(const std::string& record) {
   same_again(index_summary_from(record), record);
   same_again(ids_from(record), record);
+  same_again(index_voucher_from(record), record);
   if (const auto a = index_account_from(record)) {
     require(index_account_from(to_record(*a)).has_value());
   }

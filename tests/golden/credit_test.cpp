@@ -50,6 +50,14 @@ TEST(golden_credit, questions_are_kind_version_id_and_body) {
           "08000000"
           "0700000065786163742d31"
           "01000000aa");
+  std::string half;
+  for (int i = 0; i < 32; ++i) {
+    half += "22";
+  }
+  EXPECT_EQ(hex(to_bytes(message{7, ask_voucher{content, true}})),
+            "08010700000000000000" + half + "01");
+  EXPECT_EQ(hex(to_bytes(message{7, ask_voucher_statement{content, 9}})),
+            "09010700000000000000" + half + "0900000000000000");
   EXPECT_EQ(hex(to_bytes(message{7, refusal{{errc::busy, "no"}}})), "23010700000000000000"
                                                                     "01020000006e6f");
 }

@@ -113,7 +113,7 @@ TEST(golden_ledger, a_log_of_three_entries_in_two_batches_is_these_bytes) {
   EXPECT_EQ(to_hex(book.log().root()),
             "40e612b34cb6223de0989012ae554a926f70504a754b92d03e43a90d17977ca9");
   EXPECT_EQ(to_hex(hash_plain(book.view().snapshot())),
-            "31d3df33ede679792ca061388a1b750dc7fb62f6eda76e29d6abc0f8d23c3245");
+            "02fb143597d3702611d9b1215740f79d7697f5f73fba48e52430676b6b4ed313");
   const signed_head head = sign(ledger_world::key(ledger_world::keeper), book.head());
   EXPECT_EQ(to_hex(hash_plain(to_bytes(head))),
             "76d27f84b82d8ab255097c3369e4a34e91aaa34d592b27ee011eef18a275e79e");
@@ -141,6 +141,45 @@ TEST(golden_ledger, entries_of_epochs_are_their_fields_in_order) {
             "ec06b94c83756fa68adedc030195c6aaaf44253229fee3bacbdcf75bedccf469");
   EXPECT_EQ(to_hex(id_of(epoch_end{9})),
             "8b1781f74998eaf59ba7a6b3e38fd54ea7456724296a518fcf6b87f5a554b423");
+}
+
+TEST(golden_ledger, entries_of_vouchers_are_their_fields_in_order) {
+  const auto bytes_of = [](const command& c) {
+    std::vector<std::byte> bytes;
+    encode({1, c, {}}, bytes);
+    return hex(bytes);
+  };
+  const auto thirty_two = [](std::string_view part) { return repeated(part, 32); };
+  const std::string time = "0100000000000000";
+  const std::string proof = thirty_two("0000");
+  digest key;
+  key.bytes.fill(0x22);
+  const voucher v{node(0x11), key, 0x0a0b, 0x0c0d, {node(0x33), node(0x44)}, 5};
+  EXPECT_EQ(bytes_of(v), time + "14" + thirty_two("11") + thirty_two("22") + "0b0a000000000000" +
+                             "0d0c000000000000" + "02" + thirty_two("33") + thirty_two("44") +
+                             "0500000000000000" + proof);
+  EXPECT_EQ(bytes_of(revoke{node(0x11), key, 6}),
+            time + "15" + thirty_two("11") + thirty_two("22") + "0600000000000000" + proof);
+  reserve r;
+  r.payer = node(0x11);
+  r.scheduler = node(0x33);
+  r.voucher = key;
+  r.about.bytes.fill(0x55);
+  r.rate = 1;
+  r.prompt = 2;
+  r.completion_max = 3;
+  r.expires = 4;
+  r.stages = {{node(0x66), 7, 8}};
+  r.nonce = 9;
+  EXPECT_EQ(bytes_of(r), time + "16" + thirty_two("11") + thirty_two("33") + thirty_two("22") +
+                             thirty_two("55") + "0100000000000000" + "0200000000000000" +
+                             "0300000000000000" + "0400000000000000" + "01" + thirty_two("66") +
+                             "07000000" + "0800000000000000" + "0900000000000000" + proof);
+  EXPECT_EQ(to_hex(voucher_id(v)),
+            "0a2def93a54aedb9bc5e9af7172c06aca93c8118a2f77ea1ea58695f41c37429");
+  EXPECT_EQ(to_hex(escrow_of(r)),
+            "c2a9811ef3b3594dcea6f4c4438b595da88a2af36f6e07bc2a2552906f6620bd");
+  EXPECT_EQ(to_hex(id_of(v)), "e7662770a449f50e93b2ef4e582d5f58f03eaa3f73cdafd29830c682ad2bf108");
 }
 
 TEST(golden_ledger, a_draw_is_this) {

@@ -222,6 +222,41 @@ TEST_F(cli_ledger, refuses_what_the_rules_forbid_and_says_why) {
             2);
 }
 
+TEST_F(cli_ledger, vouchers_are_signed_listed_and_revoked) {
+  act({"mint", alice, "100"}, "keeper");
+  const std::string keys = path("keys.json");
+  const json made_key = ovir_json({"key", "create", "-f", keys, "ann", "--voucher", "ledger"});
+  const std::string name = made_key["in_ledger"];
+  const json listed = ovir_json({"key", "list", "-f", keys});
+  EXPECT_EQ(listed["keys"][0]["voucher"], "ledger");
+  EXPECT_EQ(listed["keys"][0]["in_ledger"], name);
+  const json made = act({"voucher", "ann", "12.5", "--keys", keys, "--expires", "4000000000",
+                         "--scheduler", bob, "--scheduler", keeper},
+                        "alice");
+  const std::string voucher = made["voucher"];
+  const json all = run({"vouchers", alice})["vouchers"];
+  ASSERT_EQ(all.size(), 1U);
+  EXPECT_EQ(all[0]["voucher"], voucher);
+  EXPECT_EQ(all[0]["key"], name);
+  EXPECT_EQ(all[0]["left"], 12'500'000);
+  EXPECT_EQ(all[0]["schedulers"].size(), 2U);
+  EXPECT_EQ(all[0]["revoked"], false);
+  EXPECT_TRUE(run({"vouchers", bob})["vouchers"].empty());
+  EXPECT_TRUE(run({"statement", alice, "--voucher", voucher})["lines"].empty());
+  act({"revoke", voucher}, "alice");
+  EXPECT_EQ(run({"vouchers"})["vouchers"][0]["revoked"], true);
+  EXPECT_EQ(run({"verify"})["ok"], true);
+  // Without the ledger's folder: what a shell submits.
+  const json entry = run({"voucher", name, "1", "--expires", "4000000000", "--scheduler", bob,
+                          "--sign-for", id, "--nonce", "9", "--key", path("alice")});
+  EXPECT_EQ(entry["entry"].get<std::string>().substr(16, 2), "14") << "its kind";
+  EXPECT_THAT(fail({"voucher", name, "1", "--expires", "4000000000", "--scheduler", bob,
+                    "--sign-for", id, "--key", path("alice")},
+                   3)
+                  .err,
+              HasSubstr("give --nonce"));
+}
+
 TEST_F(cli_ledger, verify_names_the_entry_of_a_flipped_bit_and_convicts_a_rewritten_log) {
   act({"mint", alice, "100"}, "keeper");
   act({"transfer", bob, "10", "--promise", path("promise")}, "alice");

@@ -19,6 +19,7 @@ struct key_options {
   std::uint64_t tokens_per_day{0};
   std::uint64_t concurrent{0};
   std::string reveal{"at_once"};
+  std::string voucher; ///< empty: the node pays
   bool as_json{false};
 };
 
@@ -37,19 +38,28 @@ result<exit_code> create(const key_options& given, surroundings& around) {
   key.tokens_per_day = given.tokens_per_day;
   key.concurrent = given.concurrent;
   OVIR_ASSIGN(key.reveal, reveal_from(given.reveal));
+  if (!given.voucher.empty()) {
+    OVIR_ASSIGN(key.voucher, gateway::voucher_from(given.voucher));
+  }
   std::array<std::byte, 32> secret{};
   around.environment.random(secret);
   std::string text;
   std::string id;
+  std::string in_ledger;
   OVIR_TRY(gateway::change_api_keys(around.environment, given.file, true,
                                     [&](gateway::known_keys& keys) -> result<void> {
                                       OVIR_ASSIGN(text, keys.table.add(key, secret, keys.with));
-                                      id = keys.table.keys().back().id;
+                                      const gateway::api_key& made = keys.table.keys().back();
+                                      id = made.id;
+                                      in_ledger = to_hex(gateway::name_in_ledger(made));
                                       return {};
                                     }));
   if (given.as_json) {
-    OVIR_TRY(write_document(
-        json{{"id", id}, {"name", given.name}, {"key", text}, {"file", given.file}}));
+    OVIR_TRY(write_document(json{{"id", id},
+                                 {"name", given.name},
+                                 {"key", text},
+                                 {"file", given.file},
+                                 {"in_ledger", in_ledger}}));
     return exit_code::done;
   }
   write_note(
@@ -57,6 +67,12 @@ result<exit_code> create(const key_options& given, surroundings& around) {
                   given.name, given.file));
   OVIR_TRY(write_output(text + "\n"));
   return exit_code::done;
+}
+
+json voucher_json(const gateway::api_key& key) {
+  return !key.voucher               ? json(nullptr)
+         : *key.voucher == digest{} ? json("ledger")
+                                    : json(to_hex(*key.voucher));
 }
 
 result<exit_code> list(const key_options& given, surroundings& around) {
@@ -81,6 +97,9 @@ result<exit_code> list(const key_options& given, surroundings& around) {
                          key.revoked > 0 ? "revoked" : "good", limit(key.requests_per_minute),
                          limit(key.tokens_per_day), limit(key.concurrent),
                          key.reveal == reveal_when::after ? "  reveal after" : "");
+    table += key.voucher ? fmt::format("{:18}pays by a voucher, as {}\n", "",
+                                       to_hex(gateway::name_in_ledger(key)))
+                         : std::string{};
     documents.push_back({{"id", key.id},
                          {"name", key.name},
                          {"roles", std::move(roles)},
@@ -89,7 +108,9 @@ result<exit_code> list(const key_options& given, surroundings& around) {
                          {"requests_per_minute", key.requests_per_minute},
                          {"tokens_per_day", key.tokens_per_day},
                          {"concurrent", key.concurrent},
-                         {"reveal", to_string(key.reveal)}});
+                         {"reveal", to_string(key.reveal)},
+                         {"voucher", voucher_json(key)},
+                         {"in_ledger", to_hex(gateway::name_in_ledger(key))}});
   }
   if (given.as_json) {
     OVIR_TRY(write_document(json{{"keys", std::move(documents)}}));
@@ -163,6 +184,10 @@ void add_key(CLI::App& app, chosen_command& chosen) {
                    "have none in common")
       ->check(CLI::IsMember({"at_once", "after"}))
       ->capture_default_str();
+  made->add_option(
+      "--voucher", given->voucher,
+      "Its requests are paid by a voucher: 'ledger' for the one that the ledger has for "
+      "this key, or 64 hexadecimal digits (default: the node pays)");
   add_action(*command, "list", "Every key, without the keys themselves", given, chosen, list);
   add_action(*command, "revoke", "Refuse a key from now on", given, chosen, revoke)
       ->add_option("name", given->name, "Its name or id")

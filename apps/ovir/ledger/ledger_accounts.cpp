@@ -1,9 +1,8 @@
 // `ovir ledger create | mint | transfer | stake | unstake | balance`.
-#include "apps/key_file.hpp"
 #include "apps/ovir/ledger/ledger_commands.hpp"
 #include "apps/ovir/ledger/ledger_folder.hpp"
 #include "apps/ovir/ledger/ledger_policy_file.hpp"
-#include "apps/state_folder.hpp"
+#include "apps/ovir/ledger/ledger_signing.hpp"
 #include "ledger/rules/standing.hpp"
 #include "messages/limits/general.hpp"
 
@@ -14,28 +13,13 @@ namespace ovir::apps {
 
 namespace {
 
-struct account_options {
-  std::string folder;
-  std::string key;    ///< of who acts; empty: the state folder's
-  std::string keeper; ///< of who keeps the log; empty: the state folder's
+struct account_options : signing_options {
   std::string policy;
   std::vector<std::string> mint_keys;
   std::string account;
   std::string amount;
-  std::string promise; ///< file for the acknowledgement
-  std::uint64_t nonce{0};
   bool as_csv{false};
-  bool as_json{false};
 };
-
-result<secret_key> key_from(surroundings& around, const std::string& given) {
-  std::string path = given;
-  if (path.empty()) {
-    OVIR_ASSIGN(const std::string state, state_folder());
-    path = key_path_in(state);
-  }
-  return load_key(around.environment, path);
-}
 
 result<exit_code> create(const account_options& given, surroundings& around) {
   OVIR_ASSIGN(const std::string folder, ledger_folder_from(given.folder));
@@ -67,22 +51,12 @@ result<exit_code> create(const account_options& given, surroundings& around) {
 /// Signs what `make` makes of the next nonce, commits it, and tells what became of it.
 template <class Make>
 result<exit_code> act(const account_options& given, surroundings& around, const Make& make) {
-  OVIR_ASSIGN(const std::string folder, ledger_folder_from(given.folder));
   OVIR_ASSIGN(const ledger::micro_credits amount, credits_from(given.amount));
-  OVIR_ASSIGN(const secret_key key, key_from(around, given.key));
-  OVIR_ASSIGN(const secret_key keeper, key_from(around, given.keeper));
-  OVIR_ASSIGN(ledger_folder open, ledger_folder::open(around.environment, folder));
-  ledger::ledger& book = open.book();
-  const ledger::account* const self = book.view().find(key.id());
-  const std::uint64_t nonce =
-      given.nonce != 0 ? given.nonce : (self == nullptr ? 0 : self->nonce) + 1;
-  OVIR_ASSIGN(const ledger::command c, make(key.id(), amount, nonce));
-  OVIR_ASSIGN(const ledger::authentic_command signed_command,
-              ledger::authenticate(book.id(), c, ledger::sign_action(key, book.id(), c)));
-  OVIR_ASSIGN(const ledger::acknowledgement promise, open.commit(signed_command, keeper));
-  if (!given.promise.empty()) {
-    OVIR_TRY(write_proof_file(around.environment, given.promise, to_bytes(promise)));
-  }
+  OVIR_ASSIGN(const auto done,
+              commit_signed(given, around, [&](const node_id& who, std::uint64_t nonce) {
+                return make(who, amount, nonce);
+              }));
+  const auto& [c, promise, nonce] = done;
   const std::string id = to_hex(ledger::id_of(c));
   if (given.as_json) {
     OVIR_TRY(write_document(json{{"entry", promise.entry.index},
@@ -204,17 +178,6 @@ result<exit_code> balance(const account_options& given, surroundings& around) {
   return exit_code::done;
 }
 
-void add_signing(CLI::App& command, const std::shared_ptr<account_options>& given) {
-  command.add_option("--key", given->key,
-                     "Secret key of who acts (default: node.key in the state folder)");
-  command.add_option("--keeper", given->keeper,
-                     "Secret key of who keeps the log (default: node.key in the state folder)");
-  command.add_option("--nonce", given->nonce,
-                     "Above every one the key used (default: the next); give it to retry safely");
-  command.add_option("--promise", given->promise,
-                     "File for the keeper's signed promise of the entry's index");
-}
-
 } // namespace
 
 void add_ledger_accounts(CLI::App& ledger, chosen_command& chosen) {
@@ -247,7 +210,7 @@ void add_ledger_accounts(CLI::App& ledger, chosen_command& chosen) {
     }
     c->add_option("CREDITS", given->amount, "Amount with at most six decimals, such as 12.5")
         ->required();
-    add_signing(*c, given);
+    add_signing(*c, *given);
   }
   const auto asked = std::make_shared<account_options>();
   CLI::App* const balances = add_ledger_command(

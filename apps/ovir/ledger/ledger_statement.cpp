@@ -15,6 +15,7 @@ using ledger::statement_line;
 struct statement_options {
   std::string folder;
   std::string account;
+  std::string voucher; ///< of whose requests alone
   std::uint64_t since{0};
   bool as_csv{false};
   bool as_json{false};
@@ -40,7 +41,8 @@ std::string why(const statement_line& l, const std::map<digest, node_id>& payers
 
 struct statement {
   std::vector<statement_line> lines;
-  std::map<digest, node_id> payers; ///< of the requests in it
+  std::map<digest, node_id> payers;  ///< of the requests in it
+  std::map<digest, digest> vouchers; ///< that pay for some of these
 };
 
 /// From the index: as many entries are read as there are requests in it.
@@ -59,6 +61,7 @@ result<statement> from_index(const ledger::ledger& book, const node_id& node) {
     OVIR_ASSIGN(const ledger::entry e, ledger::decode_entry(bytes));
     if (const auto* const r = std::get_if<ledger::reserve>(&e.what)) {
       s.payers.emplace(l.what.request, r->payer);
+      s.vouchers.emplace(l.what.request, r->voucher);
     }
   }
   return s;
@@ -71,6 +74,7 @@ result<statement> from_log(const std::string& folder, const node_id& node) {
                                    const std::vector<ledger::posting>& effects) {
     if (const auto* const r = std::get_if<ledger::reserve>(&e.what)) {
       s.payers.emplace(ledger::escrow_of(*r), r->payer);
+      s.vouchers.emplace(ledger::escrow_of(*r), r->voucher);
     }
     for (const ledger::posting& p : effects) {
       for (const bool out : {true, false}) {
@@ -100,6 +104,13 @@ result<statement> gather(const statement_options& given, surroundings& around,
   }
   if (s) {
     std::erase_if(s->lines, [&](const statement_line& l) { return l.time < given.since; });
+    if (!given.voucher.empty()) {
+      OVIR_ASSIGN(const digest named, digest_from_hex(given.voucher));
+      std::erase_if(s->lines, [&](const statement_line& l) {
+        const auto by = s->vouchers.find(l.what.request);
+        return by == s->vouchers.end() || by->second != named;
+      });
+    }
   }
   return s;
 }
@@ -169,6 +180,7 @@ void add_ledger_statement(CLI::App& ledger, chosen_command& chosen) {
                       "Folder of the ledger (default: ledger in the state folder)");
   add_json(*command, given->as_json);
   command->add_option("ACCOUNT", given->account, "Public key")->required();
+  command->add_option("--voucher", given->voucher, "Requests that this voucher pays for alone");
   command->add_option("--since", given->since, "Seconds since 1970");
   command->add_flag("--csv", given->as_csv, "Comma-separated, amounts in micro-credits");
   command->callback([given, &chosen] {

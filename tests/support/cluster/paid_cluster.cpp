@@ -49,6 +49,9 @@ paid_cluster::paid_cluster(const options& how) {
     all.front().roles.emplace_back("verifier");
     all.push_back({"check", {"verifier"}, {{model}}});
   }
+  for (const std::string& name : how.schedulers) {
+    all.push_back({name, {"scheduler"}, {{model}}});
+  }
   for (const std::string& name : how.verifiers) {
     all.push_back({name, {"verifier"}, {{model}}});
   }

@@ -32,6 +32,7 @@ public:
     bool clients_pay{false};                     ///< "front" pays for no shell
     std::map<std::string, std::uint64_t> asks{}; ///< ppm of the rate, of nodes by name
     std::uint64_t newcomer_units{64};            ///< windows that a newcomer may have pending
+    std::vector<std::string> schedulers{};       ///< beside "front"
     std::vector<std::string> verifiers{};        ///< further nodes, which hold the model
     std::string more_rules{};                    ///< of the policy
     std::string rewards{"work"};

@@ -124,7 +124,7 @@ command ledger_commands::fresh(const state& s) {
   const account none;
   const account* const found = s.find(who);
   const account& a = found == nullptr ? none : *found;
-  switch (below(22)) {
+  switch (below(24)) {
   case 0:
   case 1: {
     mint m;
@@ -169,6 +169,8 @@ command ledger_commands::fresh(const state& s) {
     return one_in(40) ? command{rules_} : make_accrue(s);
   case 19: return one_in(8) ? command{epoch_end{s.epochs().number - below(2)}} : make_chain();
   case 20: return make_link(s);
+  case 21: return make_voucher();
+  case 22: return make_revoke(s);
   default: return one_in(3) ? make_reroute(s) : make_fee(s);
   }
 }
@@ -259,6 +261,7 @@ command ledger_commands::make_reserve(const state& s) {
   if (one_in(3)) {
     r.scheduler = any_node(); // now and then the payer, which is refused
   }
+  redeem_one(s, r);
   const account* const a = s.find(r.payer);
   r.about.bytes[0] = static_cast<std::uint8_t>(below(3));
   r.prompt = below(40);
@@ -274,6 +277,49 @@ command ledger_commands::make_reserve(const state& s) {
   }
   r.nonce = nonce();
   return r;
+}
+
+void ledger_commands::redeem_one(const state& s, reserve& r) {
+  const auto& all = s.vouchers().all();
+  if (all.empty() || one_in(2)) {
+    return;
+  }
+  const auto& [name, v] = *std::next(all.begin(), static_cast<long>(below(all.size())));
+  r.voucher = one_in(30) ? statement() : name;
+  r.payer = one_in(15) ? any_node() : v.account;
+  r.scheduler = one_in(8) ? any_node() : v.schedulers[below(v.schedulers.size())];
+}
+
+command ledger_commands::make_voucher() {
+  voucher v;
+  v.account = any_node();
+  v.key = one_in(30) ? digest{} : statement();
+  v.limit = one_in(20) ? amount_near(1'000) : 1 + below(60'000'000);
+  v.expires = time_ + below(one_in(8) ? 3 : 400);
+  for (std::uint64_t i = below(4) + (one_in(20) ? 0 : 1); i > 0; --i) {
+    v.schedulers.push_back(any_node());
+  }
+  std::sort(v.schedulers.begin(), v.schedulers.end());
+  if (!one_in(20)) {
+    v.schedulers.erase(std::unique(v.schedulers.begin(), v.schedulers.end()), v.schedulers.end());
+  }
+  v.nonce = nonce();
+  return v;
+}
+
+command ledger_commands::make_revoke(const state& s) {
+  const auto& all = s.vouchers().all();
+  revoke x;
+  x.account = any_node();
+  if (all.empty() || one_in(15)) {
+    x.voucher = one_in(3) ? digest{} : statement();
+  } else {
+    const auto& [name, v] = *std::next(all.begin(), static_cast<long>(below(all.size())));
+    x.voucher = name;
+    x.account = one_in(3) ? x.account : v.account;
+  }
+  x.nonce = nonce();
+  return x;
 }
 
 std::vector<window_share> ledger_commands::cohort(const request_record& q, std::uint64_t most) {

@@ -25,6 +25,10 @@ public:
 private:
   [[nodiscard]] ledger::command fresh(const ledger::state& s);
   [[nodiscard]] ledger::command make_reserve(const ledger::state& s);
+  /// Now and then by a voucher.
+  void redeem_one(const ledger::state& s, ledger::reserve& r);
+  [[nodiscard]] ledger::command make_voucher();
+  [[nodiscard]] ledger::command make_revoke(const ledger::state& s);
   [[nodiscard]] ledger::command make_accrue(const ledger::state& s);
   [[nodiscard]] ledger::command make_convict(const ledger::state& s);
   [[nodiscard]] ledger::command make_release(const ledger::state& s);

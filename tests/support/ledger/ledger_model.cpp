@@ -38,7 +38,9 @@ std::string name_of(const command& c) {
                                            }) {
                         return text(x.scheduler) + std::to_string(x.nonce);
                       } else if constexpr (requires { x.stages; }) {
-                        return text(x.payer) + text(x.about) + std::to_string(x.nonce);
+                        const bool pays = x.voucher == digest{};
+                        return (pays ? text(x.payer) : text(x.voucher) + text(x.scheduler)) +
+                               text(x.about) + std::to_string(x.nonce);
                       } else if constexpr (requires { x.anchor; }) {
                         return text(x.verifier) + std::to_string(x.nonce);
                       } else if constexpr (requires { x.link; }) {
@@ -83,6 +85,8 @@ signed_by signer(const command& c) {
                                x.nonce;
                              }) {
           return {text(x.account), x.nonce};
+        } else if constexpr (requires { x.completion_max; }) {
+          return {text(x.voucher == digest{} ? x.payer : x.scheduler), x.nonce};
         } else if constexpr (requires { x.payer; }) {
           return {text(x.payer), x.nonce};
         } else if constexpr (requires {
@@ -308,11 +312,13 @@ bool ledger_model::run(const ledger::reserve& x) {
   const auto open = std::count_if(requests_.begin(), requests_.end(), [&](const auto& r) {
     return r.second.payer == payer && r.second.open && !r.second.ended;
   });
-  if (rate > rate_most || quote > of("free/" + payer) || open >= 1'024) {
+  if (rate > rate_most || quote > of("free/" + payer) || open >= 1'024 ||
+      (x.voucher != digest{} && !may_spend(x, quote))) {
     return false;
   }
   const std::string id = text(ledger::escrow_of(x));
-  const std::string scheduler = x.scheduler.empty() ? "" : text(x.scheduler);
+  const std::string scheduler =
+      x.scheduler.empty() || x.scheduler == x.payer ? "" : text(x.scheduler);
   requests_[id] = {payer,
                    scheduler,
                    rate,
@@ -325,7 +331,10 @@ bool ledger_model::run(const ledger::reserve& x) {
                    {},
                    {},
                    {},
-                   static_cast<std::uint64_t>(layers)};
+                   static_cast<std::uint64_t>(layers),
+                   0,
+                   x.voucher == digest{} ? "" : text(x.voucher),
+                   quote};
   for (const ledger::path_stage& s : x.stages) {
     requests_[id].path.insert(text(s.node));
   }
@@ -441,6 +450,7 @@ bool ledger_model::run(const ledger::accrue& x) {
   w.withheld = gross - w.fee - w.refund - paid;
   go("escrow/" + id, "assurance", w.fee + w.withheld);
   go("escrow/" + id, "free/" + q.payer, w.refund);
+  q.cost -= w.refund;
   q.prompt_done = true;
   q.accounted += static_cast<std::uint64_t>(completion);
   q.windows.push_back(windows_.size());
@@ -499,6 +509,7 @@ bool ledger_model::close(const std::string& id) {
     return false;
   }
   found->second.open = false;
+  found->second.cost -= of("escrow/" + id);
   go("escrow/" + id, "free/" + found->second.payer, of("escrow/" + id));
   return true;
 }

@@ -57,7 +57,16 @@ private:
     std::set<std::string> path; ///< who may be paid
     std::uint64_t layers{0};
     credits audit_fees{0};
-    bool ended{false}; ///< and open for claims
+    bool ended{false};   ///< and open for claims
+    std::string voucher; ///< empty: none
+    credits cost{0};     ///< what its payer gave and did not get back
+  };
+  struct budget {
+    std::string account;
+    credits limit;
+    std::uint64_t expires;
+    std::set<std::string> schedulers;
+    bool revoked{false};
   };
   struct chain {
     std::uint64_t first;
@@ -98,7 +107,10 @@ private:
   bool run(const ledger::chain_commit& x);
   bool run(const ledger::chain_link& x);
   bool run(const ledger::epoch_end& x);
+  bool run(const ledger::voucher& x);
+  bool run(const ledger::revoke& x);
 
+  [[nodiscard]] bool may_spend(const ledger::reserve& x, credits quote) const;
   [[nodiscard]] chain* chain_of(const std::string& node, std::uint64_t number);
   void count(const ledger::command& c);
   bool close(const std::string& id);
@@ -140,6 +152,7 @@ private:
   credits minted_{0};
   epoch epoch_;
   std::map<std::string, std::vector<chain>> chains_;
+  std::map<std::string, budget> budgets_; ///< by the voucher
 };
 
 } // namespace ovir::test

@@ -29,6 +29,10 @@ struct made_up_cluster final : generator {
   void forget(std::uint64_t tag) override { forgotten.push_back(tag); }
   void cancel(request_id id, bool asked) override { (asked ? cancelled : left).push_back(id); }
   std::vector<served_model> models() override { return list; }
+  void show_budget(const budget_use& use, std::optional<std::uint64_t> from,
+                   budget_told done) override {
+    budgets.push_back({use, from, std::move(done)});
+  }
   bool ready() override { return is_ready; }
   std::string doing() override { return does; }
 
@@ -37,6 +41,12 @@ struct made_up_cluster final : generator {
     generation_order order;
     bool may_run;
   };
+  struct budget_call {
+    budget_use use;
+    std::optional<std::uint64_t> from;
+    budget_told done;
+  };
+  std::vector<budget_call> budgets;
   std::vector<start_call> started;
   std::vector<std::pair<std::uint64_t, request_id>> watched;
   std::vector<std::uint64_t> forgotten;

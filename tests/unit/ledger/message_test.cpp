@@ -52,22 +52,32 @@ std::vector<message> one_of_each() {
   word.evidence = leaf_hash({});
   word.verdicts = {{ledger_world::node(5), {}}};
   const acknowledgement promised{{2, leaf_hash({}), {digest{}, digest{}}}, head};
-  return {{1, ask_account{ledger_world::node(1)}},
-          {2, submit{some, {}}},
-          {3, submit{some, some}},
-          {4, ask_request{leaf_hash({})}},
-          {5, ask_entries{9}},
-          {6, account},
-          {7, promise{ledger_world::t0, promised}},
-          {8, refusal{{errc::busy, "later"}}},
-          {9, request},
-          {10, entry_run{4, {some, {}, some}, head}},
-          {11, head_news{head}},
-          {12, ask_statement{ledger_world::node(1), {9, 3, false}}},
-          {13, ask_statement{ledger_world::node(1), {0, 0, true}}},
-          {14, statement_of(ledger_world::node(1))},
-          {15, vouch{word}},
-          {16, claim{{{77}, leaf_hash({}), leaf_hash(some), "exact-1", 8}, some}}};
+  return {
+      {1, ask_account{ledger_world::node(1)}},
+      {2, submit{some, {}}},
+      {3, submit{some, some}},
+      {4, ask_request{leaf_hash({})}},
+      {5, ask_entries{9}},
+      {6, account},
+      {7, promise{ledger_world::t0, promised}},
+      {8, refusal{{errc::busy, "later"}}},
+      {9, request},
+      {10, entry_run{4, {some, {}, some}, head}},
+      {11, head_news{head}},
+      {12, ask_statement{ledger_world::node(1), {9, 3, false}}},
+      {13, ask_statement{ledger_world::node(1), {0, 0, true}}},
+      {14, statement_of(ledger_world::node(1))},
+      {15, vouch{word}},
+      {16, claim{{{77}, leaf_hash({}), leaf_hash(some), "exact-1", 8}, some}},
+      {17, ask_voucher{leaf_hash({}), true}},
+      {18, ask_voucher_statement{leaf_hash({}), 9}},
+      {19, budget_report{leaf_hash(some), true, leaf_hash({}), ledger_world::node(1),
+                         leaf_hash(some), 10, 3, 4, 77, false, true, 5, 6}},
+      {20, budget_statement{leaf_hash({}),
+                            true,
+                            12,
+                            {{leaf_hash({}), 7, 70, ledger_world::node(2), true, 4, 2, 9, 6},
+                             {leaf_hash(some), 8, 71, ledger_world::node(2), false, 1, 2, 3, 3}}}}};
 }
 
 TEST(credit_message, comes_back_as_it_was_said) {
@@ -83,7 +93,7 @@ TEST(credit_message, of_a_member_is_a_question_and_of_the_keeper_none) {
   for (const message& m : one_of_each()) {
     questions += is_question(to_bytes(m)) ? 1 : 0;
   }
-  EXPECT_EQ(questions, 9U);
+  EXPECT_EQ(questions, 11U);
   EXPECT_FALSE(is_question({}));
 }
 

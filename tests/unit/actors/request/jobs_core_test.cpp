@@ -164,6 +164,34 @@ TEST_F(jobs_of_a_node, begin_anew_for_who_asks_again_after_a_failure_that_may_pa
   EXPECT_TRUE(all<run_effect>().empty()) << "it would fail again";
 }
 
+TEST_F(jobs_of_a_node, begin_anew_once_a_budget_may_have_more_and_burden_it_with_no_second_try) {
+  const auto asked = [&](bool by_key) {
+    generation_request wanted;
+    wanted.id = id;
+    wanted.prompt = {1};
+    wanted.max_tokens = 8;
+    wanted.deadline = 1h;
+    if (by_key) {
+      wanted.budget = budget_use{};
+    }
+    out_.clear();
+    return core_.start(std::move(wanted), {}, false, &model_, now_, out_);
+  };
+  ASSERT_TRUE(asked(true));
+  end(fail(errc::over_limit, "the voucher has too little left"));
+  ASSERT_TRUE(asked(true));
+  ASSERT_EQ(all<run_effect>().size(), 1U) << "the same request, under its id";
+  EXPECT_TRUE(all<run_effect>()[0].request.budget.has_value());
+  end(error{errc::digest_mismatch, "a liar"});
+  const pause_effect pause = all<pause_effect>().at(0);
+  out_.clear();
+  core_.go_on(id, pause.attempt, now_ + pause.pause, out_);
+  EXPECT_FALSE(all<run_effect>().at(0).request.budget.has_value()) << "the cluster's fault";
+  end(fail(errc::over_limit, "larger than a bound"));
+  ASSERT_TRUE(asked(true));
+  EXPECT_TRUE(all<run_effect>().empty()) << "no budget had to do with it";
+}
+
 TEST_F(jobs_of_a_node, begin_anew_for_who_comes_back_after_it_was_given_up) {
   for (const bool asked : {true, false}) {
     const request_id named{asked ? 77U : 78U};
