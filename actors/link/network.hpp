@@ -36,6 +36,7 @@ enum class message_kind : std::uint16_t {
   blocks = 7,  ///< control, bulk: a message of messages/wire/block_frame.hpp
   audit = 8,   ///< data: a message of messages/evidence/audit.hpp
   credit = 9,  ///< control: a message of ledger/keeper/message.hpp
+  keepers = 10, ///< control: what keepers of one ledger say (docs/formats/keepers.md)
 };
 
 /// Largest payload of a kind on a channel; 0 where the channel does not take it.

@@ -36,6 +36,7 @@ enum class message_kind : std::uint8_t {
   entry_run = 37,
   head_news = 38,
   statement_report = 39,
+  leader_news = 40,
 };
 constexpr std::uint8_t first_answer = 32;
 constexpr std::array kinds{
@@ -43,7 +44,8 @@ constexpr std::array kinds{
     message_kind::ask_entries, message_kind::ask_statement,   message_kind::vouch,
     message_kind::claim,       message_kind::account_report,  message_kind::promise,
     message_kind::refusal,     message_kind::request_report,  message_kind::entry_run,
-    message_kind::head_news,   message_kind::statement_report};
+    message_kind::head_news,   message_kind::statement_report,
+    message_kind::leader_news};
 static_assert(kinds.size() == std::variant_size_v<decltype(message::body)>);
 
 std::string printable(std::string_view text) {
@@ -155,6 +157,10 @@ void fields(Io& io, T& m) {
 template <class Io, of_type<head_news> T>
 void fields(Io& io, T& m) {
   io.formed(m.head, "a head", proof_bytes_max, signed_head_from);
+}
+template <class Io, of_type<leader_news> T>
+void fields(Io& io, T& m) {
+  io(m.keeper);
 }
 template <class Io, of_type<statement_report::payer> T>
 void fields(Io& io, T& p) {

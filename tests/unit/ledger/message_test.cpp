@@ -67,7 +67,8 @@ std::vector<message> one_of_each() {
           {13, ask_statement{ledger_world::node(1), {0, 0, true}}},
           {14, statement_of(ledger_world::node(1))},
           {15, vouch{word}},
-          {16, claim{{{77}, leaf_hash({}), leaf_hash(some), "exact-1", 8}, some}}};
+          {16, claim{{{77}, leaf_hash({}), leaf_hash(some), "exact-1", 8}, some}},
+          {17, leader_news{ledger_world::node(6)}}};
 }
 
 TEST(credit_message, comes_back_as_it_was_said) {

@@ -161,9 +161,9 @@ TEST_F(joint_books, tell_who_asked_to_ask_again_when_an_order_does_not_come) {
   std::size_t due = 0;
   const auto made = book_->put_together(t0 + 5, {}, due).value();
   ASSERT_TRUE(made);
-  book_->take_back(answers);
+  book_->take_back(t0 + 5, answers);
   ASSERT_EQ(answers.size(), 1U);
-  EXPECT_EQ(std::get<refusal>(answers[0].what.body).reason.code, errc::busy);
+  EXPECT_EQ(answers[0].what, (message{9, leader_news{}}));
   EXPECT_FALSE(book_->is_out());
   // It comes all the same, and the question again: the entry is there once.
   answers.clear();
