@@ -73,6 +73,9 @@ result<void> make_joint_ledger(storage::env& environment, const std::string& fol
   ledger::ledger_options options;
   environment.random(std::as_writable_bytes(std::span{&options.seed, 1}));
   OVIR_ASSIGN(ledger::ledger book, ledger::ledger::create(*file, rules, first.time, options));
+  OVIR_ASSIGN(const auto copy, environment.stage(folder + "/" + std::string{first_entry_name}));
+  OVIR_TRY(copy->append(first_entry));
+  OVIR_TRY(copy->commit());
   if (use == joint_use::replace) {
     return {}; // without a journal it asks the others what it forgot
   }

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 /// The beginning of a ledger that several nodes keep: all of them begin with the same first entry,
@@ -27,6 +28,9 @@ enum class joint_use : std::uint8_t {
                                                     std::uint64_t unix_s);
 /// `malformed` where it is none.
 [[nodiscard]] result<ledger::genesis> rules_in(std::span<const std::byte> first_entry);
+
+/// The file in a keeper's folder that has it, to hand to the others.
+inline constexpr std::string_view first_entry_name = "first";
 
 /// Makes the ledger's folder of the keeper `key`, with the first entry and nothing else.
 /// `invalid_argument` where there is a ledger already, where `key` is none of its keepers', or where

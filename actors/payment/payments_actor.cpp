@@ -558,7 +558,8 @@ caf::behavior payments_behavior(payments_pointer self, payments_environment envi
         const payments_state& now = self->state;
         const auto& head = now.signed_by_keepers.head;
         return payments_report{now.requests.size(), head ? head->head.size : 0, now.count.refused,
-                               now.count.unordered, now.count.unentered};
+                               now.count.unordered, now.count.unentered, now.at.all,
+                               now.at.node};
       },
   };
 }

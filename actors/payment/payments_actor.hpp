@@ -116,6 +116,8 @@ struct payments_report {
   std::uint64_t refusals{0};     ///< by the keeper, of what is said for requests
   std::uint64_t unordered{0};    ///< requests to go on with that no scheduler reserved for
   std::uint64_t unentered{0};    ///< requests that ran and are not in the ledger
+  std::vector<node_id> keepers{};
+  node_id asked{}; ///< the one of them that is asked
 };
 struct payment_tick {};
 /// What was sent back while no keeper led is sent again.
