@@ -1,10 +1,14 @@
 // Five nodes as processes, three of which keep the ledger together, with the shipped defaults: no
 // kill of a keeper loses or doubles what was promised, or stops a request.
 #include "ledger/log/log.hpp"
+#include "ledger/raft/letter.hpp"
 #include "ledger/rules/command.hpp"
+#include "messages/limits/keepers.hpp"
 #include "storage/env/durable_file.hpp"
 #include "tests/support/cluster/cli.hpp"
 #include "tests/support/cluster/cluster_shell.hpp"
+#include "tests/support/cluster/fake_node.hpp"
+#include "tests/support/cluster/hostile_peer.hpp"
 #include "tests/support/cluster/metrics_page.hpp"
 #include "tests/support/cluster/process_use.hpp"
 #include "tests/support/http_client.hpp"
@@ -69,6 +73,7 @@ protected:
     std::filesystem::path state;
     std::string config;
     std::string key;
+    std::string listen;
     std::string shells;
     std::uint16_t http{0};
     std::uint16_t metrics{0};
@@ -91,6 +96,7 @@ protected:
       m.state = made[i]["state"].get<std::string>();
       m.config = made[i]["config"];
       m.key = made[i]["node"];
+      m.listen = fmt::format("127.0.0.1:{}", port + i);
       m.shells = made[i]["shells"];
       m.http = static_cast<std::uint16_t>(port + 2 * all_nodes + i);
       m.metrics = static_cast<std::uint16_t>(port + 3 * all_nodes + i);
@@ -377,6 +383,85 @@ TEST_F(keepers_of_a_ledger, whom_init_writes_enter_what_was_computed) {
   EXPECT_GE(page.at("ovir_ledger_agreed_orders"), 2);
   EXPECT_GE(page.at("ovir_ledger_signed_entries"), 6);
   EXPECT_EQ(page.has("ovir_ledger_hand_overs_total"), true);
+}
+
+/// A member that keeps nothing, and says what keepers say.
+class false_keeper {
+public:
+  false_keeper(const std::string& address, std::uint8_t key) : control_(address), data_(address) {
+    for (const auto& [link, channel] : {std::pair{&control_, 1}, std::pair{&data_, 2}}) {
+      hostile_tls tls;
+      tls.key = key;
+      EXPECT_TRUE(link->handshake(tls));
+      hostile_hello hello;
+      hello.channel = static_cast<std::uint16_t>(channel);
+      hello.cluster = "local";
+      EXPECT_EQ(link->introduce(hello), "");
+    }
+  }
+  bool say(std::span<const std::byte> bytes) {
+    return control_.message(keepers_kind, static_cast<std::uint32_t>(bytes.size()), bytes);
+  }
+  /// A header that claims more than a word may have.
+  bool claim_too_much() {
+    return control_.message(keepers_kind, limits::keepers_word_bytes_max + 1, {}) &&
+           control_.waits_for_close();
+  }
+
+private:
+  static constexpr std::uint16_t keepers_kind = 10;
+  hostile_peer control_;
+  hostile_peer data_;
+};
+
+std::vector<std::byte> word_of(std::uint8_t kind, std::span<const std::byte> rest) {
+  std::vector<std::byte> word{std::byte{kind}};
+  word.insert(word.end(), rest.begin(), rest.end());
+  return word;
+}
+
+TEST_F(keepers_of_a_ledger, hear_no_word_of_a_member_that_keeps_nothing) {
+  constexpr std::uint8_t attacker = 0x61;
+  ASSERT_NO_FATAL_FAILURE(make(false));
+  for (std::size_t i = 0; i < all_keepers; ++i) {
+    write_file(nodes_[i].config,
+               read_file(nodes_[i].config) +
+                   fmt::format("\n[[access]]\nkey = \"{}\"\nroles = [\"worker\"]\n",
+                               to_hex(key_of(attacker).id())));
+  }
+  start_all();
+  const std::size_t leads = wait_for_leader();
+  ASSERT_LT(leads, all_keepers);
+  constexpr std::uint64_t far = 1'000'000;
+  std::mt19937_64 chance{7};
+  for (std::size_t i = 0; i < all_keepers; ++i) {
+    false_keeper liar{nodes_[i].listen, attacker};
+    const std::vector<raft::letter> letters{
+        raft::append_entries{far, 0, 0, 0, {}}, raft::vote_request{far, far, far, false},
+        raft::vote_request{far, far, far, true}, raft::vote_answer{far, true, false},
+        raft::install_snapshot{far, {far, far, {std::byte{1}}}}, raft::ask_standing{1},
+        raft::standing{1, far, far, far}};
+    for (const raft::letter& one : letters) {
+      EXPECT_TRUE(liar.say(word_of(1, raft::to_bytes(one))));
+    }
+    std::vector<std::byte> noise(limits::keepers_word_bytes_max); // a flood: 48 MiB
+    for (std::uint8_t kind = 0; kind < 24; ++kind) {
+      for (std::size_t at = 0; at < noise.size(); at += 97) {
+        noise[at] = static_cast<std::byte>(chance());
+      }
+      noise[0] = std::byte{static_cast<std::uint8_t>(kind % 7)};
+      EXPECT_TRUE(liar.say(noise));
+    }
+    EXPECT_TRUE(liar.claim_too_much());
+  }
+  const std::uint64_t before = entries_of(leads);
+  ASSERT_FALSE(complete(2).starts_with("status")) << last_words();
+  ASSERT_TRUE(until([&] { return entries_of(leads) >= before + 3 && all_equal(); }))
+      << last_words();
+  const json seen = ask(leads, "ledger keepers");
+  EXPECT_LT(seen["term"], far);
+  EXPECT_NE(read_file(nodes_[leads].state / "node.log").find("is none of this ledger's keepers"),
+            std::string::npos);
 }
 
 // OVIR_KEEPERS_KILLS: how many, such as 300.
