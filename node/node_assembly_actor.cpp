@@ -181,10 +181,11 @@ result<void> whole_node::open_ledger() {
   const auto& keepers = ledger_->keeper().book().view().origin().keepers;
   for (const node_id& named : options_.ledger.keepers) {
     if (!std::ranges::binary_search(keepers, named)) {
-      return fail(errc::invalid_argument,
-                  "ledger.keeper names {}, and the ledger in {} is kept by {}; name these, or leave "
-                  "it out",
-                  short_name(named), folder, ledger::names_of(keepers));
+      return fail(
+          errc::invalid_argument,
+          "ledger.keeper names {}, and the ledger in {} is kept by {}; name these, or leave "
+          "it out",
+          short_name(named), folder, ledger::names_of(keepers));
     }
   }
   around_.journal->say(actors::log_level::info, std::nullopt, "keeps the ledger {}, {} entries",
@@ -349,8 +350,8 @@ void whole_node::start_tree() {
   parts->ledger = ledger_.get();
   parts->ledger_copy = ledger_copy_.get();
   parts->obeys = [this](const ledger::policy& rules) { return obeys(rules); };
-  parts->keepers = ledger_ ? ledger_->keeper().book().view().origin().keepers
-                           : options_.ledger.keepers;
+  parts->keepers =
+      ledger_ ? ledger_->keeper().book().view().origin().keepers : options_.ledger.keepers;
   parts->memory_bytes = memory_;
   parts->reuse = {cache_->handle(), cache_->around(),
                   options_.cache.enabled && options_.cache.peers,

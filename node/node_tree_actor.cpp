@@ -296,8 +296,8 @@ caf::actor start_ledger(caf::actor_system& system, const parts_pointer& parts,
 caf::actor start_payments(caf::actor_system& system, const parts_pointer& parts,
                           const known_pointer& known) {
   const ledger_option& wants = parts->options->ledger;
-  actors::payments_environment around{parts->key, parts->keepers, wants.serves_unpaid, wants.rewards,
-                                      wants.stake.value_or(0)};
+  actors::payments_environment around{parts->key, parts->keepers, wants.serves_unpaid,
+                                      wants.rewards, wants.stake.value_or(0)};
   around.operator_of = parts->operator_of;
   around.links = parts->links;
   around.journal = parts->journal_of("payments");

@@ -18,7 +18,8 @@ namespace ovir::actors {
 
 namespace {
 
-constexpr std::string_view looking = "balance, head, keepers, statement, log, policy, prove, verify, submit";
+constexpr std::string_view looking =
+    "balance, head, keepers, statement, log, policy, prove, verify, submit";
 constexpr std::string_view writing = "mint, transfer, stake, unstake, convict";
 
 json keys_json(const std::vector<node_id>& keys) {

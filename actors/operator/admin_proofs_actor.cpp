@@ -61,7 +61,9 @@ json keepers_json(const keeper_report& r, const node_id& self) {
   json keepers = json::array();
   if (!r.group) {
     keepers.push_back({{"keeper", to_hex(self)}, {"signed", r.entries}});
-    return {{"keepers", std::move(keepers)}, {"leader", to_hex(self)}, {"entries", r.entries},
+    return {{"keepers", std::move(keepers)},
+            {"leader", to_hex(self)},
+            {"entries", r.entries},
             {"signed", r.entries}};
   }
   for (const auto& one : r.group->keepers) {
@@ -115,8 +117,11 @@ void show_keepers(const admin_call& c, const caf::actor& payments) {
   const auto refuse = [c](const caf::error& e) { c.refuse(from_caf(e)); };
   if (const caf::actor keeper = find_actor(c, "ledger")) {
     c.self->request(keeper, admin_ask_wait, describe_keeper{})
-        .then([c](const keeper_report& r) { c.done(keepers_json(r, c.self->state.environment.self)); },
-              refuse);
+        .then(
+            [c](const keeper_report& r) {
+              c.done(keepers_json(r, c.self->state.environment.self));
+            },
+            refuse);
     return;
   }
   c.self->request(payments, admin_ask_wait, describe_payments{})

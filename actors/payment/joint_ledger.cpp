@@ -40,8 +40,8 @@ result<void> check_beginning(const ledger::genesis& rules, const node_id& self) 
 }
 
 /// The journal of a keeper that has promised nothing yet.
-result<void> found_group(storage::env& environment, const std::string& folder,
-                         ledger::ledger book, const secret_key& key) {
+result<void> found_group(storage::env& environment, const std::string& folder, ledger::ledger book,
+                         const secret_key& key) {
   ledger::keeper_surroundings needs;
   needs.key = &key;
   OVIR_ASSIGN(ledger::keeper own, ledger::keeper::make(std::move(book), std::move(needs)));

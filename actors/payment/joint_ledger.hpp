@@ -19,8 +19,8 @@ namespace ovir::actors {
 
 /// Why a keeper's folder is made.
 enum class joint_use : std::uint8_t {
-  begin,    ///< of a new ledger, once, before any of its keepers runs
-  replace,  ///< its keeper lost its disk: it has voted, and forgot that
+  begin,   ///< of a new ledger, once, before any of its keepers runs
+  replace, ///< its keeper lost its disk: it has voted, and forgot that
 };
 
 /// The first entry that a joint ledger of these rules has. `salt` of them is drawn already.
@@ -33,8 +33,8 @@ enum class joint_use : std::uint8_t {
 inline constexpr std::string_view first_entry_name = "first";
 
 /// Makes the ledger's folder of the keeper `key`, with the first entry and nothing else.
-/// `invalid_argument` where there is a ledger already, where `key` is none of its keepers', or where
-/// it has one keeper.
+/// `invalid_argument` where there is a ledger already, where `key` is none of its keepers', or
+/// where it has one keeper.
 [[nodiscard]] result<void> make_joint_ledger(storage::env& environment, const std::string& folder,
                                              std::span<const std::byte> first_entry,
                                              const secret_key& key, joint_use use);

@@ -8,8 +8,8 @@
 
 namespace ovir::actors {
 
-/// The journal of one of several keepers, as files in the folder of its ledger: `agreement/1` and so
-/// on (docs/formats/raft-journal.md). One thread at a time; `environment` outlives it.
+/// The journal of one of several keepers, as files in the folder of its ledger: `agreement/1` and
+/// so on (docs/formats/raft-journal.md). One thread at a time; `environment` outlives it.
 class journal_folder final : public raft::journal_files {
 public:
   /// The folder of the ledger is there.

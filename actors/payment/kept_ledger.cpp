@@ -219,8 +219,8 @@ kept_ledger::join_group(std::function<void(const node_id&, std::vector<std::byte
     return static_cast<std::uint32_t>(least + seed_from(*env) % range);
   };
   around.time = [this] { return tell_time(); };
-  const auto now = std::chrono::duration_cast<raft::milliseconds>(
-      how_.env->now().time_since_epoch());
+  const auto now =
+      std::chrono::duration_cast<raft::milliseconds>(how_.env->now().time_since_epoch());
   auto made = ledger::keeper_group::open(std::move(around), {}, now);
   if (!made) {
     return in_context(how_.folder + "/agreement", made.error());

@@ -101,11 +101,10 @@ result<void> join_group(ledger_keeper_pointer self) {
   if (kept.keeper().is_alone()) {
     return {};
   }
-  OVIR_ASSIGN(state.group,
-              kept.join_group([links = state.environment.links](const node_id& to,
-                                                                std::vector<std::byte> bytes) {
-                links->send_credit(to, std::move(bytes), message_kind::keepers);
-              }));
+  OVIR_ASSIGN(state.group, kept.join_group([links = state.environment.links](
+                                               const node_id& to, std::vector<std::byte> bytes) {
+    links->send_credit(to, std::move(bytes), message_kind::keepers);
+  }));
   state.applied = kept.keeper().book().log().size();
   return {};
 }
@@ -292,10 +291,10 @@ void take(ledger_keeper_pointer self, const credit_received& news) {
   std::vector<ledger::keeper_answer> answers;
   ledger::keeper& keeper = state.environment.kept->keeper();
   auto* const command = std::get_if<ledger::submit>(&question->body);
-  if (state.group && command != nullptr && !command->evidence.empty()) {
-    (void)keeper.learn_evidence(news.from, news.roles, *command); // whoever leads will ask for it
-  }
   if (state.group && command != nullptr && !state.group->begins_to_lead()) {
+    if (!command->evidence.empty()) {
+      (void)keeper.learn_evidence(news.from, news.roles, *command); // the one that leads will ask
+    }
     const ledger::leader_news there{state.group->leader().value_or(node_id{})};
     return send_all(self, {{news.from, {question->id, there}}});
   }

@@ -33,7 +33,7 @@ struct keeper_report {
   std::uint64_t entries{0};        ///< of the log
   std::uint64_t open_requests{0};
   std::uint64_t pending_windows{0};
-  std::int64_t wall_ahead_s{0}; ///< the machine's clock less the ledger's time
+  std::int64_t wall_ahead_s{0};              ///< the machine's clock less the ledger's time
   std::optional<ledger::group_report> group; ///< nothing of the only keeper
   std::uint64_t head_entries{0};             ///< under the last head that most keepers signed
 };
@@ -81,7 +81,7 @@ struct ledger_keeper_state {
   gateway::time_histogram commits{gateway::time_histogram::of_steps};
   bool failed{false}; ///< a write failed; the log is read again at the next tick
   std::optional<storage::env::time_point> told_clock; ///< that it is off
-  claims_book claims; ///< of stages; they say them again to a successor
+  claims_book claims;                          ///< of stages; they say them again to a successor
   std::unique_ptr<ledger::keeper_group> group; ///< null: the only keeper
   bool led{false};                             ///< this keeper, when that was looked at last
   std::uint64_t applied{0};                    ///< size of the log at that time

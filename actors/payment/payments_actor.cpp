@@ -553,12 +553,12 @@ caf::behavior payments_behavior(payments_pointer self, payments_environment envi
         return ask_keeper(self, self->state.asked.log_pages, ledger::ask_entries{asked.first});
       },
       [self](const payment_tick&) { tick(self); },
-      [self](const ask_again&) { send_again(self); },
+      [self](const ask_again&) { ask_another(self); },
       [self](const describe_payments&) {
         const payments_state& now = self->state;
         const auto& head = now.signed_by_keepers.head;
         return payments_report{now.requests.size(), head ? head->head.size : 0, now.count.refused,
-                               now.count.unordered, now.count.unentered, now.at.all,
+                               now.count.unordered, now.count.unentered,        now.at.all,
                                now.at.node};
       },
   };

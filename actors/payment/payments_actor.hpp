@@ -120,7 +120,7 @@ struct payments_report {
   node_id asked{}; ///< the one of them that is asked
 };
 struct payment_tick {};
-/// What was sent back while no keeper led is sent again.
+/// What was sent back while no keeper led is sent to another.
 struct ask_again {};
 
 struct payments_environment {
@@ -153,9 +153,9 @@ struct payments_environment {
 
 /// What this node has to do with the ledger of its cluster, as one who uses it: its account, and as
 /// a scheduler the payment of its requests (docs/adr/0017-payments.md). Every command is sent until
-/// a keeper promised it or refused (`sent_command`): to another one when its link breaks, when it is
-/// silent, or when another leads. Reservations are on disk before they are
-/// sent, so an earlier life of this node leaves none behind. Never on the path of a token.
+/// a keeper promised it or refused (`sent_command`): to another one when its link breaks, when it
+/// is silent, or when another leads. Reservations are on disk before they are sent, so an earlier
+/// life of this node leaves none behind. Never on the path of a token.
 struct payments_state {
   struct paid {
     std::optional<reserve_credit> asked; ///< until it is reserved, or resumed

@@ -56,8 +56,7 @@ void turn(payments_pointer self) {
   }
 }
 
-/// Unless it was just now: while keepers elect, each may name another.
-void send_again_soon(payments_pointer self) {
+void ask_another_soon(payments_pointer self) {
   if (!std::exchange(self->state.at.resends, true)) {
     self->delayed_send(self, limits::keeper_leaderless, ask_again{});
   }
@@ -72,11 +71,13 @@ void take_leader(payments_pointer self, const node_id& from, const ledger::messa
   if (from != state.at.node) {
     return; // the answer to what was sent elsewhere since
   }
-  const bool is_new = leader != state.at.node && may_ask(state, leader) && is_reached(state, leader);
+  // While keepers elect, each may name another, or none: not more often than now and then.
+  const bool is_new =
+      leader != state.at.node && may_ask(state, leader) && is_reached(state, leader);
   if (is_new && now_of(self) - state.at.turned > limits::keeper_leaderless) {
     return turn_to(self, leader);
   }
-  send_again_soon(self);
+  ask_another_soon(self);
 }
 
 /// As if it had been sent long ago.
@@ -167,6 +168,18 @@ void leave_silent(payments_pointer self) {
   if (at.linked && at.waits && now - *at.waits > limits::keeper_silent) {
     at.waits.reset();
     turn(self);
+  }
+}
+
+void ask_another(payments_pointer self) {
+  auto& at = self->state.at;
+  if (!std::exchange(at.resends, false)) {
+    return; // one that leads said so meanwhile
+  }
+  const node_id before = at.node;
+  turn(self);
+  if (at.node == before) {
+    send_again(self);
   }
 }
 

@@ -11,9 +11,8 @@
 
 /// What the files of the payments actor say to each other: payments.cpp, the keeper's messages,
 /// shells and time; payments_quotes.cpp, what a request would cost; payments_requests.cpp, the
-/// requests of this node; payments_keepers.cpp, which keeper is asked; payments_convictions.cpp, who
-/// was convicted; payments_parts.cpp, what all
-/// of these use.
+/// requests of this node; payments_keepers.cpp, which keeper is asked; payments_convictions.cpp,
+/// who was convicted; payments_parts.cpp, what all of these use.
 namespace ovir::actors {
 
 // payments_convictions.cpp
@@ -55,6 +54,8 @@ void say_to_all(payments_pointer self, std::uint64_t id, const payments_state::s
 void link_to_keeper(payments_pointer self, const link_changed& news);
 /// Asks another keeper where this one answers nothing.
 void leave_silent(payments_pointer self);
+/// Where one that does not lead knew of none that does.
+void ask_another(payments_pointer self);
 /// Of requests and shells: what was not answered in time is sent again.
 void tend_commands(payments_pointer self);
 /// Everything that waits for a keeper is sent to the one that is asked now.

@@ -172,8 +172,8 @@ public:
   void send_audit(const node_id& to, std::vector<std::byte> bytes);
   /// On the control connection: what this node claims to have.
   void send_claims(const node_id& to, std::shared_ptr<const std::vector<std::byte>> bytes);
-  /// A message of ledger/keeper/message.hpp, or what one keeper says to another. Lost where there is
-  /// no link: its sender asks again.
+  /// A message of ledger/keeper/message.hpp, or what one keeper says to another. Lost where there
+  /// is no link: its sender asks again.
   void send_credit(const node_id& to, std::vector<std::byte> bytes,
                    message_kind kind = message_kind::credit);
 

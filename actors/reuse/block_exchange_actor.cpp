@@ -197,9 +197,9 @@ void serve(exchange_pointer self, const peer_info& peer, const block_view& view)
   for (std::uint32_t i = 0; i < names.size(); ++i) {
     state.environment.front->post([around = state.environment, me = caf::actor{self},
                                    to = peer.connection, ticket = view.header.ticket, i,
-                                   name = names[i],
-                                   computes](compute::parallel_runner&) {
-      const auto bytes = around.blocks && computes ? around.tiers->serve(name) : around.tiers->input_at(name);
+                                   name = names[i], computes](compute::parallel_runner&) {
+      const auto bytes =
+          around.blocks && computes ? around.tiers->serve(name) : around.tiers->input_at(name);
       const block_kind kind = bytes ? block_kind::block : block_kind::missing;
       around.links->send_bulk(
           to,

@@ -40,9 +40,7 @@ std::vector<std::byte> entry_of(const authentic_command& c) {
   return encoded;
 }
 
-digest unheard_name(std::span<const std::byte> entry) {
-  return hash("ovir/keepers/v1/ask", entry);
-}
+digest unheard_name(std::span<const std::byte> entry) { return hash("ovir/keepers/v1/ask", entry); }
 
 /// What a keeper examined, or was told by stages.
 bool needs_words(const asked_command& one, const node_id& own) {
@@ -113,8 +111,9 @@ void joint_book::set_apart(asked_command one, std::uint64_t now) {
     if (one.id != 0) {
       refused_.push_back(
           {one.from,
-           {one.id, refusal{fail(errc::busy, "{} commands wait for the word of other keepers; send "
-                                             "it again later",
+           {one.id, refusal{fail(errc::busy,
+                                 "{} commands wait for the word of other keepers; send "
+                                 "it again later",
                                  unheard_.size())}}});
     }
     return;
@@ -138,10 +137,10 @@ void joint_book::drop_unheard(std::uint64_t now) {
       continue;
     }
     if (one.what.id != 0) {
-      refused_.push_back({one.what.from,
-                          {one.what.id, refusal{fail(errc::busy,
-                                                     "most keepers did not examine it yet; send "
-                                                     "it again later")}}});
+      refused_.push_back(
+          {one.what.from,
+           {one.what.id, refusal{fail(errc::busy, "most keepers did not examine it yet; send "
+                                                  "it again later")}}});
     }
     it = unheard_.erase(it);
   }

@@ -111,10 +111,10 @@ private:
   std::vector<keeper_answer> ready_;
   std::uint64_t told_{0}; ///< size of the head that the others were told last
   raft::milliseconds told_at_{0};
-  raft::milliseconds asked_at_{0};     ///< for entries that are missing here
-  std::size_t asked_{0};               ///< whom, where no leader is known
-  raft::milliseconds words_at_{0};     ///< when words were asked for
-  std::set<digest> words_asked_;       ///< at that time
+  raft::milliseconds asked_at_{0};      ///< for entries that are missing here
+  std::size_t asked_{0};                ///< whom, where no leader is known
+  raft::milliseconds words_at_{0};      ///< when words were asked for
+  std::set<digest> words_asked_;        ///< at that time
   std::map<node_id, log_head> told_by_; ///< the head that each keeper told last
   std::optional<node_id> led_by_;
   std::uint64_t hand_overs_{0};

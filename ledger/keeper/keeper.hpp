@@ -30,8 +30,8 @@ struct keeper_surroundings {
   /// The message (messages/evidence/audit.hpp) of a conviction that this node examined itself, and
   /// replayed where it has the model. `busy` until it did. Empty: no conviction by replay is taken.
   std::function<result<std::vector<std::byte>>(const convict& x)> conviction_of;
-  /// Of a conviction by equivocation that was kept before. `not_found`: another keeper has it. Empty:
-  /// none is.
+  /// Of a conviction by equivocation that was kept before. `not_found`: another keeper has it.
+  /// Empty: none is.
   std::function<result<std::vector<std::byte>>(const digest& name)> evidence_of;
   /// Keeps the evidence of a conviction, lasting, before it is applied.
   std::function<result<void>(const digest& name, std::span<const std::byte> bytes)> keep_evidence;
@@ -112,7 +112,8 @@ public:
   /// may send it. The evidence of a conviction is kept.
   [[nodiscard]] result<void> admits(const command& what) const;
   /// Of a conviction that another keeper puts into an order: the evidence is kept, if it convicts.
-  [[nodiscard]] result<void> learn_evidence(const node_id& from, role_set roles, submit asked) const {
+  [[nodiscard]] result<void> learn_evidence(const node_id& from, role_set roles,
+                                            submit asked) const {
     OVIR_ASSIGN(authentic_command one, admit(from, roles, asked));
     return keep_evidence_of({from, 0, std::move(one), std::move(asked.evidence)});
   }

@@ -40,12 +40,11 @@ enum class message_kind : std::uint8_t {
 };
 constexpr std::uint8_t first_answer = 32;
 constexpr std::array kinds{
-    message_kind::ask_account, message_kind::submit,          message_kind::ask_request,
-    message_kind::ask_entries, message_kind::ask_statement,   message_kind::vouch,
-    message_kind::claim,       message_kind::account_report,  message_kind::promise,
-    message_kind::refusal,     message_kind::request_report,  message_kind::entry_run,
-    message_kind::head_news,   message_kind::statement_report,
-    message_kind::leader_news};
+    message_kind::ask_account, message_kind::submit,           message_kind::ask_request,
+    message_kind::ask_entries, message_kind::ask_statement,    message_kind::vouch,
+    message_kind::claim,       message_kind::account_report,   message_kind::promise,
+    message_kind::refusal,     message_kind::request_report,   message_kind::entry_run,
+    message_kind::head_news,   message_kind::statement_report, message_kind::leader_news};
 static_assert(kinds.size() == std::variant_size_v<decltype(message::body)>);
 
 std::string printable(std::string_view text) {

@@ -169,7 +169,8 @@ void replica::tell_agreed() {
   }
   for (std::uint8_t to = 1; to <= group_.servers; ++to) {
     if (to != group_.self) {
-      owner_.send(to, append_entries{library_->term(), agreed_, log_->term_at(agreed_), agreed_, {}});
+      owner_.send(to,
+                  append_entries{library_->term(), agreed_, log_->term_at(agreed_), agreed_, {}});
     }
   }
 }

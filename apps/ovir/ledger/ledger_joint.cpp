@@ -26,8 +26,8 @@ struct join_options {
 };
 
 result<joint_beginning> make_joint(storage::env& environment, const std::string& folder,
-                             std::span<const std::byte> first, const secret_key& key,
-                             actors::joint_use use) {
+                                   std::span<const std::byte> first, const secret_key& key,
+                                   actors::joint_use use) {
   OVIR_TRY(actors::make_joint_ledger(environment, folder, first, key, use));
   return joint_beginning{ledger::leaf_hash(first), folder,
                          folder + "/" + std::string{actors::first_entry_name}};
@@ -44,7 +44,7 @@ result<exit_code> join_ledger(const join_options& given, surroundings& around) {
   OVIR_ASSIGN(const secret_key key, load_key(env, path));
   OVIR_ASSIGN(const std::string text, env.read(given.file, limits::ledger_entry_bytes_max));
   auto made = make_joint(env, folder, bytes_of(text), key,
-                   given.replaces ? actors::joint_use::replace : actors::joint_use::begin);
+                         given.replaces ? actors::joint_use::replace : actors::joint_use::begin);
   if (!made) {
     return in_context(given.file, made.error());
   }
@@ -61,9 +61,8 @@ result<joint_beginning> begin_joint_ledger(storage::env& environment, const std:
     rules.keepers.push_back(other);
   }
   std::ranges::sort(rules.keepers);
-  return make_joint(environment, folder,
-              actors::first_entry_of(rules, environment.unix_seconds()), key,
-              actors::joint_use::begin);
+  return make_joint(environment, folder, actors::first_entry_of(rules, environment.unix_seconds()),
+                    key, actors::joint_use::begin);
 }
 
 result<exit_code> tell_joint_ledger(const joint_beginning& made, bool as_json) {
@@ -119,9 +118,10 @@ void add_ledger_join(CLI::App& ledger, chosen_command& chosen) {
       ->required();
   command->add_option("--key", given->key,
                       "Secret key of this node (default: node.key in the state folder)");
-  command->add_flag("--replace", given->replaces,
-                    "This node kept it before and lost its disk: it takes no vote before it has what "
-                    "the others have");
+  command->add_flag(
+      "--replace", given->replaces,
+      "This node kept it before and lost its disk: it takes no vote before it has what "
+      "the others have");
 }
 
 } // namespace ovir::apps

@@ -23,11 +23,9 @@ struct joint_beginning {
 
 /// Makes the folder of the keeper whose key this is, and the ledger with it. `with`: public keys of
 /// the others. `rules` names this keeper alone yet.
-[[nodiscard]] result<joint_beginning> begin_joint_ledger(storage::env& environment,
-                                                         const std::string& folder,
-                                                         ledger::genesis rules,
-                                                         std::span<const std::string> with,
-                                                         const secret_key& key);
+[[nodiscard]] result<joint_beginning>
+begin_joint_ledger(storage::env& environment, const std::string& folder, ledger::genesis rules,
+                   std::span<const std::string> with, const secret_key& key);
 [[nodiscard]] result<exit_code> tell_joint_ledger(const joint_beginning& made, bool as_json);
 
 /// A ledger with the rules "free" whose keepers are the nodes of these state folders, and may mint.

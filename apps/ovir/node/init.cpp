@@ -36,9 +36,10 @@ struct init_options {
   std::string shells{"127.0.0.1:7310"};
   std::string listen; ///< empty: a node alone
   std::vector<std::string> join;
-  std::vector<node_id> keepers{}; ///< of the cluster's ledger; none: this node, where it joins nobody
-  bool keeps{false};              ///< the ledger, together with the others of `keepers`
-  std::uint32_t keeper_count{1};  ///< of several nodes: the first ones
+  std::vector<node_id>
+      keepers{};     ///< of the cluster's ledger; none: this node, where it joins nobody
+  bool keeps{false}; ///< the ledger, together with the others of `keepers`
+  std::uint32_t keeper_count{1}; ///< of several nodes: the first ones
   std::string admin_key;  ///< secret, of who operates the node; empty: the operator's folder's
   std::string admin;      ///< instead of a secret: the public key, or "none"
   std::string token;      ///< instead of a secret: leave that it signed elsewhere
@@ -393,7 +394,6 @@ result<std::vector<node_id>> make_keepers(const init_options& given, const State
   return keepers;
 }
 
-
 /// n1, n2, ... below the folder, each with the next ports, one admin key for all.
 result<exit_code> init_several(const init_options& given, surroundings& around) {
   if (!given.join.empty() || !given.keepers.empty() || !given.name.empty() ||
@@ -525,9 +525,10 @@ void add_init(CLI::App& app, chosen_command& chosen) {
                    "(--shells) and 7301 (--listen) on; of many nodes further on, none twice")
       ->check(CLI::Range(std::size_t{1}, limits::local_nodes_max));
   command
-      ->add_option("--keepers", given->keeper_count,
-                   "Of several nodes, the first 1, 3, 5 or 7 keep the ledger; more than half of them "
-                   "must be up")
+      ->add_option(
+          "--keepers", given->keeper_count,
+          "Of several nodes, the first 1, 3, 5 or 7 keep the ledger; more than half of them "
+          "must be up")
       ->check(CLI::Range(std::size_t{1}, limits::ledger_keepers_max))
       ->capture_default_str();
   command->add_option("--name", given->name, "What people call the node (default: the machine's)");
@@ -556,7 +557,8 @@ void add_init(CLI::App& app, chosen_command& chosen) {
               given->keepers.push_back(*key);
             }
           },
-          "Keys of the nodes that keep the cluster's ledger, with commas (default: this one, unless "
+          "Keys of the nodes that keep the cluster's ledger, with commas (default: this one, "
+          "unless "
           "it joins others)")
       ->delimiter(',');
   add_operator(*command, *given);

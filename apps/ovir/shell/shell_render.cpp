@@ -323,9 +323,9 @@ std::string keepers_text(const json& data) {
   for (const json& one : list_at(data, "keepers")) {
     const json& key = at(one, "keeper");
     table.add({short_hex(one, "keeper"), text(one, "signed"),
-               key == at(data, "leader")                           ? "leader"
+               key == at(data, "leader")                          ? "leader"
                : data.contains("asks") && key == at(data, "asks") ? "asked"
-                                                                   : ""});
+                                                                  : ""});
   }
   return table.text();
 }

@@ -40,8 +40,8 @@ using steady = std::chrono::steady_clock;
 
 constexpr std::size_t all_nodes = 5;
 constexpr std::size_t all_keepers = 3;
-constexpr std::size_t payer = 3;  ///< makes transfers
-constexpr std::size_t door = 4;   ///< answers over HTTP
+constexpr std::size_t payer = 3; ///< makes transfers
+constexpr std::size_t door = 4;  ///< answers over HTTP
 constexpr std::uint64_t one_credit = 1'000'000;
 constexpr std::uint64_t stake = 160 * one_credit;
 constexpr std::chrono::seconds patience{120};
@@ -84,13 +84,13 @@ protected:
   void make(bool paid) {
     const std::uint32_t port = free_ports(4 * all_nodes);
     options_.environment["OVIR_OPERATOR"] = (folder_.path() / "operator").string();
-    const json made = ovir_json(
-        {"init", "--nodes", std::to_string(all_nodes), "--keepers", std::to_string(all_keepers),
-         "--folder", (folder_.path() / "nodes").string(), "--listen",
-         fmt::format("127.0.0.1:{}", port), "--shells",
-         fmt::format("127.0.0.1:{}", port + all_nodes), "--http",
-         fmt::format("127.0.0.1:{}", port + 2 * all_nodes)},
-        options_)["nodes"];
+    const json made =
+        ovir_json({"init", "--nodes", std::to_string(all_nodes), "--keepers",
+                   std::to_string(all_keepers), "--folder", (folder_.path() / "nodes").string(),
+                   "--listen", fmt::format("127.0.0.1:{}", port), "--shells",
+                   fmt::format("127.0.0.1:{}", port + all_nodes), "--http",
+                   fmt::format("127.0.0.1:{}", port + 2 * all_nodes)},
+                  options_)["nodes"];
     for (std::size_t i = 0; i < made.size(); ++i) {
       machine m;
       m.state = made[i]["state"].get<std::string>();
@@ -100,9 +100,10 @@ protected:
       m.shells = made[i]["shells"];
       m.http = static_cast<std::uint16_t>(port + 2 * all_nodes + i);
       m.metrics = static_cast<std::uint16_t>(port + 3 * all_nodes + i);
-      std::string text = read_file(m.config) + fmt::format("\n[metrics]\nlisten = \"127.0.0.1:{}\"\n"
-                                                           "\n[cache]\nenabled = false\n",
-                                                           m.metrics);
+      std::string text =
+          read_file(m.config) + fmt::format("\n[metrics]\nlisten = \"127.0.0.1:{}\"\n"
+                                            "\n[cache]\nenabled = false\n",
+                                            m.metrics);
       if (paid) {
         text = replaced(text, "when_away = \"serve\"",
                         fmt::format("when_away = \"refuse\"\nstake = {}", stake));
@@ -120,19 +121,19 @@ protected:
     for (std::size_t i = 0; i < all_keepers; ++i) {
       std::filesystem::remove_all(nodes_[i].state / "ledger");
     }
-    const json begun = ovir_json({"ledger", "create", "--policy", rules, "--mint-key",
-                                  nodes_[payer].key, "--with", nodes_[1].key, "--with",
-                                  nodes_[2].key, "--ledger", ledger_of(0), "--keeper",
-                                  (nodes_[0].state / "node.key").string()});
+    const json begun =
+        ovir_json({"ledger", "create", "--policy", rules, "--mint-key", nodes_[payer].key, "--with",
+                   nodes_[1].key, "--with", nodes_[2].key, "--ledger", ledger_of(0), "--keeper",
+                   (nodes_[0].state / "node.key").string()});
     for (std::size_t i = 1; i < all_keepers; ++i) {
       const json joined = join(i, {});
       EXPECT_EQ(joined["ledger"], begun["ledger"]);
     }
   }
   json join(std::size_t i, const std::vector<std::string>& more) {
-    std::vector<std::string> words{"ledger",     "join",  ledger_of(i == 0 ? 1 : 0) + "/first",
-                                   "--ledger",   ledger_of(i), "--key",
-                                   (nodes_[i].state / "node.key").string()};
+    std::vector<std::string> words{
+        "ledger",     "join",  ledger_of(i == 0 ? 1 : 0) + "/first",   "--ledger",
+        ledger_of(i), "--key", (nodes_[i].state / "node.key").string()};
     words.insert(words.end(), more.begin(), more.end());
     return ovir_json(words);
   }
@@ -160,9 +161,10 @@ protected:
     nodes_[i].process.reset();
   }
   [[nodiscard]] std::unique_ptr<cluster_shell> shell(std::size_t i) const {
-    return std::make_unique<cluster_shell>(cluster_shell::options{
-        (folder_.path() / "operator" / "admin.key").string(), {nodes_[i].shells},
-        std::chrono::milliseconds{10'000}});
+    return std::make_unique<cluster_shell>(
+        cluster_shell::options{(folder_.path() / "operator" / "admin.key").string(),
+                               {nodes_[i].shells},
+                               std::chrono::milliseconds{10'000}});
   }
   /// Null where it does not answer.
   [[nodiscard]] json ask(std::size_t i, const std::string& line) const {
@@ -215,14 +217,11 @@ protected:
     return one > 0 && entries_of(1) == one && entries_of(2) == one && all_have(one);
   }
   [[nodiscard]] std::string complete(std::uint32_t which) const {
-    const json body{{"model", "embedded"},
-                    {"prompt", fmt::format("Once there were {} foxes", which)},
-                    {"max_tokens", 12},
-                    {"temperature", 0},
-                    {"speculate", false},
-                    {"deadline_ms", 60'000}};
-    const http_answer answer =
-        http_ask(nodes_[door].http, "POST", "/v1/completions", body.dump());
+    const json body{
+        {"model", "embedded"}, {"prompt", fmt::format("Once there were {} foxes", which)},
+        {"max_tokens", 12},    {"temperature", 0},
+        {"speculate", false},  {"deadline_ms", 60'000}};
+    const http_answer answer = http_ask(nodes_[door].http, "POST", "/v1/completions", body.dump());
     return answer.status == 200 ? json::parse(answer.body)["choices"][0]["text"].dump()
                                 : fmt::format("status {}: {}", answer.status, answer.body);
   }
@@ -245,7 +244,8 @@ protected:
     std::string all;
     for (const machine& m : nodes_) {
       const std::string text = read_file(m.state / "node.log");
-      all += m.state.filename().string() + ":\n" + text.substr(text.size() - std::min<std::size_t>(text.size(), 2'000));
+      all += m.state.filename().string() + ":\n" +
+             text.substr(text.size() - std::min<std::size_t>(text.size(), 2'000));
     }
     return all;
   }
@@ -323,7 +323,8 @@ private:
 /// Requests of a few prompts, whose texts are known.
 class requests {
 public:
-  requests(std::function<std::string(std::uint32_t)> ask, std::map<std::uint32_t, std::string> right)
+  requests(std::function<std::string(std::uint32_t)> ask,
+           std::map<std::uint32_t, std::string> right)
       : ask_(std::move(ask)), right_(std::move(right)), thread_([this] { run(); }) {}
   ~requests() { stop(); }
   requests(const requests&) = delete;
@@ -436,11 +437,13 @@ TEST_F(keepers_of_a_ledger, hear_no_word_of_a_member_that_keeps_nothing) {
   std::mt19937_64 chance{7};
   for (std::size_t i = 0; i < all_keepers; ++i) {
     false_keeper liar{nodes_[i].listen, attacker};
-    const std::vector<raft::letter> letters{
-        raft::append_entries{far, 0, 0, 0, {}}, raft::vote_request{far, far, far, false},
-        raft::vote_request{far, far, far, true}, raft::vote_answer{far, true, false},
-        raft::install_snapshot{far, {far, far, {std::byte{1}}}}, raft::ask_standing{1},
-        raft::standing{1, far, far, far}};
+    const std::vector<raft::letter> letters{raft::append_entries{far, 0, 0, 0, {}},
+                                            raft::vote_request{far, far, far, false},
+                                            raft::vote_request{far, far, far, true},
+                                            raft::vote_answer{far, true, false},
+                                            raft::install_snapshot{far, {far, far, {std::byte{1}}}},
+                                            raft::ask_standing{1},
+                                            raft::standing{1, far, far, far}};
     for (const raft::letter& one : letters) {
       EXPECT_TRUE(liar.say(word_of(1, raft::to_bytes(one))));
     }
@@ -505,7 +508,8 @@ TEST_F(keepers_of_a_ledger, lose_and_double_no_promise_while_they_are_killed) {
     const auto before = steady::now();
     kill(victim);
     ASSERT_TRUE(until([&] { return paying.had_behind(before).has_value(); }))
-        << "kill " << k << " of keeper " << victim << "\n" << last_words();
+        << "kill " << k << " of keeper " << victim << "\n"
+        << last_words();
     if (victim == leads) {
       hand_overs.push_back(
           std::chrono::duration<double>(*paying.had_behind(before) - before).count());
@@ -513,7 +517,8 @@ TEST_F(keepers_of_a_ledger, lose_and_double_no_promise_while_they_are_killed) {
     start(victim);
     const std::uint64_t now = paying.promised().back().entry;
     ASSERT_TRUE(until([&] { return all_have(now + 1); }))
-        << "kill " << k << " of keeper " << victim << "\n" << last_words();
+        << "kill " << k << " of keeper " << victim << "\n"
+        << last_words();
   }
   // An empty disk
   const std::size_t lost = (wait_for_leader() + 1) % all_keepers;
@@ -538,7 +543,8 @@ TEST_F(keepers_of_a_ledger, lose_and_double_no_promise_while_they_are_killed) {
     const auto other = log_of(i); // what time makes due may have come to one of them
     const std::size_t both = std::min(log.size(), other.size());
     EXPECT_LE(std::max(log.size(), other.size()) - both, 2U);
-    EXPECT_TRUE(std::equal(log.begin(), log.begin() + static_cast<std::ptrdiff_t>(both), other.begin()));
+    EXPECT_TRUE(
+        std::equal(log.begin(), log.begin() + static_cast<std::ptrdiff_t>(both), other.begin()));
   }
   std::map<std::uint64_t, std::vector<std::uint64_t>> entered; // by amount
   for (std::uint64_t i = 0; i < log.size(); ++i) {

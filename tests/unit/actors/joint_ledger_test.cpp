@@ -1,5 +1,4 @@
 #include "actors/payment/joint_ledger.hpp"
-
 #include "actors/payment/kept_ledger.hpp"
 #include "tests/support/ledger/ledger_world.hpp"
 #include "tests/support/shared_files.hpp"
