@@ -89,7 +89,9 @@ joint_book::put_together(std::uint64_t now, const due_allowance& due, std::size_
     made.what.entries.push_back(std::move(encoded));
     return true;
   };
+  checked_order checked;
   while (!queue_.empty() && add(queue_.front().what)) {
+    checked.entries.push_back(queue_.front().what);
     made.asked.push_back(std::move(queue_.front()));
     queue_.pop_front();
   }
@@ -97,11 +99,14 @@ joint_book::put_together(std::uint64_t now, const due_allowance& due, std::size_
     if (!add(c)) {
       break; // it is due again
     }
+    checked.entries.push_back(c);
     ++due_count;
   }
   if (made.what.entries.empty()) {
     return std::optional<batch_order>{};
   }
+  checked.what = made.what;
+  note_checked(std::move(checked));
   out_ = std::move(made);
   return std::optional{out_->what};
 }
@@ -198,7 +203,7 @@ std::uint64_t joint_book::signed_by(const node_id& keeper) const {
   return found == others_.end() ? 0 : found->second.head.size;
 }
 
-result<void> joint_book::check(const batch_order& order, std::uint64_t now) const {
+result<void> joint_book::check(const batch_order& order, std::uint64_t now) {
   if (order.ledger != own_.book().id()) {
     return fail(errc::invalid_argument, "the order is of another ledger");
   }
@@ -211,11 +216,21 @@ result<void> joint_book::check(const batch_order& order, std::uint64_t now) cons
                 "the order has a time that is {} s off from this keeper's; set both clocks right",
                 off);
   }
+  checked_order checked{order, {}};
   for (const std::vector<std::byte>& bytes : order.entries) {
-    OVIR_ASSIGN(const authentic_command one, authentic(order.ledger, bytes));
+    OVIR_ASSIGN(authentic_command one, authentic(order.ledger, bytes));
     OVIR_TRY(own_.admits(one.what()));
+    checked.entries.push_back(std::move(one));
   }
+  note_checked(std::move(checked));
   return {};
+}
+
+void joint_book::note_checked(checked_order one) {
+  checked_.push_back(std::move(one));
+  if (checked_.size() > limits::keepers_checked_orders_max) {
+    checked_.pop_front();
+  }
 }
 
 result<void> joint_book::apply(const batch_order& order, std::vector<keeper_answer>& answers) {
@@ -232,8 +247,11 @@ result<void> joint_book::apply(const batch_order& order, std::vector<keeper_answ
   // What is no command is refused by every keeper alike.
   std::vector<authentic_command> batch;
   std::vector<std::optional<error>> wrong(order.entries.size());
+  const auto known = std::ranges::find(checked_, order, &checked_order::what);
   for (std::size_t i = 0; i < order.entries.size(); ++i) {
-    if (auto one = authentic(order.ledger, order.entries[i])) {
+    if (known != checked_.end()) {
+      batch.push_back(known->entries[i]);
+    } else if (auto one = authentic(order.ledger, order.entries[i])) {
       batch.push_back(std::move(*one));
     } else {
       wrong[i] = one.error();

@@ -20,6 +20,8 @@ inline constexpr std::chrono::milliseconds keepers_ask_again{500};
 /// Commands at a keeper that leads until most of the others would admit them, and how long.
 inline constexpr std::size_t keepers_unheard_max = 256;
 inline constexpr std::uint64_t keepers_word_wait_s = 60;
+/// Orders whose signatures were checked, until they are agreed on.
+inline constexpr std::size_t keepers_checked_orders_max = 4;
 /// How often a keeper looks at its clock for the others: well below `raft_heartbeat`.
 inline constexpr std::chrono::milliseconds keepers_tick{20};
 /// What one keeper says to another at once: a letter, and the byte before it.

@@ -43,7 +43,7 @@ protected:
   [[nodiscard]] batch_order order(std::vector<std::byte> of) const {
     return {id_, own_->book().log().size(), t0 + 5, {std::move(of)}};
   }
-  [[nodiscard]] std::string refused(const batch_order& o) const {
+  [[nodiscard]] std::string refused(const batch_order& o) {
     const auto may = book_->check(o, t0 + 5);
     return may ? "" : may.error().message;
   }
