@@ -164,8 +164,10 @@ void link_to_keeper(payments_pointer self, const link_changed& news) {
 void leave_silent(payments_pointer self) {
   payments_state& state = self->state;
   auto& at = state.at;
-  const auto now = now_of(self);
-  if (at.linked && at.waits && now - *at.waits > limits::keeper_silent) {
+  if (!at.linked) {
+    return at.waits.reset();
+  }
+  if (at.waits && now_of(self) - *at.waits > limits::keeper_silent) {
     at.waits.reset();
     turn(self);
   }
