@@ -140,7 +140,7 @@ actors::lead_launcher lead_launcher_for(const std::shared_ptr<const node_parts>&
 
 std::function<void(actors::claimable_work)>
 claims_to(const std::shared_ptr<const node_parts>& parts, const std::shared_ptr<directory>& known) {
-  if (parts->keeper.empty()) {
+  if (parts->keepers.empty()) {
     return {};
   }
   // Weakly: the desk signs behind the actors' end.

@@ -147,11 +147,11 @@ result<void> whole_node::open_state() {
 }
 
 result<void> whole_node::open_ledger() {
-  if (!options_.ledger.keeper.empty() || options_.roles.has(role::ledger)) {
+  if (!options_.ledger.keepers.empty() || options_.roles.has(role::ledger)) {
     OVIR_TRY(around_.env->make_folder(options_.state + "/payments"));
   }
   if (!options_.roles.has(role::ledger)) {
-    if (options_.ledger.follow && !options_.ledger.keeper.empty()) {
+    if (options_.ledger.follow && !options_.ledger.keepers.empty()) {
       const std::string folder = options_.state + "/ledger-copy";
       OVIR_TRY(around_.env->make_folder(folder));
       OVIR_ASSIGN(ledger_copy_,
@@ -159,11 +159,12 @@ result<void> whole_node::open_ledger() {
     }
     return {};
   }
-  if (const node_id& named = options_.ledger.keeper; !named.empty() && named != around_.key->id()) {
+  if (const auto& named = options_.ledger.keepers;
+      !named.empty() && std::ranges::find(named, around_.key->id()) == named.end()) {
     return fail(errc::invalid_argument,
                 "ledger.keeper names {} and this node, {}, has the role ledger: it keeps its own; "
                 "leave one of the two out",
-                short_name(named), short_name(around_.key->id()));
+                short_name(named.front()), short_name(around_.key->id()));
   }
   actors::kept_ledger_options how;
   how.folder = options_.ledger.folder.empty() ? options_.state + "/ledger" : options_.ledger.folder;
@@ -177,6 +178,16 @@ result<void> whole_node::open_ledger() {
   const std::string folder = how.folder;
   OVIR_ASSIGN(ledger_, actors::kept_ledger::open(std::move(how)));
   OVIR_TRY(check_kept_rules(folder));
+  const auto& keepers = ledger_->keeper().book().view().origin().keepers;
+  for (const node_id& named : options_.ledger.keepers) {
+    if (!std::ranges::binary_search(keepers, named)) {
+      return fail(
+          errc::invalid_argument,
+          "ledger.keeper names {}, and the ledger in {} is kept by {}; name these, or leave "
+          "it out",
+          short_name(named), folder, ledger::names_of(keepers));
+    }
+  }
   around_.journal->say(actors::log_level::info, std::nullopt, "keeps the ledger {}, {} entries",
                        to_hex(ledger_->keeper().book().id()).substr(0, 8),
                        ledger_->keeper().book().log().size());
@@ -339,7 +350,8 @@ void whole_node::start_tree() {
   parts->ledger = ledger_.get();
   parts->ledger_copy = ledger_copy_.get();
   parts->obeys = [this](const ledger::policy& rules) { return obeys(rules); };
-  parts->keeper = ledger_ ? around_.key->id() : options_.ledger.keeper;
+  parts->keepers =
+      ledger_ ? ledger_->keeper().book().view().origin().keepers : options_.ledger.keepers;
   parts->memory_bytes = memory_;
   parts->reuse = {cache_->handle(), cache_->around(),
                   options_.cache.enabled && options_.cache.peers,

@@ -91,7 +91,7 @@ struct ledger_option {
   std::string policy;                  ///< file with the rules of a new one
   std::optional<ledger::policy> rules; ///< of that file
   std::vector<node_id> mint_keys;      ///< of a new one; empty: the keeper's own
-  node_id keeper;                      ///< of whoever uses one; empty: none
+  std::vector<node_id> keepers;        ///< of the one it uses, or some of them; empty: none
   bool serves_unpaid{false};           ///< requests, while the keeper is away
   bool follow{true};                   ///< keeps a copy of the keeper's log, and checks it
   /// Requests of shells run only when their own accounts pay.

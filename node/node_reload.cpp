@@ -48,7 +48,7 @@ std::vector<std::string> restarts_for(const node_options& now, const node_option
   needs_restart(
       fresh.ledger.folder != now.ledger.folder || fresh.ledger.policy != now.ledger.policy ||
           fresh.ledger.mint_keys != now.ledger.mint_keys ||
-          fresh.ledger.keeper != now.ledger.keeper ||
+          fresh.ledger.keepers != now.ledger.keepers ||
           fresh.ledger.serves_unpaid != now.ledger.serves_unpaid ||
           fresh.ledger.clients_pay != now.ledger.clients_pay ||
           fresh.ledger.ask_ppm != now.ledger.ask_ppm ||

@@ -150,7 +150,7 @@ caf::actor start_paths(caf::actor_system& system, const parts_pointer& parts,
   return caf::actor_cast<caf::actor>(system.spawn(
       actors::pathfinder_behavior,
       actors::pathfinder_environment{parts->key->id(), parts->links, parts->models,
-                                     parts->journal_of("paths"), !parts->keeper.empty(),
+                                     parts->journal_of("paths"), !parts->keepers.empty(),
                                      parts->options->ledger.ask_max_ppm, parts->forecasts, asked}));
 }
 
@@ -276,7 +276,7 @@ caf::actor start_verifier(caf::actor_system& system, const parts_pointer& parts,
       });
     };
   }
-  if (!parts->keeper.empty()) {
+  if (!parts->keepers.empty()) {
     around.payments = [known] { return known->get("payments"); };
   }
   around.keep = parts->keep_ordered;
@@ -296,8 +296,8 @@ caf::actor start_ledger(caf::actor_system& system, const parts_pointer& parts,
 caf::actor start_payments(caf::actor_system& system, const parts_pointer& parts,
                           const known_pointer& known) {
   const ledger_option& wants = parts->options->ledger;
-  actors::payments_environment around{parts->key, parts->keeper, wants.serves_unpaid, wants.rewards,
-                                      wants.stake.value_or(0)};
+  actors::payments_environment around{parts->key, parts->keepers, wants.serves_unpaid,
+                                      wants.rewards, wants.stake.value_or(0)};
   around.operator_of = parts->operator_of;
   around.links = parts->links;
   around.journal = parts->journal_of("payments");
@@ -381,7 +381,7 @@ std::vector<std::string> metric_sources(const node_parts& parts) {
   add(roles.has(role::scheduler), "scheduler");
   add(roles.has(role::worker), "host");
   add(parts.ledger != nullptr, "ledger");
-  add(!parts.keeper.empty(), "payments");
+  add(!parts.keepers.empty(), "payments");
   add(parts.reuse.handle != nullptr && parts.reuse.enabled, "cache");
   add(parts.reuse.peers, "blocks");
   return sources;
@@ -401,7 +401,7 @@ caf::actor start_admin(caf::actor_system& system, const parts_pointer& parts,
                        const known_pointer& known) {
   actors::admin_environment around = parts->admin;
   around.clients_pay = parts->options->ledger.clients_pay;
-  around.keeper = parts->keeper;
+  around.keeper = parts->keepers.empty() ? node_id{} : parts->keepers.front();
   around.find = [known](const std::string& name) { return known->get(name); };
   // On a thread of its own: shells may send megabytes to be parsed, and probes do not wait for
   // it.
@@ -465,7 +465,7 @@ constexpr std::array roles_below{
     role_row{"membership", linked, start_membership, &heard::membership, false},
     role_row{"ledger", [](const node_parts& p) { return p.ledger != nullptr; }, start_ledger,
              &heard::ledger, false},
-    role_row{"payments", [](const node_parts& p) { return !p.keeper.empty(); }, start_payments,
+    role_row{"payments", [](const node_parts& p) { return !p.keepers.empty(); }, start_payments,
              &heard::payments, false}};
 
 constexpr std::array roles_of_requests{

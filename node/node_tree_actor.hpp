@@ -117,7 +117,7 @@ struct node_parts {
   actors::admin_environment admin;
   std::uint64_t memory_bytes{0};
   actors::kept_ledger* ledger{nullptr}; ///< null: not its keeper
-  node_id keeper;                       ///< of the ledger this node uses; empty: none
+  std::vector<node_id> keepers;         ///< of the ledger this node uses; empty: none
   durable_file* ledger_copy{nullptr};   ///< of the keeper's log; null: none is kept
   std::function<result<void>(const ledger::policy&)> obeys; ///< an error ends the node
   std::vector<actors::fetch_order> fetches;                 ///< what the configuration wants here

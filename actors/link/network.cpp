@@ -5,6 +5,7 @@
 #include "messages/limits/credit.hpp"
 #include "messages/limits/fetch.hpp"
 #include "messages/limits/general.hpp"
+#include "messages/limits/keepers.hpp"
 
 namespace ovir::actors {
 
@@ -16,6 +17,7 @@ std::size_t message_bytes_max(channel c, message_kind kind) noexcept {
   case message_kind::request:
   case message_kind::reply: return c == channel::admin ? limits::admin_bytes_max : 0;
   case message_kind::credit: return c == channel::control ? limits::credit_message_bytes_max : 0;
+  case message_kind::keepers: return c == channel::control ? limits::keepers_word_bytes_max : 0;
   case message_kind::weights: return c == channel::bulk ? limits::fetch_frame_bytes_max : 0;
   case message_kind::audit: return c == channel::data ? limits::audit_message_bytes_max : 0;
   case message_kind::blocks:

@@ -27,15 +27,16 @@ enum class channel : std::uint8_t {
 
 /// What a message is. Which kinds a channel takes and how large they may be: `message_bytes_max`.
 enum class message_kind : std::uint16_t {
-  tensor = 1,  ///< data: a frame of messages/wire/frame.hpp
-  wire = 2,    ///< control: an order or answer of actors/protocol/wire.hpp
-  gossip = 3,  ///< control: membership
-  request = 4, ///< admin: JSON, client to node
-  reply = 5,   ///< admin: JSON, node to client
-  weights = 6, ///< bulk: a message of messages/wire/fetch_frame.hpp
-  blocks = 7,  ///< control, bulk: a message of messages/wire/block_frame.hpp
-  audit = 8,   ///< data: a message of messages/evidence/audit.hpp
-  credit = 9,  ///< control: a message of ledger/keeper/message.hpp
+  tensor = 1,   ///< data: a frame of messages/wire/frame.hpp
+  wire = 2,     ///< control: an order or answer of actors/protocol/wire.hpp
+  gossip = 3,   ///< control: membership
+  request = 4,  ///< admin: JSON, client to node
+  reply = 5,    ///< admin: JSON, node to client
+  weights = 6,  ///< bulk: a message of messages/wire/fetch_frame.hpp
+  blocks = 7,   ///< control, bulk: a message of messages/wire/block_frame.hpp
+  audit = 8,    ///< data: a message of messages/evidence/audit.hpp
+  credit = 9,   ///< control: a message of ledger/keeper/message.hpp
+  keepers = 10, ///< control: what keepers of one ledger say (docs/formats/keepers.md)
 };
 
 /// Largest payload of a kind on a channel; 0 where the channel does not take it.

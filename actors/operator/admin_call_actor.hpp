@@ -93,6 +93,8 @@ void ask_for_tops(admin_pointer self);
 [[nodiscard]] result<void> load_model(const admin_call& c, admin_arguments& args);
 [[nodiscard]] result<void> quote_run(const admin_call& c, admin_arguments& args);
 [[nodiscard]] result<void> use_ledger(const admin_call& c, admin_arguments& args);
+/// Who keeps the ledger, who leads, and how far each is.
+void show_keepers(const admin_call& c, const caf::actor& payments);
 [[nodiscard]] result<void> prove_or_verify(const admin_call& c, const std::string& action,
                                            const std::string& subject, const std::string& given);
 [[nodiscard]] result<void> show_fetches(const admin_call& c, admin_arguments& args);

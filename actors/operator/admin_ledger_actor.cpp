@@ -18,7 +18,8 @@ namespace ovir::actors {
 
 namespace {
 
-constexpr std::string_view looking = "balance, head, statement, log, policy, prove, verify, submit";
+constexpr std::string_view looking =
+    "balance, head, keepers, statement, log, policy, prove, verify, submit";
 constexpr std::string_view writing = "mint, transfer, stake, unstake, convict";
 
 json keys_json(const std::vector<node_id>& keys) {
@@ -278,6 +279,10 @@ result<void> use_ledger(const admin_call& c, admin_arguments& args) {
   }
   if (action == "prove" || action == "verify") {
     return prove_or_verify(c, action, subject, amount);
+  }
+  if (action == "keepers") {
+    show_keepers(c, payments);
+    return {};
   }
   if (action == "log") {
     return show_log(c, payments, subject);

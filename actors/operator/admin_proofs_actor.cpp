@@ -2,6 +2,7 @@
 // and a check of its whole log. At the node that keeps the ledger; others say where that is.
 #include "actors/operator/admin_call_actor.hpp"
 #include "actors/payment/ledger_keeper_actor.hpp"
+#include "actors/payment/payments_actor.hpp"
 #include "ledger/rules/proof.hpp"
 #include "messages/caf/errors.hpp"
 #include "messages/hex.hpp"
@@ -53,6 +54,44 @@ json check_json(const log_check& c) {
           {"fault", std::move(fault)}};
 }
 
+json key_or_null(const node_id& key) { return key.empty() ? json(nullptr) : json(to_hex(key)); }
+
+/// The keepers, who leads them, and how far each is known to be.
+json keepers_json(const keeper_report& r, const node_id& self) {
+  json keepers = json::array();
+  if (!r.group) {
+    keepers.push_back({{"keeper", to_hex(self)}, {"signed", r.entries}});
+    return {{"keepers", std::move(keepers)},
+            {"leader", to_hex(self)},
+            {"entries", r.entries},
+            {"signed", r.entries}};
+  }
+  for (const auto& one : r.group->keepers) {
+    keepers.push_back({{"keeper", to_hex(one.keeper)}, {"signed", one.signed_size}});
+  }
+  return {{"keepers", std::move(keepers)},
+          {"leader", key_or_null(r.group->leader.value_or(node_id{}))},
+          {"leads", r.group->leads},
+          {"recovering", r.group->recovering},
+          {"term", r.group->term},
+          {"agreed", r.group->agreed},
+          {"hand_overs", r.group->hand_overs},
+          {"entries", r.entries},
+          {"signed", r.head_entries}};
+}
+
+/// As one who uses the ledger knows them.
+json keepers_json(const payments_report& r) {
+  json keepers = json::array();
+  for (const node_id& one : r.keepers) {
+    keepers.push_back({{"keeper", to_hex(one)}, {"signed", nullptr}});
+  }
+  return {{"keepers", std::move(keepers)},
+          {"leader", nullptr},
+          {"asks", key_or_null(r.asked)},
+          {"signed", r.head_entries}};
+}
+
 void ask_for_proof(const admin_call& c, const caf::actor& keeper, prove_ledger asked) {
   c.self->request(keeper, admin_ask_wait, std::move(asked))
       .then([c](const ledger_proof& proof) { c.done(proof_json(proof.bytes)); },
@@ -73,6 +112,21 @@ void refuse_elsewhere(const admin_call& c, const node_id& node) {
 }
 
 } // namespace
+
+void show_keepers(const admin_call& c, const caf::actor& payments) {
+  const auto refuse = [c](const caf::error& e) { c.refuse(from_caf(e)); };
+  if (const caf::actor keeper = find_actor(c, "ledger")) {
+    c.self->request(keeper, admin_ask_wait, describe_keeper{})
+        .then(
+            [c](const keeper_report& r) {
+              c.done(keepers_json(r, c.self->state.environment.self));
+            },
+            refuse);
+    return;
+  }
+  c.self->request(payments, admin_ask_wait, describe_payments{})
+      .then([c](const payments_report& r) { c.done(keepers_json(r)); }, refuse);
+}
 
 result<void> prove_or_verify(const admin_call& c, const std::string& action,
                              const std::string& subject, const std::string& given) {

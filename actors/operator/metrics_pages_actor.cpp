@@ -141,6 +141,22 @@ void add_audits(gateway::metric_list& to, const audit_counts& audits) {
            number(audits.convicted));
 }
 
+namespace {
+
+void add_group(gateway::metric_list& to, const ledger::group_report& group, std::uint64_t head) {
+  to.gauge("ovir_ledger_leads", "1 while this node leads the ledger's keepers",
+           group.leads ? 1.0 : 0.0);
+  to.gauge("ovir_ledger_term", "Term of the keepers' agreement: it rises with each election",
+           number(group.term));
+  to.gauge("ovir_ledger_agreed_orders", "Orders that the keepers agreed on", number(group.agreed));
+  to.gauge("ovir_ledger_signed_entries", "Entries under the last head that most keepers signed",
+           number(head));
+  to.counter("ovir_ledger_hand_overs_total", "Other keepers that came to lead",
+             number(group.hand_overs));
+}
+
+} // namespace
+
 void add_keeper(gateway::metric_list& to, const keeper_report& report) {
   std::map<std::string, std::uint64_t> entries;
   for (const auto& [kind, count] : report.counts.entries) {
@@ -160,6 +176,9 @@ void add_keeper(gateway::metric_list& to, const keeper_report& report) {
   to.gauge("ovir_ledger_clock_ahead_seconds",
            "This machine's clock less the ledger's time; a minute or more needs an operator",
            static_cast<double>(report.wall_ahead_s));
+  if (report.group) {
+    add_group(to, *report.group, report.head_entries);
+  }
 }
 
 void add_payments(gateway::metric_list& to, const payments_report& report) {

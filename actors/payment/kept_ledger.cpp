@@ -1,6 +1,7 @@
 #include "actors/payment/kept_ledger.hpp"
 
 #include "messages/limits/credit.hpp"
+#include "messages/limits/keepers.hpp"
 #include "storage/store/lmdb_index.hpp"
 
 #include <algorithm>
@@ -175,14 +176,11 @@ result<void> kept_ledger::reopen() {
     OVIR_TRY(keeper_->replace(std::move(*book)));
     return keep_head();
   }
-  if (const auto keepers = book->view().origin().keepers.size(); keepers > 1) {
-    return fail(errc::unsupported,
-                "this ledger has {} keepers, and this version keeps those of one; name another "
-                "folder",
-                keepers);
-  }
   ledger::keeper_surroundings around;
   around.key = how_.key;
+  if (book->view().origin().keepers.size() > 1) {
+    OVIR_ASSIGN(around.last_head, kept_head());
+  }
   around.roles_of = how_.roles_of;
   around.operators = how_.operators;
   if (how_.conviction_of) {
@@ -190,6 +188,12 @@ result<void> kept_ledger::reopen() {
       return how_.conviction_of(x.guilty);
     };
   }
+  around.evidence_of = [this](const digest& name) -> result<std::vector<std::byte>> {
+    OVIR_ASSIGN(const std::string text, how_.env->read(how_.folder + "/evidence/" + to_hex(name),
+                                                       limits::credit_evidence_bytes_max));
+    const auto bytes = std::as_bytes(std::span{text});
+    return std::vector<std::byte>{bytes.begin(), bytes.end()};
+  };
   around.keep_evidence = [this](const digest& name, std::span<const std::byte> bytes) {
     return keep_evidence(name, bytes);
   };
@@ -200,6 +204,38 @@ result<void> kept_ledger::reopen() {
   // A damaged note must not move the ledger: it counts as far as the machine's clock agrees.
   clock_.emplace(noted <= how_.env->unix_seconds() ? std::max(last, noted) : last);
   return keep_head();
+}
+
+result<std::unique_ptr<ledger::keeper_group>>
+kept_ledger::join_group(std::function<void(const node_id&, std::vector<std::byte>)> send) {
+  journal_ = std::make_unique<journal_folder>(*how_.env, how_.folder);
+  ledger::group_surroundings around;
+  around.key = how_.key;
+  around.own = &*keeper_;
+  around.files = journal_.get();
+  around.send = std::move(send);
+  around.between = [env = how_.env](std::uint32_t least, std::uint32_t most) {
+    const std::uint64_t range = std::uint64_t{most} - least + 1; // the bias is below 2^-31
+    return static_cast<std::uint32_t>(least + seed_from(*env) % range);
+  };
+  around.time = [this] { return tell_time(); };
+  const auto now =
+      std::chrono::duration_cast<raft::milliseconds>(how_.env->now().time_since_epoch());
+  auto made = ledger::keeper_group::open(std::move(around), {}, now);
+  if (!made) {
+    return in_context(how_.folder + "/agreement", made.error());
+  }
+  return made;
+}
+
+std::uint64_t kept_ledger::tell_time() {
+  const std::uint64_t last = keeper_->book().view().last_time();
+  const std::uint64_t told = clock_->tell(read_clocks());
+  if (last <= told + limits::keepers_clock_off_s_max / 2) {
+    return std::max(told, last);
+  }
+  clock_.emplace(last); // it was away, or began anew
+  return std::max(clock_->tell(read_clocks()), last);
 }
 
 result<void> kept_ledger::tend_index() {
@@ -256,6 +292,9 @@ kept_ledger::~kept_ledger() {
 }
 
 result<void> kept_ledger::keep_head() {
+  if (!keeper_->has_head()) {
+    return {}; // most keepers signed none yet
+  }
   const ledger::signed_head& head = keeper_->head();
   if (head.head.size == head_kept_) {
     return {};

@@ -1,6 +1,8 @@
 #pragma once
 
+#include "actors/payment/journal_folder.hpp"
 #include "ledger/audit/log_watch.hpp"
+#include "ledger/group/keeper_group.hpp"
 #include "ledger/keeper/keeper.hpp"
 #include "ledger/keeper/ledger_clock.hpp"
 #include "messages/derived_index.hpp"
@@ -41,8 +43,9 @@ struct kept_ledger_options {
                                                                const std::string& folder);
 
 /// A ledger's folder as a node has it: `log`, its `index.mdb`, the last signed `head`, its
-/// `clock`, `evidence` of convictions, and the lock of who has it open, which `ovir ledger`
-/// respects (docs/formats/credit.md). One thread at a time.
+/// `clock`, `evidence` of convictions, of one of several keepers the `agreement` of their group,
+/// and the lock of who has it open, which `ovir ledger` respects (docs/formats/credit.md). One
+/// thread at a time.
 class kept_ledger {
 public:
   /// The index is written once more.
@@ -60,10 +63,18 @@ public:
   [[nodiscard]] ledger::keeper& keeper() noexcept { return *keeper_; }
   /// False while the log could not be read again.
   [[nodiscard]] bool usable() const noexcept { return keeper_.has_value(); }
+  /// One of several keepers takes part in their group: from its journal, or, where that was lost,
+  /// from what the others have. `send`: to another keeper. This outlives the group, which is there
+  /// no longer when the log is read again.
+  [[nodiscard]] result<std::unique_ptr<ledger::keeper_group>>
+  join_group(std::function<void(const node_id&, std::vector<std::byte>)> send);
   /// Reads the log again, after a failed write: what lasts of it is in the log, nowhere else.
+  /// Nothing waits at the keeper.
   [[nodiscard]] result<void> reopen();
   /// Writes the head beside the log, so that a log that lost its end is noticed.
   [[nodiscard]] result<void> keep_head();
+  /// Entries under the last head that was kept.
+  [[nodiscard]] std::uint64_t signed_entries() const noexcept { return head_kept_; }
   /// When nothing waits: writes the index behind the log every `limits::ledger_absorb_every`, and
   /// makes one that was damaged anew, from the log. An error is one of opening the log.
   [[nodiscard]] result<void> tend_index();
@@ -74,8 +85,9 @@ public:
 
   /// The ledger's time, which goes on from its last entry or what was noted beside it.
   [[nodiscard]] ledger::ledger_clock& clock() noexcept { return *clock_; }
-  /// What the machine's clocks say now.
-  [[nodiscard]] ledger::clock_reading read_clocks() const;
+  /// The ledger's time now: that of its clock, which goes on from the last entry where other
+  /// keepers are ahead.
+  [[nodiscard]] std::uint64_t tell_time();
   /// Notes the ledger's time every `limits::ledger_clock_kept_every`, so that one with nothing to
   /// do is not taken for one that was off.
   [[nodiscard]] result<void> keep_time(std::uint64_t now);
@@ -86,6 +98,7 @@ public:
 private:
   explicit kept_ledger(kept_ledger_options how) : how_(std::move(how)) {}
   [[nodiscard]] result<void> begin();
+  [[nodiscard]] ledger::clock_reading read_clocks() const;
   [[nodiscard]] result<std::optional<ledger::signed_head>> kept_head() const;
   [[nodiscard]] result<ledger::ledger> open_book();
   [[nodiscard]] result<void> keep_evidence(const digest& name,
@@ -98,6 +111,7 @@ private:
   std::optional<ledger::log_watch> watch_;
   std::optional<ledger::keeper> keeper_;
   std::optional<ledger::ledger_clock> clock_;
+  std::unique_ptr<journal_folder> journal_; ///< of one of several keepers
   storage::env::time_point time_kept_{};
   std::uint64_t head_kept_{0};
   std::uint64_t absorbed_{0}; ///< entries

@@ -7,10 +7,13 @@
 #include "messages/caf/system_config.hpp"
 #include "messages/limits/clock.hpp"
 #include "messages/limits/credit.hpp"
+#include "messages/limits/keepers.hpp"
 #include "messages/limits/ledger_check.hpp"
 #include "storage/env/env.hpp"
 
 #include <caf/all.hpp>
+
+#include <algorithm>
 
 namespace ovir::actors {
 
@@ -73,12 +76,132 @@ void tell_audits(ledger_keeper_pointer self) {
   }
 }
 
+// Of several keepers
+
+raft::milliseconds group_now(ledger_keeper_pointer self) {
+  return std::chrono::duration_cast<raft::milliseconds>(
+      self->state.environment.env->now().time_since_epoch());
+}
+
+/// What waited is lost with it: its senders ask again.
+void leave_group(ledger_keeper_pointer self) {
+  ledger_keeper_state& state = self->state;
+  kept_ledger& kept = *state.environment.kept;
+  state.group.reset();
+  state.led = false;
+  state.proposed = {};
+  if (kept.usable() && !kept.keeper().is_alone()) {
+    (void)kept.keeper().gather(kept.tell_time(), {});
+  }
+}
+
+result<void> join_group(ledger_keeper_pointer self) {
+  ledger_keeper_state& state = self->state;
+  kept_ledger& kept = *state.environment.kept;
+  if (kept.keeper().is_alone()) {
+    return {};
+  }
+  OVIR_ASSIGN(state.group, kept.join_group([links = state.environment.links](
+                                               const node_id& to, std::vector<std::byte> bytes) {
+    links->send_credit(to, std::move(bytes), message_kind::keepers);
+  }));
+  state.applied = kept.keeper().book().log().size();
+  return {};
+}
+
+/// Who led is told apart from who leads: clients that wait for the one turn to the other.
+void tell_leader(ledger_keeper_pointer self) {
+  ledger_keeper_state& state = self->state;
+  const bool leads = state.group->leads();
+  if (std::exchange(state.led, leads) == leads) {
+    return;
+  }
+  state.environment.journal->say(log_level::info, std::nullopt, "{} the ledger's keepers",
+                                 leads ? "leads" : "no longer leads");
+  if (leads) {
+    const ledger::keeper& keeper = state.environment.kept->keeper();
+    std::vector<ledger::keeper_answer> answers;
+    keeper.tell(ledger::leader_news{keeper.self()}, answers);
+    send_all(self, answers);
+  }
+}
+
+/// What follows from what the group did.
+void follow_group(ledger_keeper_pointer self, const std::vector<ledger::keeper_answer>& answers) {
+  ledger_keeper_state& state = self->state;
+  send_all(self, answers);
+  if (const auto sound = state.group->sound(); !sound) {
+    return fail_with(self, sound.error());
+  }
+  tell_leader(self);
+  const std::uint64_t size = state.environment.kept->keeper().book().log().size();
+  if (std::exchange(state.applied, size) != size) {
+    if (state.proposed) {
+      state.commits.add(state.environment.env->now() - *state.proposed);
+    }
+    state.proposed = {};
+    tell_audits(self);
+  }
+  if (state.group->can_propose() && !std::exchange(state.batching, true)) {
+    self->send(self, ledger_batch{});
+  }
+}
+
+void propose(ledger_keeper_pointer self, bool due) {
+  ledger_keeper_state& state = self->state;
+  kept_ledger& kept = *state.environment.kept;
+  (void)kept.tell_time();
+  std::vector<ledger::keeper_answer> answers;
+  const auto now = state.environment.env->now();
+  const auto done = state.group->propose(
+      group_now(self), due ? kept.clock().due() : ledger::due_allowance{}, answers);
+  if (!done) {
+    send_all(self, answers);
+    return fail_with(self, done.error());
+  }
+  kept.clock().spent(*done);
+  if (!state.proposed && state.group->is_out()) {
+    state.proposed = now;
+  }
+  follow_group(self, answers);
+}
+
+void hear_keeper(ledger_keeper_pointer self, const credit_received& news) {
+  ledger_keeper_state& state = self->state;
+  const auto& keepers = state.environment.kept->keeper().book().view().origin().keepers;
+  if (!state.group || !std::ranges::binary_search(keepers, news.from)) {
+    if (state.strangers++ == 0) {
+      state.environment.journal->say(log_level::warn, std::nullopt,
+                                     "{} is none of this ledger's keepers, {}, and says what "
+                                     "keepers say; it is not heard",
+                                     short_name(news.from), ledger::names_of(keepers));
+    }
+    return;
+  }
+  std::vector<ledger::keeper_answer> answers;
+  state.group->receive(group_now(self), news.from, *news.bytes, answers);
+  follow_group(self, answers);
+}
+
+void tick_group(ledger_keeper_pointer self) {
+  self->delayed_send(self, limits::keepers_tick, group_tick{});
+  if (self->state.failed || !self->state.group) {
+    return;
+  }
+  std::vector<ledger::keeper_answer> answers;
+  self->state.group->tick(group_now(self), answers);
+  follow_group(self, answers);
+}
+
 void commit(ledger_keeper_pointer self, bool due) {
   ledger_keeper_state& state = self->state;
+  if (state.group) {
+    return propose(self, due);
+  }
   std::vector<ledger::keeper_answer> answers;
   storage::env& env = *state.environment.env;
   kept_ledger& kept = *state.environment.kept;
-  const std::uint64_t time = kept.clock().tell(kept.read_clocks());
+  const std::uint64_t time = kept.tell_time();
   ledger::keeper& keeper = state.environment.kept->keeper();
   const std::uint64_t before = keeper.book().log().size();
   const auto begun = env.now();
@@ -127,7 +250,7 @@ void take_claim(ledger_keeper_pointer self, const node_id& from, std::uint64_t i
 /// What stages claim, and who drives their requests does not see to.
 void enter_claims(ledger_keeper_pointer self) {
   ledger_keeper_state& state = self->state;
-  if (state.claims.empty()) {
+  if (state.claims.empty() || (state.group && !state.group->leads())) {
     return;
   }
   ledger::keeper& keeper = state.environment.kept->keeper();
@@ -153,6 +276,9 @@ void take(ledger_keeper_pointer self, const credit_received& news) {
   if (state.failed) {
     return; // whoever asks, asks again
   }
+  if (news.kind == message_kind::keepers) {
+    return hear_keeper(self, news);
+  }
   auto question = ledger::message_from(*news.bytes);
   if (!question) {
     state.environment.journal->say(log_level::warn, std::nullopt,
@@ -165,10 +291,19 @@ void take(ledger_keeper_pointer self, const credit_received& news) {
   }
   std::vector<ledger::keeper_answer> answers;
   ledger::keeper& keeper = state.environment.kept->keeper();
+  auto* const command = std::get_if<ledger::submit>(&question->body);
+  if (state.group && command != nullptr && !state.group->begins_to_lead()) {
+    if (!command->evidence.empty()) {
+      (void)keeper.learn_evidence(news.from, news.roles, *command); // the one that leads will ask
+    }
+    const ledger::leader_news there{state.group->leader().value_or(node_id{})};
+    return send_all(self, {{news.from, {question->id, there}}});
+  }
   keeper.take(news.from, news.roles, std::move(*question), answers);
   send_all(self, answers);
   // Behind all that came until now: they make one batch.
-  if (keeper.waiting() && !std::exchange(state.batching, true)) {
+  if ((state.group ? state.group->can_propose() : keeper.waiting()) &&
+      !std::exchange(state.batching, true)) {
     self->send(self, ledger_batch{});
   }
 }
@@ -177,8 +312,12 @@ void tick(ledger_keeper_pointer self) {
   ledger_keeper_state& state = self->state;
   self->delayed_send(self, limits::ledger_tick, ledger_tick{});
   if (state.failed) {
+    leave_group(self);
     if (const auto again = state.environment.kept->reopen(); !again) {
       return fail_with(self, again.error());
+    }
+    if (const auto joined = join_group(self); !joined) {
+      return fail_with(self, joined.error());
     }
     state.failed = false;
     tell_notes(self);
@@ -190,7 +329,7 @@ void tick(ledger_keeper_pointer self) {
   }
   tell_clock(self);
   kept_ledger& book = *state.environment.kept;
-  if (const auto noted = book.keep_time(book.clock().tell(book.read_clocks())); !noted) {
+  if (const auto noted = book.keep_time(book.tell_time()); !noted) {
     state.environment.journal->say(log_level::warn, std::nullopt, "the ledger's time: {}",
                                    noted.error().message);
   }
@@ -201,7 +340,7 @@ void tick(ledger_keeper_pointer self) {
   std::vector<ledger::keeper_answer> answers;
   state.environment.kept->keeper().tell_head(answers);
   send_all(self, answers);
-  if (!state.batching) {
+  if (!state.batching && !book.keeper().waiting()) {
     if (const auto tended = state.environment.kept->tend_index(); !tended) {
       return fail_with(self, tended.error());
     }
@@ -227,10 +366,21 @@ caf::result<keeper_report> describe(const ledger_keeper_state& state) {
   report.open_requests = keeper.book().view().requests().size();
   report.pending_windows = keeper.book().view().pending_windows();
   report.wall_ahead_s = state.environment.kept->clock().wall_ahead_s();
+  if (state.group) {
+    report.group = state.group->report();
+  }
+  report.head_entries = state.environment.kept->signed_entries();
   return report;
 }
 
+error nothing_signed() {
+  return fail(errc::busy, "most keepers of the ledger have signed nothing yet; try again");
+}
+
 result<std::vector<std::byte>> prove(ledger::keeper& keeper, const prove_ledger& asked) {
+  if (!keeper.has_head()) {
+    return nothing_signed();
+  }
   const ledger::signed_head head = keeper.head();
   const ledger::ledger& book = keeper.book();
   if (!asked.since) {
@@ -268,6 +418,9 @@ caf::result<log_check> start_check(ledger_keeper_pointer self) {
   if (!kept.usable()) {
     return unreadable();
   }
+  if (!kept.keeper().has_head()) {
+    return to_caf(nothing_signed());
+  }
   if (kept.keeper().book().log().size() > limits::ledger_check_entries_max) {
     return to_caf(fail(errc::over_limit,
                        "the log has {} entries, and {} at most are checked for a shell; use ovir "
@@ -285,6 +438,17 @@ caf::result<log_check> start_check(ledger_keeper_pointer self) {
                 checker->send(keeper, ledger_checked{answer, check_log(*env, path, head)});
               });
   return answer;
+}
+
+void begin(ledger_keeper_pointer self) {
+  (void)self->state.environment.kept->tell_time(); // from now on it goes on
+  if (const auto joined = join_group(self); !joined) {
+    return fail_with(self, joined.error());
+  }
+  commit(self, false);
+  if (self->state.group) {
+    tick_group(self);
+  }
 }
 
 void take_check(ledger_keeper_pointer self, ledger_checked& done) {
@@ -305,7 +469,7 @@ caf::behavior ledger_keeper_behavior(ledger_keeper_pointer self,
   tell_notes(self);
   self->state.failed = !environment.kept->usable(); // its predecessor could not read the log
   if (!self->state.failed) {
-    commit(self, false); // from now on it knows the ledger's time
+    begin(self);
   }
   self->delayed_send(self, limits::ledger_tick, ledger_tick{});
   return {
@@ -318,6 +482,7 @@ caf::behavior ledger_keeper_behavior(ledger_keeper_pointer self,
         }
       },
       [self](const ledger_tick&) { tick(self); },
+      [self](const group_tick&) { tick_group(self); },
       [self](const describe_keeper&) { return describe(self->state); },
       [self](const prove_ledger& asked) -> caf::result<ledger_proof> {
         if (!self->state.environment.kept->usable()) {

@@ -13,6 +13,7 @@
 #include <caf/typed_response_promise.hpp>
 
 #include <functional>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -21,6 +22,8 @@ namespace ovir::actors {
 /// What waits becomes a batch.
 struct ledger_batch {};
 struct ledger_tick {};
+/// Time goes by for a group of keepers.
+struct group_tick {};
 
 /// What Prometheus is told; asked with `describe_keeper`.
 struct describe_keeper {};
@@ -30,7 +33,9 @@ struct keeper_report {
   std::uint64_t entries{0};        ///< of the log
   std::uint64_t open_requests{0};
   std::uint64_t pending_windows{0};
-  std::int64_t wall_ahead_s{0}; ///< the machine's clock less the ledger's time
+  std::int64_t wall_ahead_s{0};              ///< the machine's clock less the ledger's time
+  std::optional<ledger::group_report> group; ///< nothing of the only keeper
+  std::uint64_t head_entries{0};             ///< under the last head that most keepers signed
 };
 
 /// From a shell: a proof of an entry, or, with a head that was seen earlier, that the log only grew
@@ -64,9 +69,10 @@ struct ledger_keeper_environment {
   std::function<caf::actor()> verifier; ///< told what the log says about this node's audits
 };
 
-/// The actor that keeps the ledger: a shell around `ledger::keeper`. A batch is what came while the
-/// one before was written (group commit): one sync, one signature. What time makes possible is
-/// looked for twice a second, and then the head is told and kept.
+/// The actor that keeps the ledger: a shell around `ledger::keeper` and, of several keepers,
+/// `ledger::keeper_group`. A batch is what came while the one before was written (group commit):
+/// one sync, one signature. What time makes possible is looked for twice a second, and then the
+/// head is told and kept.
 struct ledger_keeper_state {
   const char* name{"ledger"};
   ledger_keeper_environment environment;
@@ -75,7 +81,12 @@ struct ledger_keeper_state {
   gateway::time_histogram commits{gateway::time_histogram::of_steps};
   bool failed{false}; ///< a write failed; the log is read again at the next tick
   std::optional<storage::env::time_point> told_clock; ///< that it is off
-  claims_book claims; ///< of stages; they say them again to a successor
+  claims_book claims;                          ///< of stages; they say them again to a successor
+  std::unique_ptr<ledger::keeper_group> group; ///< null: the only keeper
+  bool led{false};                             ///< this keeper, when that was looked at last
+  std::uint64_t applied{0};                    ///< size of the log at that time
+  std::optional<storage::env::time_point> proposed; ///< a batch that is not in the log yet
+  std::uint64_t strangers{0}; ///< words of keepers from those who are none of this ledger
 };
 
 using ledger_keeper_pointer = caf::stateful_actor<ledger_keeper_state>*;
@@ -88,6 +99,7 @@ using ledger_keeper_pointer = caf::stateful_actor<ledger_keeper_state>*;
 
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::ledger_batch)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::ledger_tick)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::group_tick)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::describe_keeper)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::keeper_report)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::prove_ledger)

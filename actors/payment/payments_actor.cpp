@@ -19,7 +19,7 @@ namespace {
 result<void> may_order(const payments_state& state) {
   if (!ready(state)) {
     return fail(errc::peer_lost, "{} that keeps the ledger cannot be reached; try again",
-                short_name(state.environment.keeper));
+                short_name(state.at.node));
   }
   if (state.orders.size() >= limits::payment_actions_max) {
     return fail(errc::busy, "{} commands wait for the ledger's keeper", state.orders.size());
@@ -104,18 +104,18 @@ caf::result<Answer> ask_keeper(payments_pointer self,
                                std::map<std::uint64_t, payments_state::question<Answer>>& waiting,
                                Question asked) {
   payments_state& state = self->state;
-  if (!state.linked || waiting.size() >= limits::payment_actions_max) {
+  if (!state.at.linked || waiting.size() >= limits::payment_actions_max) {
     return to_caf(fail(errc::peer_lost, "{} that keeps the ledger cannot be reached; try again",
-                       short_name(state.environment.keeper)));
+                       short_name(state.at.node)));
   }
   const std::uint64_t id = state.next_id++;
   auto& q = waiting[id];
-  q = {self->make_response_promise<Answer>(), now_of(self)};
   if constexpr (requires { asked.who; }) {
     if (asked.who.empty()) {
       asked.who = state.environment.key->id();
     }
   }
+  q = {self->make_response_promise<Answer>(), now_of(self), asked};
   say(self, id, std::move(asked));
   keep_ticking(self);
   return q.answer;
@@ -177,10 +177,10 @@ void begin_copy(payments_pointer self, std::span<const std::byte> genesis) {
 /// The first entry of the report's ledger: of the one that this node uses, once it uses one.
 result<ledger::genesis> check_account(payments_pointer self, const ledger::account_report& report) {
   payments_state& state = self->state;
-  auto first = ledger::check_report(report, state.environment.keeper);
+  auto first = ledger::check_report(report, state.at.node);
   if (first && state.ledger && *state.ledger != report.head.head.ledger) {
     first = fail(errc::digest_mismatch, "{} reports another ledger than before",
-                 short_name(state.environment.keeper));
+                 short_name(state.at.node));
   }
   if (!first) {
     state.environment.journal->say(log_level::error, std::nullopt, "{}", first.error().message);
@@ -205,6 +205,7 @@ void take_account(payments_pointer self, const ledger::account_report& report,
   }
   state.ledger = name;
   state.signed_by_keepers.who = first.keepers;
+  know_keepers(self);
   begin_copy(self, report.genesis);
   state.time = {report.time, now_of(self)};
   if (report.who == state.environment.key->id()) {
@@ -293,7 +294,7 @@ error unbelieved(const payments_state& state) {
   return fail(
       errc::digest_mismatch,
       "{} sent entries under a head that is not signed by more than half of the keepers, {}",
-      short_name(state.environment.keeper), ledger::names_of(state.signed_by_keepers.who));
+      short_name(state.at.node), ledger::names_of(state.signed_by_keepers.who));
 }
 
 void take_entries(payments_pointer self, const ledger::entry_run& run) {
@@ -352,7 +353,7 @@ void take_head(payments_pointer self, const node_id& from, const ledger::signed_
   }
   state.signed_by_keepers.head = head;
   for (const node_id& node : state.linked_nodes) {
-    if (node != from && node != state.environment.keeper) {
+    if (node != from && !may_ask(state, node)) {
       state.environment.links->send_credit(
           node, ledger::to_bytes(ledger::message{0, ledger::head_news{head}}));
     }
@@ -396,7 +397,7 @@ void take_message(payments_pointer self, const credit_received& news) {
   if (auto* const head = std::get_if<ledger::head_news>(&m->body)) {
     return take_head(self, news.from, head->head); // from anybody: its signature is what counts
   }
-  if (news.from != state.environment.keeper) {
+  if (!is_heard(self, news.from, *m)) {
     return;
   }
   if (auto* const report = std::get_if<ledger::account_report>(&m->body)) {
@@ -468,23 +469,16 @@ void tick(payments_pointer self) {
   payments_state& state = self->state;
   state.ticking = false;
   const auto now = now_of(self);
+  leave_silent(self);
   if ((!state.ledger || lacks_copy(state) || state.own.lacks_stake) &&
-      now - state.asked_account > limits::payment_retry) {
+      now - state.at.asked_account > limits::payment_retry) {
     ask_for_account(self);
   }
   if (state.lacks_entries() && now - state.asked.entries > limits::payment_retry) {
     ask_for_entries(self);
   }
   try_plans(self);
-  std::vector<request_id> all;
-  for (const auto& [id, p] : state.requests) {
-    all.push_back(id);
-  }
-  for (const request_id id : all) {
-    if (const auto found = state.requests.find(id); found != state.requests.end()) {
-      tend_request(self, id, found->second);
-    }
-  }
+  tend_commands(self);
   for (auto it = state.orders.begin(); it != state.orders.end();) {
     if (now - it->second.since > limits::payment_action_wait) {
       it->second.answer.deliver(
@@ -492,9 +486,6 @@ void tick(payments_pointer self) {
                                        "been taken: look at the account before trying again")));
       it = state.orders.erase(it);
     } else {
-      if (now - it->second.what.at > limits::payment_retry) {
-        submit_again(self, it->second.what);
-      }
       ++it;
     }
   }
@@ -511,7 +502,7 @@ void tick(payments_pointer self) {
       !state.asked.statements.empty() || !state.asked.log_pages.empty() ||
       !state.accusations.empty() || !state.convictions.empty() || !state.waiting_plans.empty() ||
       !state.asked.claims.empty() || !state.asked.budgets.empty() ||
-      !state.asked.budget_requests.empty()) {
+      !state.asked.budget_requests.empty() || state.at.waits) {
     keep_ticking(self);
   }
 }
@@ -524,13 +515,8 @@ void keeper_link(payments_pointer self, const link_changed& news) {
   } else {
     state.linked_nodes.erase(news.node);
   }
-  if (news.node != state.environment.keeper) {
-    return;
-  }
-  state.linked = news.up;
-  if (news.up) {
-    ask_for_account(self);
-    keep_ticking(self);
+  if (may_ask(state, news.node)) {
+    link_to_keeper(self, news);
   }
 }
 
@@ -540,7 +526,7 @@ caf::behavior payments_behavior(payments_pointer self, payments_environment envi
   make_quiet(self);
   payments_state& state = self->state;
   state.environment = std::move(environment);
-  state.linked = state.environment.keeper == state.environment.key->id();
+  begin_with_keepers(self);
   self->set_down_handler([self](caf::down_msg& message) { lead_down(self, message); });
   load_reservations(self);
   keep_ticking(self);
@@ -581,11 +567,13 @@ caf::behavior payments_behavior(payments_pointer self, payments_environment envi
         return ask_keeper(self, self->state.asked.log_pages, ledger::ask_entries{asked.first});
       },
       [self](const payment_tick&) { tick(self); },
+      [self](const ask_again&) { ask_another(self); },
       [self](const describe_payments&) {
         const payments_state& now = self->state;
         const auto& head = now.signed_by_keepers.head;
         return payments_report{now.requests.size(), head ? head->head.size : 0, now.count.refused,
-                               now.count.unordered, now.count.unentered};
+                               now.count.unordered, now.count.unentered,        now.at.all,
+                               now.at.node};
       },
   };
 }

@@ -125,12 +125,18 @@ struct payments_report {
   std::uint64_t refusals{0};     ///< by the keeper, of what is said for requests
   std::uint64_t unordered{0};    ///< requests to go on with that no scheduler reserved for
   std::uint64_t unentered{0};    ///< requests that ran and are not in the ledger
+  std::vector<node_id> keepers{};
+  node_id asked{}; ///< the one of them that is asked
 };
 struct payment_tick {};
+/// What was sent back while no keeper led is sent to another.
+struct ask_again {};
 
 struct payments_environment {
   const secret_key* key{nullptr};
-  node_id keeper; ///< the one that is asked; believed is what most keepers of the ledger signed
+  /// Of the ledger, or some of them: one at least, all different. One is asked at a time; believed
+  /// is what most keepers signed.
+  std::vector<node_id> keepers;
   bool serves_unpaid{false}; ///< new requests, while the keeper is away
   ledger::reward_rule rewards{ledger::reward_rule::work};
   /// What is locked, as stake, as soon as this node's account has it.
@@ -156,8 +162,9 @@ struct payments_environment {
 
 /// What this node has to do with the ledger of its cluster, as one who uses it: its account, and as
 /// a scheduler the payment of its requests (docs/adr/0017-payments.md). Every command is sent until
-/// the keeper promised it or refused (`sent_command`). Reservations are on disk before they are
-/// sent, so an earlier life of this node leaves none behind. Never on the path of a token.
+/// a keeper promised it or refused (`sent_command`): to another one when its link breaks, when it
+/// is silent, or when another leads. Reservations are on disk before they are sent, so an earlier
+/// life of this node leaves none behind. Never on the path of a token.
 struct payments_state {
   struct paid {
     std::optional<reserve_credit> asked; ///< until it is reserved, or resumed
@@ -192,13 +199,16 @@ struct payments_state {
     caf::typed_response_promise<ledger::promise> answer;
     storage::env::time_point since;
   };
+  using said_body = decltype(ledger::message::body);
   template <class Answer>
   struct question {
     caf::typed_response_promise<Answer> answer;
     storage::env::time_point since;
+    said_body what;
   };
   struct accusation {
     std::vector<std::byte> evidence;
+    digest about;            ///< of the request
     ledger::convict what;    ///< but for its escrow
     std::uint32_t window{0}; ///< of positions
     caf::typed_response_promise<ledger::promise> answer;
@@ -217,7 +227,17 @@ struct payments_state {
   };
   const char* name{"payments"};
   payments_environment environment;
-  bool linked{false};
+  /// Which keeper is asked. Of several that is the one that leads, or one that says who does.
+  struct asked_keeper {
+    node_id node;
+    std::vector<node_id> all; ///< that may be asked: as configured, then as the ledger names them
+    bool linked{false};       ///< to `node`
+    std::optional<storage::env::time_point> waits; ///< it was asked then, and said nothing since
+    storage::env::time_point turned{};             ///< when another was asked before
+    bool resends{false};                           ///< `ask_again` is under way
+    storage::env::time_point asked_account{};
+  };
+  asked_keeper at;
   std::optional<digest> ledger; ///< its name, once the keeper reported
   ledger::policy rules;
   struct own_account {
@@ -233,7 +253,6 @@ struct payments_state {
   };
   ledger_time time;
   std::uint64_t next_id{1};
-  storage::env::time_point asked_account{};
   struct counts_of_requests {
     std::uint64_t refused{0};   ///< commands for them
     std::uint64_t unordered{0}; ///< adopted ones for which no reservation exists
@@ -246,7 +265,7 @@ struct payments_state {
   std::optional<ledger::log_watch> watch; ///< of the copy, which it outlives
   /// The keepers signed more than the copy has.
   [[nodiscard]] bool lacks_entries() const {
-    return linked && follower && !signed_by_keepers.contradicts && signed_by_keepers.head &&
+    return at.linked && follower && !signed_by_keepers.contradicts && signed_by_keepers.head &&
            follower->wants() < signed_by_keepers.head->head.size;
   }
   std::optional<log_follower> follower; ///< null: no copy is kept
@@ -330,6 +349,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::conviction_found)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::describe_payments)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::payments_report)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::payment_tick)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::ask_again)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::claimable_work)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::ledger::account_report)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::ledger::audit_news)

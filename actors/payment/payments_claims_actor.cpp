@@ -124,6 +124,7 @@ bool take_answer_to_claim(payments_pointer self, const ledger::message& m) {
     state.environment.journal->say(log_level::info, c.terms.request,
                                    "its scheduler has not paid all of it: its pay is claimed");
     for (const std::vector<std::byte>& part : c.parts) {
+      say_to_all(self, c.id, ledger::claim{c.terms, part});
       say(self, c.id, ledger::claim{c.terms, part});
     }
   }

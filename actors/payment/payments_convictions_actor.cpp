@@ -60,7 +60,7 @@ caf::result<ledger::promise> begin_accusation(payments_pointer self, accuse& ask
   }
   if (!ready(state) || state.accusations.size() >= limits::payment_actions_max) {
     return to_caf(fail(errc::peer_lost, "{} that keeps the ledger cannot be reached; try again",
-                       short_name(state.environment.keeper)));
+                       short_name(state.at.node)));
   }
   payments_state::accusation a;
   a.what.guilty = fault->guilty;
@@ -71,9 +71,10 @@ caf::result<ledger::promise> begin_accusation(payments_pointer self, accuse& ask
   a.evidence = std::move(asked.evidence);
   a.answer = self->make_response_promise<ledger::promise>();
   a.since = now_of(self);
+  a.about = ledger::about_of(evidence->terms);
   const std::uint64_t id = state.next_id++;
   auto& waiting = state.accusations[id] = std::move(a);
-  say(self, id, ledger::ask_request{ledger::about_of(evidence->terms)});
+  say(self, id, ledger::ask_request{waiting.about});
   keep_ticking(self);
   return waiting.answer;
 }
@@ -163,11 +164,15 @@ void send_conviction(payments_pointer self, payments_state::reported& c,
   c.what.window = ledger::accrual_window(request.prompt, c.window);
   c.id = state.next_id++;
   if (c.what.kind == ledger::evidence_kind::equivocation) {
-    return say(self, c.id, ledger::submit{entry_of(c.what, {}), c.evidence});
+    const ledger::submit what{entry_of(c.what, {}), c.evidence};
+    say_to_all(self, c.id, what);
+    return say(self, c.id, what);
   }
   ledger::vouch word{c.what};
   word.what.verdicts = {ledger::give_verdict(*state.environment.key, *state.ledger, c.what)};
+  say_to_all(self, c.id, word); // each collects them: any may lead next
   say(self, c.id, std::move(word));
+  state.at.waits.reset(); // the first of two gets no answer
 }
 
 /// It is asked again; the log says once why it was not taken.

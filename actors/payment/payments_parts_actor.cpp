@@ -18,20 +18,23 @@ void keep_ticking(payments_pointer self) {
   }
 }
 
-void say(payments_pointer self, std::uint64_t id, decltype(ledger::message::body) body) {
+void say(payments_pointer self, std::uint64_t id, payments_state::said_body body) {
   payments_state& state = self->state;
-  state.environment.links->send_credit(state.environment.keeper,
+  if (!state.at.waits) {
+    state.at.waits = now_of(self);
+  }
+  state.environment.links->send_credit(state.at.node,
                                        ledger::to_bytes(ledger::message{id, std::move(body)}));
 }
 
 void ask_for_account(payments_pointer self) {
   payments_state& state = self->state;
-  state.asked_account = now_of(self);
+  state.at.asked_account = now_of(self);
   say(self, 0, ledger::ask_account{state.environment.key->id()});
 }
 
 bool ready(const payments_state& state) {
-  return state.linked && state.ledger.has_value() && !state.signed_by_keepers.contradicts;
+  return state.at.linked && state.ledger.has_value() && !state.signed_by_keepers.contradicts;
 }
 
 bool believed(const payments_state& state, const ledger::signed_head& head) {
@@ -53,7 +56,11 @@ sent_command make_sent(payments_pointer self, ledger::command what, std::vector<
 
 void submit(payments_pointer self, sent_command& s) {
   s.at = now_of(self);
-  say(self, s.id, ledger::submit{s.entry, s.evidence});
+  const ledger::submit what{s.entry, s.evidence};
+  if (!s.evidence.empty()) {
+    say_to_all(self, s.id, what); // each examines it
+  }
+  say(self, s.id, what);
 }
 
 void submit_again(payments_pointer self, sent_command& s) {

@@ -12,8 +12,8 @@
 /// What the files of the payments actor say to each other: payments.cpp, the keeper's messages,
 /// shells and time; payments_quotes.cpp, what a request would cost; payments_requests.cpp, the
 /// requests of this node; payments_vouchers.cpp, those that API keys pay for;
-/// payments_convictions.cpp, who was convicted; payments_parts.cpp, what all
-/// of these use.
+/// payments_keepers.cpp, which keeper is asked; payments_convictions.cpp, who was convicted;
+/// payments_parts.cpp, what all of these use.
 namespace ovir::actors {
 
 // payments_convictions.cpp
@@ -27,7 +27,8 @@ void tend_convictions(payments_pointer self);
 
 [[nodiscard]] storage::env::time_point now_of(payments_pointer self);
 void keep_ticking(payments_pointer self);
-void say(payments_pointer self, std::uint64_t id, decltype(ledger::message::body) body);
+/// To the keeper that is asked.
+void say(payments_pointer self, std::uint64_t id, payments_state::said_body body);
 void ask_for_account(payments_pointer self);
 [[nodiscard]] bool ready(const payments_state& state);
 [[nodiscard]] std::vector<std::byte> entry_of(const ledger::command& c, const signature& proof);
@@ -35,10 +36,31 @@ void ask_for_account(payments_pointer self);
                                      std::vector<std::byte> entry,
                                      std::vector<std::byte> evidence = {});
 void submit(payments_pointer self, sent_command& s);
-/// What was not answered in time.
+/// What was not answered in time, or by another keeper.
 void submit_again(payments_pointer self, sent_command& s);
 /// Whether the promise is one of this command, by the keeper.
 [[nodiscard]] bool holds(payments_pointer self, const sent_command& s, const ledger::promise& p);
+
+// payments_keepers_actor.cpp
+
+void begin_with_keepers(payments_pointer self);
+/// The ledger's first entry names them.
+void know_keepers(payments_pointer self);
+[[nodiscard]] bool may_ask(const payments_state& state, const node_id& node);
+/// To each keeper: what each must know before it agrees to what follows from it.
+void say_to_all(payments_pointer self, std::uint64_t id, const payments_state::said_body& body);
+/// Whether an answer counts: of the keeper that is asked all do, of others a promise, which proves
+/// itself, and who leads. False also where nothing more is to be done with it.
+[[nodiscard]] bool is_heard(payments_pointer self, const node_id& from, const ledger::message& m);
+void link_to_keeper(payments_pointer self, const link_changed& news);
+/// Asks another keeper where this one answers nothing.
+void leave_silent(payments_pointer self);
+/// Where one that does not lead knew of none that does.
+void ask_another(payments_pointer self);
+/// Of requests and shells: what was not answered in time is sent again.
+void tend_commands(payments_pointer self);
+/// Everything that waits for a keeper is sent to the one that is asked now.
+void send_again(payments_pointer self);
 
 // payments_claims_actor.cpp
 

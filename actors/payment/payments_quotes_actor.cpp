@@ -181,7 +181,7 @@ void plan_once(payments_pointer self, const reserve_credit& asked, storage::env:
             if (late()) {
               return none(fail(errc::timed_out,
                                "{} that keeps the ledger does not say who may be paid; try again",
-                               short_name(self->state.environment.keeper)));
+                               short_name(self->state.at.node)));
             }
             self->state.waiting_plans.emplace_back(again);
             keep_ticking(self);
@@ -268,7 +268,7 @@ caf::result<credit_quote> offer(payments_pointer self, const quote_credit& asked
   payments_state& state = self->state;
   if (!ready(state)) {
     return to_caf(fail(errc::peer_lost, "{} that keeps the ledger cannot be reached; try again",
-                       short_name(state.environment.keeper)));
+                       short_name(state.at.node)));
   }
   std::erase_if(state.offers, [&](const auto& one) {
     return now_of(self) - one.second.since > limits::payment_quote_lasts;

@@ -277,13 +277,13 @@ caf::result<credit_reserved> reserve(payments_pointer self, reserve_credit& aske
           fail(errc::busy,
                "requests are paid for here, and {} that keeps the ledger cannot be reached "
                "yet; try again in a moment",
-               short_name(state.environment.keeper)));
+               short_name(state.at.node)));
     }
     return to_caf(
         fail(errc::unsupported,
              "requests are paid for here, and {} that keeps the ledger {}; try again "
              "when it is back, or ask a node that serves without",
-             short_name(state.environment.keeper),
+             short_name(state.at.node),
              state.signed_by_keepers.contradicts ? "contradicted itself" : "cannot be reached"));
   }
   if (state.requests.size() >= limits::payments_open_max) {
@@ -555,7 +555,7 @@ void tend_request(payments_pointer self, request_id id, paid& p) {
     // The keeper may have it: it is settled when it answers, or time ends it.
     p.answer.deliver(
         to_caf(fail(errc::timed_out, "{} that keeps the ledger did not answer within {} ms",
-                    short_name(state.environment.keeper), limits::reserve_wait.count())));
+                    short_name(state.at.node), limits::reserve_wait.count())));
     if (p.reservation.empty() || p.refused_for) {
       return forget(self, id);
     }
@@ -573,11 +573,11 @@ void tend_request(payments_pointer self, request_id id, paid& p) {
       p.core->end(0);
     }
   }
-  if (!state.linked) {
+  if (!state.at.linked) {
     return;
   }
   if (p.refused_for) {
-    if (now - state.asked_account > limits::payment_retry) {
+    if (now - state.at.asked_account > limits::payment_retry) {
       ask_for_account(self);
     }
     return;

@@ -232,23 +232,22 @@ void peers::send_audit(const node_id& to, std::vector<std::byte> bytes) {
   post(to, {channel::data, message_kind::audit, 0, shared(std::move(bytes))});
 }
 
-void peers::send_credit(const node_id& to, std::vector<std::byte> bytes) {
+void peers::send_credit(const node_id& to, std::vector<std::byte> bytes, message_kind kind) {
   if (to == self_) {
-    deliver_credit(self_, member_roles, shared(std::move(bytes)));
-    return;
+    return deliver_credit({self_, member_roles, shared(std::move(bytes)), kind});
   }
   const std::lock_guard lock{guard_};
-  post(to, {channel::control, message_kind::credit, 0, shared(std::move(bytes))});
+  post(to, {channel::control, kind, 0, shared(std::move(bytes))});
 }
 
-/// Questions are for who keeps the ledger, everything else for who uses it.
-void peers::deliver_credit(const node_id& from, role_set roles, received_bytes bytes) {
+/// Questions and the words of keepers are for who keeps the ledger, the rest for who uses it.
+void peers::deliver_credit(credit_received news) {
+  const bool asks = news.kind == message_kind::keepers || ledger::is_question(*news.bytes);
   const std::lock_guard lock{guard_};
-  const caf::actor& receiver = ledger::is_question(*bytes) ? actors_.ledger : actors_.payments;
-  if (!receiver) {
-    return drop(from, "a message about credits");
+  if (const caf::actor& receiver = asks ? actors_.ledger : actors_.payments) {
+    return caf::anon_send(receiver, std::move(news));
   }
-  caf::anon_send(receiver, credit_received{from, roles, std::move(bytes)});
+  drop(news.from, "a message about credits");
 }
 
 void peers::deliver_request(const peer_info& shell, received_bytes bytes) {
@@ -500,7 +499,9 @@ void peers::received(const peer_info& peer, message_kind kind, std::uint32_t tar
     }
     return;
   }
-  case message_kind::credit: deliver_credit(peer.node, peer.roles, std::move(bytes)); return;
+  case message_kind::credit:
+  case message_kind::keepers:
+    return deliver_credit({peer.node, peer.roles, std::move(bytes), kind});
   case message_kind::reply: {
     const std::lock_guard lock{guard_};
     return drop(peer.node, "a reply nobody waits for");

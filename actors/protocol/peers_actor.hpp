@@ -58,12 +58,13 @@ struct adoption_answered {
   node_id from;
   request_id request;
 };
-/// A message of ledger/keeper/message.hpp: a question for the keeper of the ledger, or what it
-/// says.
+/// A message of ledger/keeper/message.hpp: a question for a keeper of the ledger, or what one says.
+/// Or, to a keeper, what another one says (docs/formats/keepers.md).
 struct credit_received {
   node_id from;
   role_set roles;
   received_bytes bytes;
+  message_kind kind{message_kind::credit};
 };
 /// A node does not fetch, or drop, the layers it was ordered to.
 struct load_failed {
@@ -171,9 +172,10 @@ public:
   void send_audit(const node_id& to, std::vector<std::byte> bytes);
   /// On the control connection: what this node claims to have.
   void send_claims(const node_id& to, std::shared_ptr<const std::vector<std::byte>> bytes);
-  /// A message of ledger/keeper/message.hpp. Lost where there is no link: its sender asks
-  /// again.
-  void send_credit(const node_id& to, std::vector<std::byte> bytes);
+  /// A message of ledger/keeper/message.hpp, or what one keeper says to another. Lost where there
+  /// is no link: its sender asks again.
+  void send_credit(const node_id& to, std::vector<std::byte> bytes,
+                   message_kind kind = message_kind::credit);
 
   // Routes. A stage is named by its first layer.
   void route_lead(request_id request, lead_actor lead, peers_core::path path);
@@ -211,7 +213,7 @@ private:
                     const received_bytes& bytes);
   bool give_wire(const node_id& from, role_set roles, wire_message message,
                  const received_bytes& bytes);
-  void deliver_credit(const node_id& from, role_set roles, received_bytes bytes);
+  void deliver_credit(credit_received news);
   void deliver_request(const peer_info& shell, received_bytes bytes);
   void deliver_frame(const node_id& from, std::uint32_t target, const frame_bytes& frame);
   [[nodiscard]] caf::strong_actor_ptr receiver_of(const node_id& from, std::uint32_t target,

@@ -178,11 +178,12 @@ void refuse(exchange_pointer self, const peer_info& peer, error reason) {
 
 void serve(exchange_pointer self, const peer_info& peer, const block_view& view) {
   exchange_state& state = self->state;
-  if (peer.kind != channel::bulk ||
-      !(peer.roles.has(role::worker) || peer.roles.has(role::scheduler) ||
-        peer.roles.has(role::verifier))) {
+  const bool computes = peer.roles.has(role::worker) || peer.roles.has(role::scheduler) ||
+                        peer.roles.has(role::verifier);
+  if (peer.kind != channel::bulk || !(computes || peer.roles.has(role::ledger))) {
     return refuse(self, peer,
-                  fail(errc::invalid_argument, "blocks are for workers, schedulers and verifiers"));
+                  fail(errc::invalid_argument, "blocks are for workers, schedulers and verifiers, "
+                                               "and inputs of audits for keepers, too"));
   }
   std::size_t& open = state.serving[peer.connection];
   std::vector<digest> names = view.names();
@@ -196,8 +197,9 @@ void serve(exchange_pointer self, const peer_info& peer, const block_view& view)
   for (std::uint32_t i = 0; i < names.size(); ++i) {
     state.environment.front->post([around = state.environment, me = caf::actor{self},
                                    to = peer.connection, ticket = view.header.ticket, i,
-                                   name = names[i]](compute::parallel_runner&) {
-      const auto bytes = around.blocks ? around.tiers->serve(name) : around.tiers->input_at(name);
+                                   name = names[i], computes](compute::parallel_runner&) {
+      const auto bytes =
+          around.blocks && computes ? around.tiers->serve(name) : around.tiers->input_at(name);
       const block_kind kind = bytes ? block_kind::block : block_kind::missing;
       around.links->send_bulk(
           to,

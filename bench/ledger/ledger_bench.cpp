@@ -101,6 +101,8 @@ nlohmann::ordered_json measure(const options& given) {
   const std::unique_ptr<side> it =
       given.side == "ovir"                ? make_ovir(given.folder, false)
       : given.side == "ovir-indexed"      ? make_ovir(given.folder, true)
+      : given.side == "keeper"            ? make_keepers(given.folder, 1)
+      : given.side == "keepers"           ? make_keepers(given.folder, 3)
       : given.side == "sqlite"            ? make_sqlite(given.folder, false)
       : given.side == "sqlite-memory"     ? make_sqlite(given.folder, true)
       : given.side == "postgres-set"      ? make_postgres(given.connection, true)
@@ -119,6 +121,7 @@ nlohmann::ordered_json measure(const options& given) {
       t.to = static_cast<std::uint32_t>((t.from + 1 + random() % (accounts - 1)) % accounts);
       t.amount = 1 + random() % 1'000;
     }
+    it->prepare(batch);
   };
   for (std::uint64_t n = 0; n < given.batches / 10 + 1; ++n) { // warm
     fill();
@@ -155,10 +158,10 @@ int main(int argc, char** argv) {
   using namespace ovir::bench;
   options given;
   CLI::App app{"Durable transfers of one side"};
-  app.add_option(
-      "--side", given.side,
-      "ovir, ovir-indexed, sqlite, sqlite-memory, postgres-set, postgres-pipeline, fdatasync or "
-      "signatures");
+  app.add_option("--side", given.side,
+                 "ovir, ovir-indexed, keeper, keepers, sqlite, sqlite-memory, postgres-set, "
+                 "postgres-pipeline, fdatasync or "
+                 "signatures");
   app.add_option("--folder", given.folder, "Where its files go; must be empty");
   app.add_option("--connection", given.connection, "PostgreSQL's, as libpq takes it");
   app.add_option("--batch", given.batch, "Transfers per commit")->check(CLI::Range(1, 10'000));

@@ -20,6 +20,8 @@ struct transfer_asked {
 class side {
 public:
   virtual ~side() = default;
+  /// What clients do for the next batch; not measured.
+  virtual void prepare(const std::vector<transfer_asked>& /*batch*/) {}
   /// All of it lasts when it returns. Ends the program with a sentence when something is wrong.
   virtual void commit(const std::vector<transfer_asked>& batch) = 0;
   /// The sum of all balances, and how many transfers were made: the same on every side.
@@ -36,6 +38,8 @@ inline constexpr std::uint64_t first_balance = 1'000'000'000'000;
 
 /// `indexed`: with its index in LMDB, which is written after the commits it is behind of.
 [[nodiscard]] std::unique_ptr<side> make_ovir(const std::string& folder, bool indexed);
+/// As nodes keep it, with signatures and promises: 1 or several keepers of one process.
+[[nodiscard]] std::unique_ptr<side> make_keepers(const std::string& folder, std::size_t count);
 /// `ids_in_memory`: uniqueness is kept by a hash table beside it, as OVIR's is.
 [[nodiscard]] std::unique_ptr<side> make_sqlite(const std::string& folder, bool ids_in_memory);
 /// `connection` is libpq's. `set_based`: one statement per batch, else one per transfer, pipelined.

@@ -26,7 +26,28 @@ result<authentic_command> authentic(const digest& ledger, std::span<const std::b
                                       : by_log_keeper(ledger, std::move(e.what));
 }
 
-error to_be_sent_again() { return fail(errc::busy, "another keeper leads now; send it again"); }
+/// To be sent to the keeper that leads, whose name the owner of this book knows. What this keeper
+/// asked itself is due again.
+void send_back(const asked_command& one, std::vector<keeper_answer>& answers) {
+  if (one.id != 0) {
+    answers.push_back({one.from, {one.id, leader_news{}}});
+  }
+}
+
+std::vector<std::byte> entry_of(const authentic_command& c) {
+  std::vector<std::byte> encoded;
+  encode({0, c.what(), c.proof()}, encoded);
+  return encoded;
+}
+
+digest unheard_name(std::span<const std::byte> entry) { return hash("ovir/keepers/v1/ask", entry); }
+
+/// What a keeper examined, or was told by stages.
+bool needs_words(const asked_command& one, const node_id& own) {
+  const command& what = one.what.what();
+  return std::holds_alternative<convict>(what) || std::holds_alternative<compensate>(what) ||
+         (one.from == own && one.id == 0 && signer_of(what) == nullptr);
+}
 
 } // namespace
 
@@ -48,12 +69,18 @@ joint_book::put_together(std::uint64_t now, const due_allowance& due, std::size_
     return std::optional<batch_order>{};
   }
   OVIR_ASSIGN(gathered_commands all, own_.gather(now, due));
-  std::ranges::move(all.asked, std::back_inserter(queue_));
+  for (asked_command& one : all.asked) {
+    if (needs_words(one, own_.self())) {
+      set_apart(std::move(one), now);
+    } else {
+      queue_.push_back(std::move(one));
+    }
+  }
+  drop_unheard(now);
   out_order made{{own_.book().id(), own_.book().log().size(), now, {}}, {}};
   std::size_t bytes = order_frame_bytes;
   const auto add = [&](const authentic_command& c) {
-    std::vector<std::byte> encoded;
-    encode({0, c.what(), c.proof()}, encoded);
+    std::vector<std::byte> encoded = entry_of(c);
     bytes += encoded.size() + sizeof(std::uint32_t);
     if (bytes > limits::raft_entry_bytes_max ||
         made.what.entries.size() >= limits::ledger_batch_entries_max) {
@@ -62,7 +89,9 @@ joint_book::put_together(std::uint64_t now, const due_allowance& due, std::size_
     made.what.entries.push_back(std::move(encoded));
     return true;
   };
+  checked_order checked;
   while (!queue_.empty() && add(queue_.front().what)) {
+    checked.entries.push_back(queue_.front().what);
     made.asked.push_back(std::move(queue_.front()));
     queue_.pop_front();
   }
@@ -70,28 +99,116 @@ joint_book::put_together(std::uint64_t now, const due_allowance& due, std::size_
     if (!add(c)) {
       break; // it is due again
     }
+    checked.entries.push_back(c);
     ++due_count;
   }
   if (made.what.entries.empty()) {
     return std::optional<batch_order>{};
   }
+  checked.what = made.what;
+  note_checked(std::move(checked));
   out_ = std::move(made);
   return std::optional{out_->what};
 }
 
-void joint_book::take_back(std::vector<keeper_answer>& answers) {
-  const auto refuse = [&](const asked_command& one) {
-    answers.push_back({one.from, {one.id, refusal{to_be_sent_again()}}});
-  };
-  if (out_) {
-    std::ranges::for_each(std::exchange(out_, {})->asked, refuse);
+void joint_book::set_apart(asked_command one, std::uint64_t now) {
+  if (unheard_.size() >= limits::keepers_unheard_max) {
+    if (one.id != 0) {
+      refused_.push_back(
+          {one.from,
+           {one.id, refusal{fail(errc::busy,
+                                 "{} commands wait for the word of other keepers; send "
+                                 "it again later",
+                                 unheard_.size())}}});
+    }
+    return;
   }
-  std::ranges::for_each(std::exchange(queue_, {}), refuse);
+  std::vector<std::byte> entry = entry_of(one.what);
+  const digest name = unheard_name(entry);
+  const auto known = unheard_.find(name);
+  if (known != unheard_.end()) { // sent again: the last question is answered
+    known->second.what = std::move(one);
+    return;
+  }
+  unheard_.emplace(name, unheard_command{std::move(one), std::move(entry), {}, now});
 }
 
-result<void> joint_book::check(const batch_order& order, std::uint64_t now) const {
+/// What most keepers have not examined for long is sent again by whom it matters to.
+void joint_book::drop_unheard(std::uint64_t now) {
+  for (auto it = unheard_.begin(); it != unheard_.end();) {
+    const unheard_command& one = it->second;
+    if (one.since + limits::keepers_word_wait_s >= now) {
+      ++it;
+      continue;
+    }
+    if (one.what.id != 0) {
+      refused_.push_back(
+          {one.what.from,
+           {one.what.id, refusal{fail(errc::busy, "most keepers did not examine it yet; send "
+                                                  "it again later")}}});
+    }
+    it = unheard_.erase(it);
+  }
+}
+
+std::vector<std::pair<digest, std::span<const std::byte>>> joint_book::unheard() const {
+  std::vector<std::pair<digest, std::span<const std::byte>>> all;
+  for (const auto& [name, one] : unheard_) {
+    all.emplace_back(name, one.entry);
+  }
+  return all;
+}
+
+void joint_book::hear(const node_id& from, const digest& name) {
+  const auto found = unheard_.find(name);
+  if (found == unheard_.end() || !std::ranges::binary_search(keepers(), from)) {
+    return;
+  }
+  found->second.admitted_by.insert(from);
+  if (found->second.admitted_by.size() >= keepers().size() / 2) { // with this one, most
+    queue_.push_back(std::move(found->second.what));
+    unheard_.erase(found);
+  }
+}
+
+result<digest> joint_book::would_admit(std::span<const std::byte> entry) const {
+  OVIR_ASSIGN(const authentic_command one, authentic(own_.book().id(), entry));
+  OVIR_TRY(own_.admits(one.what()));
+  return unheard_name(entry);
+}
+
+void joint_book::take_back(std::uint64_t now, std::vector<keeper_answer>& answers) {
+  const auto give = [&](const asked_command& one) { send_back(one, answers); };
+  if (out_) {
+    std::ranges::for_each(std::exchange(out_, {})->asked, give);
+  }
+  std::ranges::for_each(std::exchange(queue_, {}), give);
+  for (const auto& [name, one] : std::exchange(unheard_, {})) {
+    give(one.what);
+  }
+  if (const auto waiting = own_.gather(now, {})) {
+    std::ranges::for_each(waiting->asked, give);
+  }
+}
+
+void joint_book::take_refused(std::vector<keeper_answer>& answers) {
+  std::ranges::move(std::exchange(refused_, {}), std::back_inserter(answers));
+}
+
+std::uint64_t joint_book::signed_by(const node_id& keeper) const {
+  if (keeper == own_.self()) {
+    return own_.book().log().size();
+  }
+  const auto found = others_.find(keeper);
+  return found == others_.end() ? 0 : found->second.head.size;
+}
+
+result<void> joint_book::check(const batch_order& order, std::uint64_t now) {
   if (order.ledger != own_.book().id()) {
     return fail(errc::invalid_argument, "the order is of another ledger");
+  }
+  if (order.behind < own_.book().log().size()) {
+    return {};
   }
   const std::uint64_t off = order.time > now ? order.time - now : now - order.time;
   if (off > limits::keepers_clock_off_s_max) {
@@ -99,11 +216,21 @@ result<void> joint_book::check(const batch_order& order, std::uint64_t now) cons
                 "the order has a time that is {} s off from this keeper's; set both clocks right",
                 off);
   }
+  checked_order checked{order, {}};
   for (const std::vector<std::byte>& bytes : order.entries) {
-    OVIR_ASSIGN(const authentic_command one, authentic(order.ledger, bytes));
+    OVIR_ASSIGN(authentic_command one, authentic(order.ledger, bytes));
     OVIR_TRY(own_.admits(one.what()));
+    checked.entries.push_back(std::move(one));
   }
+  note_checked(std::move(checked));
   return {};
+}
+
+void joint_book::note_checked(checked_order one) {
+  checked_.push_back(std::move(one));
+  if (checked_.size() > limits::keepers_checked_orders_max) {
+    checked_.pop_front();
+  }
 }
 
 result<void> joint_book::apply(const batch_order& order, std::vector<keeper_answer>& answers) {
@@ -113,15 +240,18 @@ result<void> joint_book::apply(const batch_order& order, std::vector<keeper_answ
   }
   if (order.ledger != own_.book().id() || order.behind != own_.book().log().size()) {
     for (const asked_command& one : asked) {
-      answers.push_back({one.from, {one.id, refusal{to_be_sent_again()}}});
+      send_back(one, answers);
     }
     return {};
   }
   // What is no command is refused by every keeper alike.
   std::vector<authentic_command> batch;
   std::vector<std::optional<error>> wrong(order.entries.size());
+  const auto known = std::ranges::find(checked_, order, &checked_order::what);
   for (std::size_t i = 0; i < order.entries.size(); ++i) {
-    if (auto one = authentic(order.ledger, order.entries[i])) {
+    if (known != checked_.end()) {
+      batch.push_back(known->entries[i]);
+    } else if (auto one = authentic(order.ledger, order.entries[i])) {
       batch.push_back(std::move(*one));
     } else {
       wrong[i] = one.error();

@@ -4,6 +4,7 @@
 #include "messages/limits/keepers.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <iterator>
 #include <utility>
 
@@ -16,6 +17,8 @@ namespace {
 constexpr std::uint8_t says_letter = 1;  // of the group: raft::letter
 constexpr std::uint8_t says_head = 2;    // signed_head: signed by its sender, or by most keepers
 constexpr std::uint8_t says_message = 3; // asks for entries or has them: message
+constexpr std::uint8_t says_ask = 4;     // an entry with time 0: would the other one admit it?
+constexpr std::uint8_t says_word = 5;    // the name of such an entry, which the sender would admit
 
 std::vector<std::byte> said(std::uint8_t kind, std::span<const std::byte> bytes) {
   std::vector<std::byte> all{std::byte{kind}};
@@ -87,7 +90,7 @@ void keeper_group::receive(raft::milliseconds now, const node_id& from,
     break;
   case says_head:
     if (const auto head = signed_head_from(rest)) {
-      book_.take(*head, ready_);
+      take_head(from, *head);
     }
     break;
   case says_message:
@@ -100,9 +103,36 @@ void keeper_group::receive(raft::milliseconds now, const node_id& from,
       }
     }
     break;
+  case says_ask:
+    if (const auto name = book_.would_admit(rest)) {
+      around_.send(from, said(says_word, std::as_bytes(std::span{name->bytes})));
+    }
+    break;
+  case says_word: take_word(from, rest); break;
   default: break;
   }
   look(now, answers);
+}
+
+/// A keeper that says again what it signed lacks the signatures of others, which may have come
+/// before it was there: it gets the last head that most signed.
+void keeper_group::take_head(const node_id& from, const signed_head& head) {
+  book_.take(head, ready_);
+  const keeper& own = *around_.own;
+  log_head& before = told_by_[from];
+  if (head.signatures.size() == 1 && before == head.head && own.has_head() &&
+      around_.own->head().head.size >= head.head.size) {
+    around_.send(from, said(says_head, to_bytes(around_.own->head())));
+  }
+  before = head.head;
+}
+
+void keeper_group::take_word(const node_id& from, std::span<const std::byte> bytes) {
+  digest name;
+  if (bytes.size() == name.bytes.size()) {
+    std::memcpy(name.bytes.data(), bytes.data(), bytes.size());
+    book_.hear(from, name);
+  }
 }
 
 result<std::size_t> keeper_group::propose(raft::milliseconds now, const due_allowance& due,
@@ -114,7 +144,7 @@ result<std::size_t> keeper_group::propose(raft::milliseconds now, const due_allo
   }
   OVIR_ASSIGN(const auto order, book_.put_together(around_.time(), due, became_due));
   if (order && !replica_->propose(now, to_bytes(*order))) {
-    book_.take_back(answers);
+    book_.take_back(around_.time(), ready_);
     became_due = 0;
   }
   look(now, answers);
@@ -123,8 +153,9 @@ result<std::size_t> keeper_group::propose(raft::milliseconds now, const due_allo
 
 /// What follows from what the group did just now.
 void keeper_group::look(raft::milliseconds now, std::vector<keeper_answer>& answers) {
-  if (!leads() && book_.is_out()) {
-    book_.take_back(ready_);
+  note_leader();
+  if (!leads() && (book_.is_out() || (book_.waits() && !begins_to_lead()))) {
+    book_.take_back(around_.time(), ready_);
   }
   const std::uint64_t size = book_.own_head().head.size;
   if (size != told_ ||
@@ -133,13 +164,73 @@ void keeper_group::look(raft::milliseconds now, std::vector<keeper_answer>& answ
     told_at_ = now;
     tell_others(says_head, to_bytes(book_.own_head()));
   }
-  const auto from = leader();
-  if (book_.signed_size() > size && from && *from != around_.key->id() &&
-      now - asked_at_ > limits::keepers_ask_again) {
-    asked_at_ = now;
-    around_.send(*from, said(says_message, to_bytes(message{0, ask_entries{book_.wants()}})));
+  ask_for_words(now);
+  ask_for_entries(now);
+  book_.take_refused(ready_);
+  for (keeper_answer& a : ready_) {
+    if (auto* const news = std::get_if<leader_news>(&a.what.body)) {
+      news->keeper = leader().value_or(node_id{});
+    }
   }
   std::ranges::move(std::exchange(ready_, {}), std::back_inserter(answers));
+}
+
+void keeper_group::note_leader() {
+  const auto now = leader();
+  if (!now || now == led_by_) {
+    return;
+  }
+  hand_overs_ += led_by_ ? 1 : 0;
+  led_by_ = now;
+}
+
+/// Of all keepers, for each command that lacks words: at once, and again.
+void keeper_group::ask_for_words(raft::milliseconds now) {
+  const auto all = book_.unheard();
+  if (all.empty() || !leads()) {
+    words_asked_.clear();
+    return;
+  }
+  if (now - words_at_ > limits::keepers_ask_again) {
+    words_at_ = now;
+    words_asked_.clear();
+  }
+  for (const auto& [name, entry] : all) {
+    if (words_asked_.insert(name).second) {
+      tell_others(says_ask, entry);
+    }
+  }
+}
+
+/// Of the keeper that leads. Where none is known, of each in turn: one that was away may refuse
+/// what it is told until it has them.
+void keeper_group::ask_for_entries(raft::milliseconds now) {
+  if (book_.signed_size() <= book_.own_head().head.size ||
+      now - asked_at_ <= limits::keepers_ask_again) {
+    return;
+  }
+  asked_at_ = now;
+  node_id from = leader().value_or(keepers_[asked_++ % keepers_.size()]);
+  if (from == around_.key->id()) {
+    from = keepers_[asked_++ % keepers_.size()];
+  }
+  if (from != around_.key->id()) {
+    around_.send(from, said(says_message, to_bytes(message{0, ask_entries{book_.wants()}})));
+  }
+}
+
+group_report keeper_group::report() const {
+  group_report r;
+  for (const node_id& one : keepers_) {
+    r.keepers.push_back({one, book_.signed_by(one)});
+  }
+  r.leader = leader();
+  r.leads = leads();
+  r.recovering = replica_->is_recovering();
+  r.term = replica_->term();
+  r.agreed = replica_->last_agreed();
+  r.hand_overs = hand_overs_;
+  return r;
 }
 
 void keeper_group::tell_others(std::uint8_t kind, std::span<const std::byte> bytes) const {

@@ -10,8 +10,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <vector>
 
@@ -22,6 +24,21 @@
 /// asked is promised, once more than half of the keepers signed it. So a leader that lies finds no
 /// majority for what the rules forbid, and a promise outlives any minority of the keepers.
 namespace ovir::ledger {
+
+/// How far a group is, as one of its keepers sees it.
+struct group_report {
+  struct keeper_place {
+    node_id keeper;
+    std::uint64_t signed_size{0}; ///< entries under the last head that it is known to have signed
+  };
+  std::vector<keeper_place> keepers; ///< ascending
+  std::optional<node_id> leader;
+  bool leads{false};      ///< this keeper does
+  bool recovering{false}; ///< it lost its disk, and does not vote yet
+  std::uint64_t term{0};
+  std::uint64_t agreed{0};     ///< entries of the group's own log
+  std::uint64_t hand_overs{0}; ///< other leaders than before, since this keeper began
+};
 
 /// What a keeper of a group needs from outside. All that it names outlives it.
 struct group_surroundings {
@@ -58,6 +75,12 @@ public:
   [[nodiscard]] bool leads() const { return replica_->leads(); }
   /// Who does; nothing while that is not known.
   [[nodiscard]] std::optional<node_id> leader() const;
+  /// It leads, or will as soon as it knows all that was agreed before.
+  [[nodiscard]] bool begins_to_lead() const { return leader() == around_.key->id(); }
+  /// Something waits that can be proposed now.
+  [[nodiscard]] bool can_propose() const { return leads() && !book_.is_out() && book_.waits(); }
+  [[nodiscard]] bool is_out() const noexcept { return book_.is_out(); }
+  [[nodiscard]] group_report report() const;
   /// An error once it can do nothing more: the ledger and this must be opened anew.
   [[nodiscard]] result<void> sound() const;
 
@@ -75,6 +98,11 @@ private:
   void look(raft::milliseconds now, std::vector<keeper_answer>& answers);
   void tell_others(std::uint8_t kind, std::span<const std::byte> bytes) const;
   void answer_entries(const node_id& to, std::uint64_t first);
+  void take_head(const node_id& from, const signed_head& head);
+  void take_word(const node_id& from, std::span<const std::byte> bytes);
+  void ask_for_words(raft::milliseconds now);
+  void ask_for_entries(raft::milliseconds now);
+  void note_leader();
 
   group_surroundings around_;
   std::vector<node_id> keepers_; ///< server n is keepers_[n - 1]
@@ -83,7 +111,13 @@ private:
   std::vector<keeper_answer> ready_;
   std::uint64_t told_{0}; ///< size of the head that the others were told last
   raft::milliseconds told_at_{0};
-  raft::milliseconds asked_at_{0}; ///< for entries that are missing here
+  raft::milliseconds asked_at_{0};      ///< for entries that are missing here
+  std::size_t asked_{0};                ///< whom, where no leader is known
+  raft::milliseconds words_at_{0};      ///< when words were asked for
+  std::set<digest> words_asked_;        ///< at that time
+  std::map<node_id, log_head> told_by_; ///< the head that each keeper told last
+  std::optional<node_id> led_by_;
+  std::uint64_t hand_overs_{0};
   result<void> disk_{};
 };
 

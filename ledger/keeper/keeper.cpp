@@ -467,8 +467,12 @@ result<void> keeper::admits(const command& what) const {
                       to_string(kind_of(what)));
   }
   if (const convict* const x = std::get_if<convict>(&what)) {
+    std::vector<std::byte> known;
+    if (x->kind == evidence_kind::equivocation && around_.evidence_of) {
+      OVIR_ASSIGN(known, around_.evidence_of(x->evidence));
+    }
     OVIR_ASSIGN(const std::vector<std::byte> evidence,
-                admit_conviction(role_set{}.add(role::verifier), *x, {}));
+                admit_conviction(role_set{}.add(role::verifier), *x, known));
     return around_.keep_evidence ? around_.keep_evidence(x->evidence, evidence) : result<void>{};
   }
   if (const compensate* const fee = std::get_if<compensate>(&what)) {

@@ -30,6 +30,9 @@ struct keeper_surroundings {
   /// The message (messages/evidence/audit.hpp) of a conviction that this node examined itself, and
   /// replayed where it has the model. `busy` until it did. Empty: no conviction by replay is taken.
   std::function<result<std::vector<std::byte>>(const convict& x)> conviction_of;
+  /// Of a conviction by equivocation that was kept before. `not_found`: another keeper has it.
+  /// Empty: none is.
+  std::function<result<std::vector<std::byte>>(const digest& name)> evidence_of;
   /// Keeps the evidence of a conviction, lasting, before it is applied.
   std::function<result<void>(const digest& name, std::span<const std::byte> bytes)> keep_evidence;
   /// Of one of several keepers: whether what stages claimed here leads to an accrual or an end that
@@ -82,7 +85,7 @@ struct keeper_answer {
 class keeper {
 public:
   /// `invalid_argument` where the key is none of the ledger's keepers', or its policy does not
-  /// deter. `unsupported` where the ledger has more than one keeper.
+  /// deter.
   [[nodiscard]] static result<keeper> make(ledger book, keeper_surroundings around);
 
   /// Answers what can be answered at once; commands wait for `commit`, at most
@@ -111,6 +114,12 @@ public:
   /// Whether this keeper would admit a command that its sender does not sign, if it came from who
   /// may send it. The evidence of a conviction is kept.
   [[nodiscard]] result<void> admits(const command& what) const;
+  /// Of a conviction that another keeper puts into an order: the evidence is kept, if it convicts.
+  [[nodiscard]] result<void> learn_evidence(const node_id& from, role_set roles,
+                                            submit asked) const {
+    OVIR_ASSIGN(authentic_command one, admit(from, roles, asked));
+    return keep_evidence_of({from, 0, std::move(one), std::move(asked.evidence)});
+  }
   /// Most keepers signed it, and it is of this keeper's log.
   void take_head(signed_head of) { head_ = std::move(of); }
   /// The promise of an entry under `head`, or why there is none, as the answer to question `id`.
@@ -126,6 +135,12 @@ public:
   /// `request`: an escrow, or what its reservation is about.
   [[nodiscard]] request_report report_on_request(const digest& request) const;
   [[nodiscard]] const std::set<node_id>& ejected() const noexcept { return ejected_; }
+  /// To those who ever asked.
+  void tell(const leader_news& news, std::vector<keeper_answer>& answers) const {
+    for (const node_id& node : askers_) {
+      answers.push_back({node, {0, news}});
+    }
+  }
   /// The head, to those who ever asked, if it is another than when this was last called.
   void tell_head(std::vector<keeper_answer>& answers);
 
@@ -140,6 +155,7 @@ public:
   [[nodiscard]] const signed_head& head();
   /// False at one of several keepers until most of them have signed one.
   [[nodiscard]] bool has_head() const { return is_alone() || head_.has_value(); }
+  [[nodiscard]] node_id self() const { return around_.key->id(); }
   [[nodiscard]] bool is_alone() const { return book_.view().origin().keepers.size() == 1; }
 
 private:

@@ -61,6 +61,7 @@ enum class message_kind : std::uint8_t {
   entry_run = 37,
   head_news = 38,
   statement_report = 39,
+  leader_news = 40,
   budget_report = 41,
   budget_statement = 42,
 };
@@ -81,6 +82,7 @@ constexpr std::array kinds{message_kind::ask_account,
                            message_kind::entry_run,
                            message_kind::head_news,
                            message_kind::statement_report,
+                           message_kind::leader_news,
                            message_kind::budget_report,
                            message_kind::budget_statement};
 static_assert(kinds.size() == std::variant_size_v<decltype(message::body)>);
@@ -194,6 +196,10 @@ void fields(Io& io, T& m) {
 template <class Io, of_type<head_news> T>
 void fields(Io& io, T& m) {
   io.formed(m.head, "a head", proof_bytes_max, signed_head_from);
+}
+template <class Io, of_type<leader_news> T>
+void fields(Io& io, T& m) {
+  io(m.keeper);
 }
 template <class Io, of_type<statement_report::payer> T>
 void fields(Io& io, T& p) {

@@ -154,6 +154,13 @@ struct head_news {
   friend bool operator==(const head_news&, const head_news&) = default;
 };
 
+/// Of several keepers, the one that leads; empty while none is known. It answers a command of which
+/// nothing was entered: send that again, to this one. Without a question, its sender leads now.
+struct leader_news {
+  node_id keeper;
+  friend bool operator==(const leader_news&, const leader_news&) = default;
+};
+
 /// At most `limits::statement_lines_max` movements of an account in order, and who pays for the
 /// requests in them, ascending by request. What the keeper says: `ask_entries` proves it.
 struct statement_report {
@@ -173,7 +180,7 @@ struct message {
   std::uint64_t id{0}; ///< the asker's; an answer has its question's, what nobody asked for 0
   std::variant<ask_account, submit, ask_request, ask_entries, ask_statement, vouch, claim,
                ask_voucher, ask_voucher_statement, account_report, promise, refusal, request_report,
-               entry_run, head_news, statement_report, budget_report, budget_statement>
+               entry_run, head_news, statement_report, leader_news, budget_report, budget_statement>
       body;
   friend bool operator==(const message&, const message&) = default;
 };

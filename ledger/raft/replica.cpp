@@ -153,11 +153,25 @@ void replica::look(milliseconds now) {
   const std::uint64_t counted = library_->commit();
   if (counted > agreed_ && log_->term_at(counted) == library_->term()) {
     agreed_ = counted;
+    tell_agreed();
   }
   deliver(agreed_);
   if (log_->state().reach && log_->last_place() >= *log_->state().reach) {
     log_->reached();
     disk_ = log_->flush();
+  }
+}
+
+/// The library tells it with its next heartbeat; until then no other server could go on.
+void replica::tell_agreed() {
+  if (library_->now_is() != role::leader) {
+    return;
+  }
+  for (std::uint8_t to = 1; to <= group_.servers; ++to) {
+    if (to != group_.self) {
+      owner_.send(to,
+                  append_entries{library_->term(), agreed_, log_->term_at(agreed_), agreed_, {}});
+    }
   }
 }
 

@@ -83,6 +83,7 @@ private:
 
   void start(milliseconds now);
   void look(milliseconds now);
+  void tell_agreed();
   void deliver(std::uint64_t end);
   void ask_standings();
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "messages/limits/raft.hpp"
+
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -14,5 +16,22 @@ inline constexpr std::size_t keepers_open_heads_max = 64;
 /// How often a keeper repeats what it signed, until most have, and asks for entries that it lacks.
 inline constexpr std::chrono::milliseconds keepers_sign_again{200};
 inline constexpr std::chrono::milliseconds keepers_ask_again{500};
+
+/// Commands at a keeper that leads until most of the others would admit them, and how long.
+inline constexpr std::size_t keepers_unheard_max = 256;
+inline constexpr std::uint64_t keepers_word_wait_s = 60;
+/// Orders whose signatures were checked, until they are agreed on.
+inline constexpr std::size_t keepers_checked_orders_max = 4;
+/// How often a keeper looks at its clock for the others: well below `raft_heartbeat`.
+inline constexpr std::chrono::milliseconds keepers_tick{20};
+/// What one keeper says to another at once: a letter, and the byte before it.
+inline constexpr std::size_t keepers_word_bytes_max = raft_letter_bytes_max + 1;
+
+// Of who asks several keepers.
+
+/// A keeper that answers nothing for so long is left for another.
+inline constexpr std::chrono::milliseconds keeper_silent{1'000};
+/// What was sent back without a leader's name is sent again so much later.
+inline constexpr std::chrono::milliseconds keeper_leaderless{150};
 
 } // namespace ovir::limits

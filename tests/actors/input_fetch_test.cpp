@@ -265,8 +265,17 @@ TEST_F(input_fetch, a_source_that_goes_away_leaves_no_one_waiting) {
   EXPECT_EQ(came(), 2U);
 }
 
-TEST_F(input_fetch, members_that_neither_compute_nor_audit_get_nothing) {
+TEST_F(input_fetch, a_keeper_gets_what_it_examines_convictions_with) {
   become(role::ledger);
+  asker_->link(*worker_, true);
+  ask(worker_->id(), 301);
+  ASSERT_TRUE(fetched_);
+  EXPECT_EQ(came(), 300U);
+  EXPECT_EQ(worker_->tiers().report().inputs_served, 300U);
+}
+
+TEST_F(input_fetch, members_that_neither_compute_nor_audit_get_nothing) {
+  become(role::store);
   asker_->link(*worker_, true);
   ask(worker_->id(), 2);
   ASSERT_TRUE(fetched_);

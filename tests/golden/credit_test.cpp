@@ -60,6 +60,7 @@ TEST(golden_credit, questions_are_kind_version_id_and_body) {
             "09010700000000000000" + half + "0900000000000000");
   EXPECT_EQ(hex(to_bytes(message{7, refusal{{errc::busy, "no"}}})), "23010700000000000000"
                                                                     "01020000006e6f");
+  EXPECT_EQ(hex(to_bytes(message{7, leader_news{who}})), "28010700000000000000" + key);
 }
 
 TEST(golden_credit, an_equivocation_has_this_name) {

@@ -251,7 +251,7 @@ void swarm::add_host(std::size_t number, const std::array<std::byte, 32>& key_se
   // Where requests are paid for, one gateway serves without.
   const bool unpaid = plan_.how.reuse && number == 1 && !plan_.how.free;
   if (plan_.how.ledger && number != keeper() && !unpaid) {
-    setting.options.ledger.keeper = ids[keeper()];
+    setting.options.ledger.keepers = {ids[keeper()]};
     setting.options.ledger.serves_unpaid = true;
     setting.options.ledger.follow =
         number <= 2 || roles_of(number, plan_.how).has(role::verifier); // who drives or audits

@@ -11,6 +11,7 @@ void add_ledger(CLI::App& app, chosen_command& chosen) {
                  "  ovir ledger mint PUBLIC_KEY 100\n  ovir ledger transfer PUBLIC_KEY 12.5\n"
                  "  ovir ledger statement PUBLIC_KEY --csv\n  ovir ledger verify --json");
   add_ledger_accounts(*ledger, chosen);
+  add_ledger_join(*ledger, chosen);
   add_ledger_vouchers(*ledger, chosen);
   add_ledger_log(*ledger, chosen);
   add_ledger_statement(*ledger, chosen);

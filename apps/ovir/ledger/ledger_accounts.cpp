@@ -1,6 +1,7 @@
 // `ovir ledger create | mint | transfer | stake | unstake | balance`.
 #include "apps/ovir/ledger/ledger_commands.hpp"
 #include "apps/ovir/ledger/ledger_folder.hpp"
+#include "apps/ovir/ledger/ledger_joint.hpp"
 #include "apps/ovir/ledger/ledger_policy_file.hpp"
 #include "apps/ovir/ledger/ledger_signing.hpp"
 #include "ledger/rules/standing.hpp"
@@ -16,6 +17,7 @@ namespace {
 struct account_options : signing_options {
   std::string policy;
   std::vector<std::string> mint_keys;
+  std::vector<std::string> with; ///< public keys of the other keepers
   std::string account;
   std::string amount;
   bool as_csv{false};
@@ -39,6 +41,11 @@ result<exit_code> create(const account_options& given, surroundings& around) {
   std::sort(rules.mint_keys.begin(), rules.mint_keys.end());
   rules.keepers = {keeper.id()};
   around.environment.random(std::as_writable_bytes(std::span{rules.salt.bytes}));
+  if (!given.with.empty()) {
+    OVIR_ASSIGN(const joint_beginning made,
+                begin_joint_ledger(around.environment, folder, rules, given.with, keeper));
+    return tell_joint_ledger(made, given.as_json);
+  }
   OVIR_ASSIGN(ledger_folder made, ledger_folder::create(around.environment, folder, rules, keeper));
   if (given.as_json) {
     OVIR_TRY(write_document(json{{"ledger", to_hex(made.book().id())}, {"folder", folder}}));
@@ -190,6 +197,9 @@ void add_ledger_accounts(CLI::App& ledger, chosen_command& chosen) {
       ->required();
   command->add_option("--keeper", making->keeper,
                       "Secret key of who keeps the log (default: node.key in the state folder)");
+  command->add_option("--with", making->with,
+                      "Public key of another node that keeps it, too; 2, 4 or 6 of them. Each then "
+                      "takes the file that this prints: ovir ledger join FILE");
   struct verb {
     const char* name;
     const char* what;

@@ -26,6 +26,8 @@ CLI::App* add_ledger_command(CLI::App& parent, chosen_command& chosen, const cha
 void add_ledger_accounts(CLI::App& ledger, chosen_command& chosen);
 /// `voucher`, `revoke`, `vouchers`.
 void add_ledger_vouchers(CLI::App& ledger, chosen_command& chosen);
+/// `join`.
+void add_ledger_join(CLI::App& ledger, chosen_command& chosen);
 /// `log`, `verify`, `head`, `prove`.
 void add_ledger_log(CLI::App& ledger, chosen_command& chosen);
 /// `statement`.

@@ -2,6 +2,7 @@
 #include "apps/ovir/base/embedded_model.hpp"
 #include "apps/ovir/base/node_address.hpp"
 #include "apps/ovir/base/package_commands.hpp"
+#include "apps/ovir/ledger/ledger_joint.hpp"
 #include "apps/ovir/node/free_port.hpp"
 #include "apps/ovir/node/ledger_part.hpp"
 #include "apps/ovir/node/local_places.hpp"
@@ -10,8 +11,10 @@
 #include "apps/state_folder.hpp"
 #include "compute/model/model_config.hpp"
 #include "messages/limits/general.hpp"
+#include "messages/limits/ledger.hpp"
 #include "messages/signing.hpp"
 
+#include <algorithm>
 #include <array>
 #include <filesystem>
 #include <span>
@@ -33,7 +36,10 @@ struct init_options {
   std::string shells{"127.0.0.1:7310"};
   std::string listen; ///< empty: a node alone
   std::vector<std::string> join;
-  node_id keeper;         ///< of the cluster's ledger; empty: this node, where it joins nobody
+  std::vector<node_id>
+      keepers{};     ///< of the cluster's ledger; none: this node, where it joins nobody
+  bool keeps{false}; ///< the ledger, together with the others of `keepers`
+  std::uint32_t keeper_count{1}; ///< of several nodes: the first ones
   std::string admin_key;  ///< secret, of who operates the node; empty: the operator's folder's
   std::string admin;      ///< instead of a secret: the public key, or "none"
   std::string token;      ///< instead of a secret: leave that it signed elsewhere
@@ -94,7 +100,8 @@ role_set roles_of_node() { return role_set{}.add(role::worker).add(role::schedul
 role_set roles_of_member() { return roles_of_node().add(role::verifier); }
 /// Where no other is named, the first member of a cluster keeps the ledger.
 bool keeps_ledger(const init_options& given) {
-  return !given.listen.empty() && given.join.empty() && given.keeper.empty() && given.token.empty();
+  return given.keeps || (!given.listen.empty() && given.join.empty() && given.keepers.empty() &&
+                         given.token.empty());
 }
 
 result<node_operator> operator_of_token(const std::string& text, const node_id& node,
@@ -215,7 +222,8 @@ std::string config_text(const init_options& given, const std::string& state, con
                        "[gateway]\nlisten = {}\n",
                        toml_text(given.http));
   }
-  return out + ledger_part(keeps_ledger(given) ? node : given.keeper, node);
+  return out + (keeps_ledger(given) && !given.keeps ? ledger_part({&node, 1}, node)
+                                                    : ledger_part(given.keepers, node));
 }
 
 result<std::string> absolute(const std::string& path) {
@@ -364,9 +372,31 @@ result<std::uint32_t> count_layers(surroundings& around, const std::string& mode
   return shape->layers;
 }
 
+/// The keys and the ledger of those that keep it together.
+template <class State>
+result<std::vector<node_id>> make_keepers(const init_options& given, const State& state_of,
+                                          surroundings& around) {
+  if (given.keeper_count % 2 == 0 || given.keeper_count > given.nodes) {
+    return fail(errc::invalid_argument,
+                "--keepers {}: give an odd number of them, at most as many as there are nodes, {}",
+                given.keeper_count, given.nodes);
+  }
+  std::vector<std::string> states;
+  std::vector<node_id> keepers;
+  for (std::uint32_t i = 0; i < given.keeper_count; ++i) {
+    states.push_back(state_of(i));
+    OVIR_TRY(around.environment.make_folder(states.back()));
+    OVIR_ASSIGN(const kept_key node, keep_key(around.environment, key_path_in(states.back())));
+    keepers.push_back(node.key.id());
+  }
+  std::ranges::sort(keepers);
+  OVIR_TRY(make_free_joint_ledger(around.environment, states));
+  return keepers;
+}
+
 /// n1, n2, ... below the folder, each with the next ports, one admin key for all.
 result<exit_code> init_several(const init_options& given, surroundings& around) {
-  if (!given.join.empty() || !given.keeper.empty() || !given.name.empty() ||
+  if (!given.join.empty() || !given.keepers.empty() || !given.name.empty() ||
       !given.config.empty() || !given.admin.empty() || !given.token.empty()) {
     return fail(errc::invalid_argument, "--nodes makes a whole cluster; --join, --keeper, --name, "
                                         "--config, --admin and --token are for one node");
@@ -379,12 +409,18 @@ result<exit_code> init_several(const init_options& given, surroundings& around) 
   std::string starts;
   std::string ways;
   std::string configs;
-  node_id keeper;
+  const auto state_of = [&](std::uint32_t i) {
+    return (fs::path{folder} / fmt::format("n{}", i + 1)).string();
+  };
+  const bool joint = given.keeper_count > 1;
+  OVIR_ASSIGN(std::vector<node_id> keepers,
+              joint ? make_keepers(given, state_of, around) : result<std::vector<node_id>>{});
   for (std::uint32_t i = 0; i < given.nodes; ++i) {
     init_options how = given;
-    how.keeper = keeper;
+    how.keepers = keepers;
+    how.keeps = joint && i < given.keeper_count;
     how.name = fmt::format("n{}", i + 1);
-    how.folder = (fs::path{folder} / how.name).string();
+    how.folder = state_of(i);
     how.layers = layers_of(i, given.nodes, layers);
     how.logs_to_file = true;
     how.listen = places.listen[i];
@@ -400,7 +436,7 @@ result<exit_code> init_several(const init_options& given, surroundings& around) 
                   ? fmt::format("start it:    ovir node -c {} &\n", made.how.config)
                   : fmt::format("{} is there already; it was left as it is\n", made.how.config);
     if (i == 0) {
-      keeper = made.node;
+      keepers = joint ? keepers : std::vector{made.node};
       ways = ways_in(made);
     }
   }
@@ -474,6 +510,7 @@ void add_init(CLI::App& app, chosen_command& chosen) {
       "  ovir init\n"
       "  ovir init -m model.gguf --http 127.0.0.1:8080\n"
       "  ovir init --nodes 3\n"
+      "  ovir init --nodes 5 --keepers 3\n"
       "  ovir init --listen a.example:7300\n"
       "  ovir init --listen b.example:7300 --join a.example:7300 --token ovir-join-...");
   command->add_option("--folder", given->folder,
@@ -487,6 +524,13 @@ void add_init(CLI::App& app, chosen_command& chosen) {
                    "--folder (default: here), each with the next ports from 7381 (--http), 7311 "
                    "(--shells) and 7301 (--listen) on; of many nodes further on, none twice")
       ->check(CLI::Range(std::size_t{1}, limits::local_nodes_max));
+  command
+      ->add_option(
+          "--keepers", given->keeper_count,
+          "Of several nodes, the first 1, 3, 5 or 7 keep the ledger; more than half of them "
+          "must be up")
+      ->check(CLI::Range(std::size_t{1}, limits::ledger_keepers_max))
+      ->capture_default_str();
   command->add_option("--name", given->name, "What people call the node (default: the machine's)");
   command->add_option("--cluster", given->cluster, "The cluster it belongs to")
       ->capture_default_str();
@@ -501,17 +545,22 @@ void add_init(CLI::App& app, chosen_command& chosen) {
                       "HOST:PORT where other members reach it (default: it is alone)");
   command->add_option("--join", given->join, "HOST:PORT of members to join through, with commas")
       ->delimiter(',');
-  command->add_option_function<std::string>(
-      "--keeper",
-      [given](const std::string& text) {
-        const auto key = node_id_from_hex(text);
-        if (!key || key->empty()) {
-          throw CLI::ValidationError("--keeper", "give a node's key, 64 hexadecimal digits");
-        }
-        given->keeper = *key;
-      },
-      "Key of the node that keeps the cluster's ledger (default: this one, unless it joins "
-      "others)");
+  command
+      ->add_option_function<std::vector<std::string>>(
+          "--keeper",
+          [given](const std::vector<std::string>& all) {
+            for (const std::string& text : all) {
+              const auto key = node_id_from_hex(text);
+              if (!key || key->empty()) {
+                throw CLI::ValidationError("--keeper", "give a node's key, 64 hexadecimal digits");
+              }
+              given->keepers.push_back(*key);
+            }
+          },
+          "Keys of the nodes that keep the cluster's ledger, with commas (default: this one, "
+          "unless "
+          "it joins others)")
+      ->delimiter(',');
   add_operator(*command, *given);
   add_json(*command, given->as_json);
   command->callback([given, http, shells, &chosen] {

@@ -89,6 +89,29 @@ result<void> read_mint_keys(const config_reader& in, const toml::table& table,
   return {};
 }
 
+/// One key, or those of several keepers, or of some of them.
+result<void> read_keepers(const config_reader& in, const toml::table& table,
+                          std::vector<node_id>& keys) {
+  const toml::node* const value = table.get("keeper");
+  if (value == nullptr) {
+    return {};
+  }
+  if (!value->is_array()) {
+    OVIR_ASSIGN(const node_id key, key_of(in, *value, "keeper"));
+    keys.push_back(key);
+    return {};
+  }
+  OVIR_ASSIGN(const toml::array* const list, in.array(table, "keeper", limits::ledger_keepers_max));
+  for (const toml::node& one : *list) {
+    OVIR_ASSIGN(const node_id key, key_of(in, one, "keeper"));
+    if (std::find(keys.begin(), keys.end(), key) != keys.end()) {
+      return in.refuse(one.source(), "'keeper' names {}... twice", short_name(key));
+    }
+    keys.push_back(key);
+  }
+  return {};
+}
+
 } // namespace
 
 result<void> read_ledger_section(const config_reader& in, const toml::table& root,
@@ -104,9 +127,7 @@ result<void> read_ledger_section(const config_reader& in, const toml::table& roo
   OVIR_ASSIGN(o.folder, path_at(in, *table, "folder", folder));
   OVIR_TRY(read_policy(in, *table, folder, o));
   OVIR_TRY(read_mint_keys(in, *table, o.mint_keys));
-  if (const toml::node* const value = table->get("keeper"); value != nullptr) {
-    OVIR_ASSIGN(o.keeper, key_of(in, *value, "keeper"));
-  }
+  OVIR_TRY(read_keepers(in, *table, o.keepers));
   OVIR_ASSIGN(const std::string away, in.text(*table, "when_away", word_rule, "refuse"));
   if (away != "refuse" && away != "serve") {
     return in.refuse(place_of(*table, "when_away"), "'when_away' is \"refuse\" or \"serve\"");

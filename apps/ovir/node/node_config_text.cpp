@@ -180,8 +180,11 @@ std::string describe(const node_options& o) {
     mint_keys += (mint_keys.empty() ? "" : ", ") + short_name(key);
   }
   out.line("ledger.mint_keys", "{}", or_else(mint_keys, "(of a new ledger: the keeper's)"));
-  out.line("ledger.keeper", "{}",
-           o.ledger.keeper.empty() ? "(none: nothing is paid)" : to_hex(o.ledger.keeper));
+  std::string keepers;
+  for (const node_id& key : o.ledger.keepers) {
+    keepers += (keepers.empty() ? "" : ", ") + to_hex(key);
+  }
+  out.line("ledger.keeper", "{}", or_else(keepers, "(none: nothing is paid)"));
   out.line("ledger.when_away", "{}", o.ledger.serves_unpaid ? "serve" : "refuse");
   out.line("ledger.follow", "{}", o.ledger.follow);
   out.line("ledger.clients", "{}", o.ledger.clients_pay ? "self" : "node");
@@ -219,10 +222,16 @@ json ledger_document(const supervision::ledger_option& o) {
   for (const node_id& key : o.mint_keys) {
     mint_keys.push_back(to_hex(key));
   }
+  json keepers = json::array();
+  for (const node_id& key : o.keepers) {
+    keepers.push_back(to_hex(key));
+  }
   return {{"folder", null_or(o.folder)},
           {"policy", null_or(o.policy)},
           {"mint_keys", std::move(mint_keys)},
-          {"keeper", o.keeper.empty() ? json(nullptr) : json(to_hex(o.keeper))},
+          {"keeper", o.keepers.empty()       ? json(nullptr)
+                     : o.keepers.size() == 1 ? keepers.front()
+                                             : std::move(keepers)},
           {"when_away", o.serves_unpaid ? "serve" : "refuse"},
           {"follow", o.follow},
           {"clients", o.clients_pay ? "self" : "node"},

@@ -148,7 +148,7 @@ result<std::string> config_text(const up_options& how, const swarm_line& line,
       line.keeper == node ? ", \"ledger\"" : "", toml_text(how.listen), toml_text(how.shells),
       seeds.empty() ? std::string{} : "seeds = [" + seeds + "]\n", to_hex(line.key.id()), leave,
       to_hex(person), toml_text(how.model), limits, toml_text(how.http),
-      ledger_part(line.keeper, node));
+      ledger_part({&line.keeper, line.keeper.empty() ? 0U : 1U}, node));
 }
 
 /// Makes the node's files, all of them or none that counts: the configuration comes last.

@@ -30,8 +30,8 @@ command_spec ledger_command() {
   return {"ledger",
           "This node's account in the ledger, and what the ledger's keeper says",
           {{"ACTION", "action", kind::text, true,
-            "balance, head, statement, log, policy, prove, verify; mint, transfer, stake, unstake, "
-            "convict"},
+            "balance, head, keepers, statement, log, policy, prove, verify; mint, transfer, stake, "
+            "unstake, convict"},
            {"SUBJECT", "subject", kind::text, false,
             "An account; of log the first entry; of prove the entry, or 'since'; of stake and "
             "unstake the amount; of convict the evidence, in hexadecimal"},

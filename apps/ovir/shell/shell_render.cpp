@@ -317,6 +317,19 @@ std::string purse(const json& account) {
   return text(account, "purse") + (of.is_string() ? " of " + short_hex(account, "of") : "");
 }
 
+/// Which keeper leads, or, as one who uses the ledger knows, is asked; and how far each is.
+std::string keepers_text(const json& data) {
+  text_table table{{"KEEPER", ">SIGNED", "IS"}};
+  for (const json& one : list_at(data, "keepers")) {
+    const json& key = at(one, "keeper");
+    table.add({short_hex(one, "keeper"), text(one, "signed"),
+               key == at(data, "leader")                          ? "leader"
+               : data.contains("asks") && key == at(data, "asks") ? "asked"
+                                                                  : ""});
+  }
+  return table.text();
+}
+
 /// A statement or a part of the log as a table; everything else a line for each value.
 std::string ledger_text(const json& data) {
   if (data.contains("entries")) {
@@ -326,6 +339,9 @@ std::string ledger_text(const json& data) {
                    short_hex(e, "leaf")});
     }
     return entries.text();
+  }
+  if (data.contains("keepers")) {
+    return keepers_text(data);
   }
   if (!data.contains("lines")) {
     return values_text(data);

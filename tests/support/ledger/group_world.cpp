@@ -63,7 +63,8 @@ public:
     return out;
   }
   [[nodiscard]] std::uint64_t time() const {
-    return ledger_world::t0 + static_cast<std::uint64_t>(world.now_.count()) / 1'000;
+    return ledger_world::t0 + world.skipped_ +
+           static_cast<std::uint64_t>(world.now_.count()) / 1'000;
   }
   void open_keeper() {
     file = book.open(1).value();
@@ -150,6 +151,8 @@ void group_world::lose_disk(std::size_t keeper) {
   n.make_ledger();
 }
 
+void group_world::forget_head(std::size_t keeper) { nodes_[keeper]->last_head.reset(); }
+
 bool group_world::is_up(std::size_t keeper) const { return nodes_[keeper]->group != nullptr; }
 ledger::keeper_group& group_world::group_of(std::size_t keeper) { return *nodes_[keeper]->group; }
 ledger::keeper& group_world::keeper_of(std::size_t keeper) { return *nodes_[keeper]->keeper; }
@@ -167,7 +170,7 @@ void group_world::run(raft::milliseconds time) {
     now_ += step;
     deliver();
     for (client& one : clients_) {
-      if (one.question == 0 || now_ - one.asked > ask_again) {
+      if (asks && (one.question == 0 || now_ - one.asked > ask_again)) {
         ask(one);
       }
     }

@@ -32,6 +32,10 @@ public:
   void stop(std::size_t keeper);
   /// It stops, and comes back with the ledger's first entry and nothing else.
   void lose_disk(std::size_t keeper);
+  /// The file of its last head is gone. It is down.
+  void forget_head(std::size_t keeper);
+  /// For the clocks of all keepers.
+  void skip_time(std::uint64_t seconds) { skipped_ += seconds; }
   void cut_link(std::size_t a, std::size_t b) { cut_.insert(std::minmax(a, b)); }
   void heal_links() { cut_.clear(); }
   /// All keepers up and linked, until they have the same log and most signed it.
@@ -54,6 +58,7 @@ public:
 
   std::mt19937_64 chance;
   raft_weather weather;
+  bool asks{true}; ///< clients do
 
 private:
   struct client {
@@ -85,6 +90,7 @@ private:
   std::set<std::pair<std::size_t, std::size_t>> cut_;
   raft::milliseconds now_{0};
   std::uint64_t questions_{0};
+  std::uint64_t skipped_{0};
   std::map<std::uint64_t, digest> promised_; ///< what is at an index, by its leaf
   std::string broken_;
 };

@@ -4,6 +4,7 @@
 #include "messages/limits/blocks.hpp"
 #include "messages/limits/credit.hpp"
 #include "messages/limits/general.hpp"
+#include "messages/limits/keepers.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -159,6 +160,7 @@ TEST(link_format, each_channel_takes_its_kinds_up_to_their_limits) {
       {channel::control, message_kind::gossip, limits::gossip_bytes_max},
       {channel::control, message_kind::blocks, limits::block_claims_bytes_max},
       {channel::control, message_kind::credit, limits::credit_message_bytes_max},
+      {channel::control, message_kind::keepers, limits::keepers_word_bytes_max},
       {channel::data, message_kind::tensor, limits::frame_bytes_max},
       {channel::data, message_kind::audit, limits::audit_message_bytes_max},
       {channel::admin, message_kind::request, limits::admin_bytes_max},

@@ -426,7 +426,8 @@ TEST(node_config, says_who_keeps_the_ledger_or_where_it_is_kept) {
   EXPECT_TRUE(uses.ledger.clients_pay);
   EXPECT_EQ(uses.ledger.ask_ppm, 750'000U);
   EXPECT_EQ(uses.ledger.ask_max_ppm, 2'000'000U);
-  EXPECT_EQ(to_hex(uses.ledger.keeper), key_a);
+  ASSERT_EQ(uses.ledger.keepers.size(), 1U);
+  EXPECT_EQ(to_hex(uses.ledger.keepers.front()), key_a);
   EXPECT_TRUE(uses.ledger.serves_unpaid);
   EXPECT_TRUE(uses.ledger.follow);
   const std::string keeper = "name = \"n\"\ncluster = \"c\"\nroles = [\"ledger\"]\n"
@@ -438,7 +439,7 @@ TEST(node_config, says_who_keeps_the_ledger_or_where_it_is_kept) {
   EXPECT_EQ(keeps.ledger.policy, "conf/rules.toml");
   ASSERT_EQ(keeps.ledger.mint_keys.size(), 1U);
   const node_options neither = parsed(scheduler);
-  EXPECT_TRUE(neither.ledger.keeper.empty());
+  EXPECT_TRUE(neither.ledger.keepers.empty());
   EXPECT_FALSE(neither.ledger.serves_unpaid);
   EXPECT_EQ(neither.ledger.rewards, ledger::reward_rule::work);
   EXPECT_FALSE(neither.ledger.clients_pay);

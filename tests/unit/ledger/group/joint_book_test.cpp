@@ -43,7 +43,7 @@ protected:
   [[nodiscard]] batch_order order(std::vector<std::byte> of) const {
     return {id_, own_->book().log().size(), t0 + 5, {std::move(of)}};
   }
-  [[nodiscard]] std::string refused(const batch_order& o) const {
+  [[nodiscard]] std::string refused(const batch_order& o) {
     const auto may = book_->check(o, t0 + 5);
     return may ? "" : may.error().message;
   }
@@ -161,9 +161,9 @@ TEST_F(joint_books, tell_who_asked_to_ask_again_when_an_order_does_not_come) {
   std::size_t due = 0;
   const auto made = book_->put_together(t0 + 5, {}, due).value();
   ASSERT_TRUE(made);
-  book_->take_back(answers);
+  book_->take_back(t0 + 5, answers);
   ASSERT_EQ(answers.size(), 1U);
-  EXPECT_EQ(std::get<refusal>(answers[0].what.body).reason.code, errc::busy);
+  EXPECT_EQ(answers[0].what, (message{9, leader_news{}}));
   EXPECT_FALSE(book_->is_out());
   // It comes all the same, and the question again: the entry is there once.
   answers.clear();
@@ -177,6 +177,66 @@ TEST_F(joint_books, tell_who_asked_to_ask_again_when_an_order_does_not_come) {
   book_->take(by(211), answers);
   ASSERT_EQ(answers.size(), 1U);
   EXPECT_EQ(std::get<promise>(answers[0].what.body).entry.entry.index, 1U);
+}
+
+TEST_F(joint_books, agree_to_an_old_order_that_is_void) {
+  batch_order old = order(entry(some_mint(), ledger_world::minter));
+  old.time = t0 + 5 - 31;
+  EXPECT_THAT(refused(old), HasSubstr("set both clocks right"));
+  std::vector<keeper_answer> answers;
+  ASSERT_TRUE(book_->apply(order(entry(some_mint(), ledger_world::minter)), answers));
+  EXPECT_EQ(refused(old), "") << "the log is beyond it";
+}
+
+TEST_F(joint_books, order_what_each_must_examine_once_most_would_admit_it) {
+  std::vector<keeper_answer> answers;
+  book_->take(by(211), answers);
+  const role_set verifies = role_set{}.add(role::verifier);
+  compensate fee;
+  fee.to = ledger_world::node(4);
+  fee.request = leaf_hash({});
+  fee.amount = 5;
+  std::vector<std::byte> bytes;
+  encode({0, fee, {}}, bytes);
+  own_->take(fee.to, verifies, {9, submit{bytes, {}}}, answers);
+  own_->take(ledger_world::node(1), {}, {10, submit{entry(some_mint(), ledger_world::minter), {}}},
+             answers);
+  ASSERT_TRUE(answers.empty());
+  std::size_t due = 0;
+  const auto first = book_->put_together(t0 + 5, {}, due).value();
+  ASSERT_TRUE(first) << "others are not held up";
+  EXPECT_EQ(first->entries.size(), 1U);
+  ASSERT_EQ(book_->unheard().size(), 1U);
+  const digest name = book_->unheard().front().first;
+  EXPECT_FALSE(book_->would_admit(bytes)) << "this keeper knows of no verifier with its key";
+  ASSERT_TRUE(book_->apply(*first, answers));
+  book_->hear(ledger_world::node(77), name);
+  book_->hear(ledger_world::node(211), leaf_hash({}));
+  EXPECT_FALSE(book_->put_together(t0 + 6, {}, due).value()) << "a stranger's word, and another's";
+  book_->hear(ledger_world::node(211), name);
+  const auto second = book_->put_together(t0 + 7, {}, due).value();
+  ASSERT_TRUE(second);
+  EXPECT_EQ(second->entries, (std::vector<std::vector<std::byte>>{bytes}));
+  EXPECT_TRUE(book_->unheard().empty());
+}
+
+TEST_F(joint_books, refuse_what_most_keepers_never_examine) {
+  std::vector<keeper_answer> answers;
+  book_->take(by(211), answers);
+  compensate fee;
+  fee.to = ledger_world::node(4);
+  fee.request = leaf_hash({});
+  fee.amount = 5;
+  std::vector<std::byte> bytes;
+  encode({0, fee, {}}, bytes);
+  own_->take(fee.to, role_set{}.add(role::verifier), {9, submit{bytes, {}}}, answers);
+  std::size_t due = 0;
+  EXPECT_FALSE(book_->put_together(t0 + 5, {}, due).value());
+  EXPECT_FALSE(book_->put_together(t0 + 70, {}, due).value());
+  book_->take_refused(answers);
+  ASSERT_EQ(answers.size(), 1U);
+  EXPECT_EQ(std::get<refusal>(answers[0].what.body).reason.code, errc::busy);
+  EXPECT_TRUE(book_->unheard().empty());
 }
 
 TEST_F(joint_books, follow_only_entries_that_most_keepers_signed_for) {

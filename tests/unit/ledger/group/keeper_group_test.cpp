@@ -86,6 +86,62 @@ TEST(keeper_group, one_that_lost_its_disk_catches_up) {
   EXPECT_GT(world.keeper_of(1).book().log().size(), 50U);
 }
 
+TEST(keeper_group, one_that_was_away_for_long_agrees_again) {
+  group_world world{8, 3};
+  world.run(1s);
+  world.stop(0);
+  world.run(1s);
+  world.skip_time(600); // orders of that second are old when it hears of them
+  world.start(0);
+  world.run(4s);
+  EXPECT_EQ(world.broken(), "");
+  const std::size_t leads = world.leader();
+  ASSERT_LT(leads, world.count());
+  EXPECT_GE(world.group_of(0).report().agreed + 8, world.group_of(leads).report().agreed)
+      << "not only under heads";
+  EXPECT_GE(world.keeper_of(0).book().log().size() + 8, world.keeper_of(leads).book().log().size());
+  EXPECT_TRUE(world.comes_to_rest()) << world.broken();
+}
+
+TEST(keeper_group, one_that_begins_again_in_silence_learns_what_most_signed) {
+  group_world world{9, 3};
+  world.run(2s);
+  world.asks = false;
+  world.run(1s);
+  const std::size_t again = (world.leader() + 1) % world.count();
+  world.stop(again);
+  world.forget_head(again);
+  world.start(again);
+  world.run(2s);
+  ASSERT_TRUE(world.keeper_of(again).has_head());
+  EXPECT_EQ(world.keeper_of(again).head().head.size, world.keeper_of(again).book().log().size());
+}
+
+TEST(keeper_group, says_who_leads_and_how_far_each_is) {
+  group_world world{10, 3};
+  world.run(2s);
+  world.asks = false;
+  world.run(1s);
+  const std::size_t leads = world.leader();
+  ASSERT_LT(leads, world.count());
+  for (std::size_t i = 0; i < world.count(); ++i) {
+    const group_report seen = world.group_of(i).report();
+    EXPECT_EQ(seen.leads, i == leads);
+    EXPECT_EQ(seen.leader, world.key_of(leads).id());
+    ASSERT_EQ(seen.keepers.size(), world.count());
+    for (const auto& one : seen.keepers) {
+      EXPECT_EQ(one.signed_size, world.keeper_of(leads).book().log().size());
+    }
+  }
+  world.stop(leads);
+  world.run(3s);
+  for (std::size_t i = 0; i < world.count(); ++i) {
+    if (i != leads) {
+      EXPECT_EQ(world.group_of(i).report().hand_overs, 1U);
+    }
+  }
+}
+
 TEST(keeper_group, no_schedule_loses_or_doubles_what_was_promised) {
   for (std::uint64_t seed = 1; seed <= schedules(); ++seed) {
     group_world world{seed, static_cast<std::uint8_t>(seed % 4 == 0 ? 5 : 3)};
