@@ -1,6 +1,7 @@
 #include "gateway/api/prepared_request.hpp"
 
 #include "compute/model/transcript.hpp"
+#include "compute/text/constraint.hpp"
 #include "compute/text/token_matcher.hpp"
 #include "gateway/api/system_prompt.hpp"
 #include "gateway/api/tool_prompt.hpp"
@@ -169,6 +170,29 @@ std::optional<api_error> check_constraint(const completion_request& request,
   return std::nullopt;
 }
 
+/// Whether this model has the tokens, and each answer the room.
+std::optional<api_error> check_sampling(const completion_request& request,
+                                        const served_model& model,
+                                        const std::vector<generation_order>& orders) {
+  const sampling_params& s = request.asked.sampling;
+  const std::uint32_t vocabulary = model.vocabulary->vocabulary();
+  if (!s.logit_bias.empty() && s.logit_bias.back().token >= vocabulary) {
+    return bad_parameter("logit_bias",
+                         fmt::format("'logit_bias' has token {}, outside the model's vocabulary of "
+                                     "{}",
+                                     s.logit_bias.back().token, vocabulary));
+  }
+  for (const generation_order& order : orders) {
+    if (s.min_tokens > order.max_tokens) {
+      return bad_parameter("min_tokens",
+                           fmt::format("'min_tokens' is {}, but an answer has at most {} tokens; "
+                                       "give a larger 'max_tokens'",
+                                       s.min_tokens, order.max_tokens));
+    }
+  }
+  return std::nullopt;
+}
+
 std::optional<api_error> check_logprobs(const completion_request& request,
                                         const std::vector<generation_order>& orders) {
   std::uint64_t entries = 0;
@@ -296,6 +320,9 @@ api_result<prepared_request> prepare_answers(const completion_request& request,
     }
   }
   if (const auto refused = check_constraint(request, model, out.orders)) {
+    return *refused;
+  }
+  if (const auto refused = check_sampling(request, model, out.orders)) {
     return *refused;
   }
   if (const auto refused = check_logprobs(request, out.orders)) {

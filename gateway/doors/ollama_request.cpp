@@ -139,8 +139,6 @@ void pass_over_runner(parameters& options) {
 }
 
 void refuse_samplers(parameters& options) {
-  options.only_empty("presence_penalty", "there is only 'repeat_penalty'");
-  options.only_empty("frequency_penalty", "there is only 'repeat_penalty'");
   options.only("repeat_last_n", 64, "penalties look at the last 64 tokens");
   options.only_empty("mirostat", "there is no such sampler");
   static_cast<void>(options.raw("mirostat_tau")); // say nothing without it
@@ -164,7 +162,8 @@ void read_ollama_options(parameters& in, const ordered_json& written, ordered_js
   const ordered_json& as_written = written.at("options");
   parameters options{value, "options."};
   for (const std::string_view key :
-       {"temperature", "top_k", "top_p", "min_p", "repeat_penalty", "stop"}) {
+       {"temperature", "top_k", "top_p", "min_p", "repeat_penalty", "presence_penalty",
+        "frequency_penalty", "stop"}) {
     pass(options, as_written, key, out, key);
   }
   const json& seed = options.raw("seed");
@@ -344,6 +343,8 @@ api_result<ollama_request> read_ollama(ollama_task task, std::string_view body,
                              {"top_p", "options.top_p"},
                              {"min_p", "options.min_p"},
                              {"repeat_penalty", "options.repeat_penalty"},
+                             {"presence_penalty", "options.presence_penalty"},
+                             {"frequency_penalty", "options.frequency_penalty"},
                              {"seed", "options.seed"},
                              {"stop", "options.stop"},
                              {"max_tokens", "options.num_predict"},

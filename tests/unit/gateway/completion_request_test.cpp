@@ -148,6 +148,17 @@ TEST(completion_request, refuses_what_is_out_of_range_and_names_it) {
            {R"("deadline_ms": 0)", "deadline_ms"},
            {R"("priority": "high")", "priority"},
            {R"("min_p": 1)", "min_p"},
+           {R"("presence_penalty": 2.5)", "presence_penalty"},
+           {R"("frequency_penalty": -2.5)", "frequency_penalty"},
+           {R"("min_tokens": -1)", "min_tokens"},
+           {R"("min_tokens": 2, "response_format": {"type": "json_object"})", "min_tokens"},
+           {R"("logit_bias": [5])", "logit_bias"},
+           {R"("logit_bias": {"x": 1})", "logit_bias"},
+           {R"("logit_bias": {"-1": 1})", "logit_bias"},
+           {R"("logit_bias": {"5": "1"})", "logit_bias"},
+           {R"("logit_bias": {"5": 101})", "logit_bias"},
+           {R"("logit_bias": {"5": 1, "05": 1})", "logit_bias"},
+           {R"("logit_bias": {"1048576": 1})", "logit_bias"},
            {R"("user": 5)", "user"},
            {R"("speculate": "on")", "speculate"},
            {R"("audit": "after")", "audit"},
@@ -162,7 +173,6 @@ TEST(completion_request, refuses_what_is_out_of_range_and_names_it) {
 TEST(completion_request, refuses_what_it_cannot_honour_instead_of_ignoring_it) {
   for (const std::string parameter :
        {R"("top_logprobs": 1)", R"("echo": true)", R"("best_of": 3)", R"("suffix": "x")",
-        R"("frequency_penalty": 0.5)", R"("presence_penalty": -1)", R"("logit_bias": {"5": 1})",
         R"("tools": [{"type": "function"}])"}) {
     const api_error e = refused(api_kind::completion, with(parameter));
     EXPECT_EQ(e.param, parameter.substr(1, parameter.find('"', 1) - 1));
@@ -178,6 +188,19 @@ TEST(completion_request, refuses_what_it_cannot_honour_instead_of_ignoring_it) {
   const api_error unknown = refused(api_kind::completion, with(R"("tempreature": 1)"));
   EXPECT_EQ(unknown.param, "tempreature");
   EXPECT_EQ(unknown.code, "unknown_parameter");
+}
+
+TEST(completion_request, reads_penalties_biases_and_the_least_length) {
+  const std::string asked = R"("presence_penalty": 1.5, "frequency_penalty": -0.5, "min_tokens": 3,
+      "logit_bias": {"50": -100, "7": 2.5, "9": 0})";
+  for (const completion_request& r : {parsed(api_kind::completion, with(asked)),
+                                      parsed(api_kind::chat, chat_with(asked))}) {
+    const sampling_params& s = r.asked.sampling;
+    EXPECT_EQ(s.presence_penalty, 1.5F);
+    EXPECT_EQ(s.frequency_penalty, -0.5F);
+    EXPECT_EQ(s.min_tokens, 3U);
+    EXPECT_EQ(s.logit_bias, (std::vector<token_bias>{{7, 2.5F}, {50, -100.0F}}));
+  }
 }
 
 TEST(completion_request, reads_logprobs_as_each_kind_asks_for_them) {
@@ -280,7 +303,7 @@ TEST(completion_request, lets_through_the_defaults_of_other_servers_and_later_ve
   parsed(api_kind::completion, with(R"("n": 3, "best_of": 3)"));
   EXPECT_EQ(refused(api_kind::completion, with(R"("n": 2, "best_of": 3)")).param, "best_of");
   for (const std::string parameter :
-       {R"("reasoning_effort": "high")", R"("verbosity": "low")", R"("min_tokens": 4)",
+       {R"("reasoning_effort": "high")", R"("verbosity": "low")",
         R"("repetition_penalty": 1.1)", R"("prediction": {"type": "content", "content": "x"})",
         R"("ignore_eos": true)", R"("web_search_options": {"a": 1})"}) {
     EXPECT_EQ(refused(api_kind::chat, chat_with(parameter)).code, "unsupported_parameter")

@@ -62,7 +62,8 @@ TEST(ollama_request, reads_options) {
   const auto r = read_ollama_body(
       ollama_task::chat,
       ollama_chat(R"("stream": false, "think": false, "options": {"temperature": 0, "top_k": 5,
-          "top_p": 0.5, "min_p": 0.1, "repeat_penalty": 1.1, "seed": 7, "num_predict": 12,
+          "top_p": 0.5, "min_p": 0.1, "repeat_penalty": 1.1, "presence_penalty": 0.5,
+          "frequency_penalty": -0.25, "seed": 7, "num_predict": 12,
           "stop": ["a"], "num_ctx": 4096, "num_gpu": 1, "mirostat": 0})"));
   EXPECT_FALSE(r.asked.stream);
   EXPECT_EQ(r.asked.asked.sampling.temperature, 0);
@@ -70,6 +71,8 @@ TEST(ollama_request, reads_options) {
   EXPECT_EQ(r.asked.asked.sampling.top_p, 0.5);
   EXPECT_EQ(r.asked.asked.sampling.min_p, 0.1);
   EXPECT_EQ(r.asked.asked.sampling.repeat_penalty, 1.1F);
+  EXPECT_EQ(r.asked.asked.sampling.presence_penalty, 0.5F);
+  EXPECT_EQ(r.asked.asked.sampling.frequency_penalty, -0.25F);
   EXPECT_EQ(r.asked.seed, 7U);
   EXPECT_EQ(r.asked.max_tokens, 12U);
   EXPECT_EQ(r.asked.asked.stop, std::vector<std::string>{"a"});
@@ -135,7 +138,8 @@ TEST(ollama_request, refuses_by_name_what_cannot_be_honoured) {
            {R"("options": {"temperature": 9})", "options.temperature"},
            {R"("options": {"top_p": -1})", "options.top_p"},
            {R"("options": {"mirostat": 2})", "options.mirostat"},
-           {R"("options": {"presence_penalty": 1})", "options.presence_penalty"},
+           {R"("options": {"presence_penalty": 3})", "options.presence_penalty"},
+           {R"("options": {"frequency_penalty": "x"})", "options.frequency_penalty"},
            {R"("options": {"num_predict": 0})", "options.num_predict"},
            {R"("options": {"num_predict": "x"})", "options.num_predict"},
            {R"("options": {"seed": 1.5})", "options.seed"},
