@@ -280,7 +280,6 @@ void read_lengths(parameters& in, completion_request& out) {
                 fmt::format("must have texts of 1 to {} bytes", limits::stop_string_bytes_max));
     }
   }
-  out.n = static_cast<std::uint32_t>(in.whole("n", 1, limits::api_choices_max, 1));
 }
 
 void read_streaming(parameters& in, completion_request& out) {
@@ -366,9 +365,35 @@ void refuse_what_is_not_there(parameters& in, const completion_request& out) {
   pass_over_notes(in);
   refuse_what_others_have(in);
   if (out.kind == api_kind::completion) {
-    in.only_empty("echo", "the prompt is not repeated");
-    in.only_one_of("best_of", {1, out.n}, "every answer is returned; use 'n'");
     in.only_empty("suffix", "text is only continued");
+  }
+}
+
+/// Which of the answers that are made are told, and what in front of them.
+void read_choice(parameters& in, completion_request& out) {
+  out.n = static_cast<std::uint32_t>(in.whole("n", 1, limits::api_choices_max, 1));
+  out.best_of = out.n;
+  std::string_view most = "n";
+  if (out.kind == api_kind::completion) {
+    out.echo = in.boolean("echo", false);
+    if (out.echo && out.asked.logprobs) {
+      in.refuse(unsupported_parameter("echo", "tokens of a prompt have no logprobs"));
+    }
+    most = in.has("best_of") ? "best_of" : most;
+    out.best_of =
+        static_cast<std::uint32_t>(in.whole("best_of", 1, limits::api_choices_max, out.n));
+    if (out.best_of < out.n) {
+      in.refuse("best_of", "must be at least 'n'");
+    }
+    if (out.best_of > out.n && out.stream) {
+      in.refuse(unsupported_parameter(
+          "best_of", "which answers are the likeliest is known at their end; leave out 'stream'"));
+    }
+  }
+  if (out.prompts.size() * out.best_of > limits::api_choices_max) {
+    in.refuse(most, fmt::format("times the number of prompts is {}; at most {} answers are made "
+                                "together",
+                                out.prompts.size() * out.best_of, limits::api_choices_max));
   }
 }
 
@@ -389,7 +414,11 @@ api_result<completion_request> read_embeddings(const json& document,
     in.refuse("pooling", "must be 'mean' or 'last'");
   }
   out.asked.embedding = pooling == "mean" ? pooling::mean : pooling::last;
-  in.only_empty("dimensions", "vectors have as many as the model's hidden state");
+  const auto dimensions =
+      static_cast<std::uint32_t>(in.whole("dimensions", 1, limits::embedding_max, 1));
+  if (in.has("dimensions")) {
+    out.dimensions = dimensions;
+  }
   pass_over_notes(in);
   read_urgency(in, usual_deadline, out);
   in.done();
@@ -424,6 +453,7 @@ api_result<completion_request> parse_completion(api_kind kind, std::string_view 
   read_urgency(in, usual_deadline, out);
   read_streaming(in, out);
   read_logprobs(in, out);
+  read_choice(in, out);
   read_constraint(in, body, out);
   if (out.asked.sampling.min_tokens > 0 && !out.constraint.empty()) {
     in.refuse(unsupported_parameter(
@@ -437,11 +467,6 @@ api_result<completion_request> parse_completion(api_kind kind, std::string_view 
     out.drafts = speculate ? speculation::on : speculation::off;
   }
   in.done();
-  if (out.prompts.size() * out.n > limits::api_choices_max) {
-    in.refuse("n", fmt::format("times the number of prompts is {}; at most {} answers are made "
-                               "together",
-                               out.prompts.size() * out.n, limits::api_choices_max));
-  }
   if (in.failure()) {
     return *in.failure();
   }

@@ -203,7 +203,9 @@ std::optional<api_error> check_logprobs(const completion_request& request,
     return std::nullopt;
   }
   const bool chat = request.kind == api_kind::chat;
-  const std::string_view where = chat && request.asked.logprobs > 0U ? "top_logprobs" : "logprobs";
+  const std::string_view where = chat && request.asked.logprobs > 0U ? "top_logprobs"
+                                 : request.asked.logprobs            ? "logprobs"
+                                                                     : "best_of";
   return bad_parameter(
       where, fmt::format("'{}': up to {} logprobs are asked for, and at most {} are told with one "
                          "request: tokens of all answers, each with one more than the likeliest; "
@@ -212,7 +214,9 @@ std::optional<api_error> check_logprobs(const completion_request& request,
 }
 
 void fill_shape(const completion_request& request, const served_model& model, answer_shape& shape) {
-  shape.answers_each = request.n;
+  shape.answers_each = std::max(request.n, request.best_of);
+  shape.told_each = request.n;
+  shape.dimensions = request.dimensions;
   shape.has_tools = request.constraint_of == "tools";
   shape.kind = request.kind;
   shape.model = request.model;
@@ -235,6 +239,11 @@ api_result<prepared_request> prepare_embeddings(const completion_request& reques
   const auto prompts = encode_prompts(request, model, "input");
   if (const auto* const refused = std::get_if<api_error>(&prompts)) {
     return *refused;
+  }
+  if (model.dim > 0 && request.dimensions.value_or(1) > model.dim) {
+    return bad_parameter("dimensions",
+                         fmt::format("'dimensions' is {}, but the model's vectors have {}",
+                                     *request.dimensions, model.dim));
   }
   prepared_request out;
   for (const auto& prompt : std::get<tokens_list>(prompts)) {
@@ -299,13 +308,20 @@ api_result<prepared_request> prepare_answers(const completion_request& request,
       return e;
     }
     out.shape.prompt_tokens += length;
-    for (std::uint32_t i = 0; i < request.n; ++i) {
+    if (request.echo) {
+      const auto* const text = std::get_if<std::string>(&request.prompts.at(out.shape.echoes.size()));
+      out.shape.echoes.push_back(text != nullptr ? *text : model.vocabulary->decode(prompt, false));
+    }
+    for (std::uint32_t i = 0; i < std::max(request.n, request.best_of); ++i) {
       const auto index = static_cast<std::uint32_t>(out.orders.size());
       generation_order order = as_asked(request);
       const request_id answer = id_of(id, index);
       order.id = name_in_cluster(owner, answer);
       order.model = model.id;
       order.prompt = prompt;
+      if (request.best_of > request.n && !order.logprobs) {
+        order.logprobs = 0; // by which they are ranked
+      }
       order.sampling.seed = seed_of(request, id, index, owner);
       order.max_tokens = std::min(
           room, request.max_tokens.value_or(chat || request.form ? room : completion_tokens));

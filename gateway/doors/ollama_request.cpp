@@ -265,7 +265,7 @@ void read_ollama_texts(parameters& in, const ordered_json& written, ollama_task 
   } else {
     out["input"] = in.text("prompt", ollama_text_max);
   }
-  in.only_empty("dimensions", "vectors have as many as the model's hidden state");
+  pass(in, written, "dimensions", out, "dimensions");
   static_cast<void>(in.raw("keep_alive"));
   static_cast<void>(in.raw("options"));
   pass(in, written, "pooling", out, "pooling");
