@@ -270,6 +270,29 @@ api_result<prepared_request> prepare_embeddings(const completion_request& reques
   return out;
 }
 
+/// The order of answer `index`, one of those to `prompt`, which leaves room for at least a token.
+generation_order order_for(const completion_request& request, const served_model& model,
+                           const std::vector<token_id>& prompt, request_id id, std::uint32_t index,
+                           const request_owner& owner) {
+  const bool open_end = request.kind == api_kind::chat || request.form != nullptr;
+  const std::uint32_t room = model.context - static_cast<std::uint32_t>(prompt.size());
+  generation_order order = as_asked(request);
+  order.id = name_in_cluster(owner, id_of(id, index));
+  order.model = model.id;
+  order.prompt = prompt;
+  order.sampling.seed = seed_of(request, id, index, owner);
+  order.max_tokens =
+      std::min(room, request.max_tokens.value_or(open_end ? room : completion_tokens));
+  if (!request.constraint.empty()) {
+    order.sampling.constraint = compute::constraint_text(order.max_tokens, request.constraint);
+  }
+  if (request.best_of > request.n && !order.logprobs) {
+    order.logprobs = 0; // by which they are ranked
+  }
+  order.repeatable = request.asked.sampling.temperature == 0 || request.seed.has_value();
+  return order;
+}
+
 api_result<prepared_request> prepare_answers(const completion_request& request,
                                              const served_model& model, request_id id,
                                              std::string_view declared_format,
@@ -314,24 +337,10 @@ api_result<prepared_request> prepare_answers(const completion_request& request,
     }
     for (std::uint32_t i = 0; i < std::max(request.n, request.best_of); ++i) {
       const auto index = static_cast<std::uint32_t>(out.orders.size());
-      generation_order order = as_asked(request);
-      const request_id answer = id_of(id, index);
-      order.id = name_in_cluster(owner, answer);
-      order.model = model.id;
-      order.prompt = prompt;
-      if (request.best_of > request.n && !order.logprobs) {
-        order.logprobs = 0; // by which they are ranked
-      }
-      order.sampling.seed = seed_of(request, id, index, owner);
-      order.max_tokens = std::min(
-          room, request.max_tokens.value_or(chat || request.form ? room : completion_tokens));
-      if (!request.constraint.empty()) {
-        order.sampling.constraint = compute::constraint_text(order.max_tokens, request.constraint);
-      }
+      generation_order order = order_for(request, model, prompt, id, index, owner);
       order.stop = stop;
-      order.repeatable = request.asked.sampling.temperature == 0 || request.seed.has_value();
       out.tokens_max += std::uint64_t{length} + order.max_tokens;
-      out.shape.answers.push_back(answer);
+      out.shape.answers.push_back(id_of(id, index));
       out.orders.push_back(std::move(order));
     }
   }
