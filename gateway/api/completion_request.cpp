@@ -356,7 +356,7 @@ void refuse_what_others_have(parameters& in) {
 }
 
 /// What clients may say because it changes nothing here, and must not believe where it would.
-void refuse_what_is_not_there(parameters& in, const completion_request& out) {
+void refuse_what_is_not_there(parameters& in) {
   in.only_empty("store", "nothing is stored");
   in.only_empty("functions", "are 'tools' by now");
   in.only_one_of("function_call", {"none", "auto"}, "is 'tool_choice' by now");
@@ -364,9 +364,6 @@ void refuse_what_is_not_there(parameters& in, const completion_request& out) {
   in.only_one_of("service_tier", {"auto", "default"}, "there are no tiers");
   pass_over_notes(in);
   refuse_what_others_have(in);
-  if (out.kind == api_kind::completion) {
-    in.only_empty("suffix", "text is only continued");
-  }
 }
 
 /// Which of the answers that are made are told, and what in front of them.
@@ -375,6 +372,7 @@ void read_choice(parameters& in, completion_request& out) {
   out.best_of = out.n;
   std::string_view most = "n";
   if (out.kind == api_kind::completion) {
+    out.suffix = in.text("suffix", limits::prompt_bytes_max, "");
     out.echo = in.boolean("echo", false);
     if (out.echo && out.asked.logprobs) {
       in.refuse(unsupported_parameter("echo", "tokens of a prompt have no logprobs"));
@@ -460,7 +458,7 @@ api_result<completion_request> parse_completion(api_kind kind, std::string_view 
         "min_tokens",
         fmt::format("does not go with '{}', which says where an answer ends", out.constraint_of)));
   }
-  refuse_what_is_not_there(in, out);
+  refuse_what_is_not_there(in);
   out.asked.receipt = in.boolean("receipt", false);
   read_audit(in, out);
   if (const bool speculate = in.boolean("speculate", false); in.has("speculate")) {

@@ -54,6 +54,7 @@ struct completion_request {
   std::string tools_text;    ///< what may be called, a JSON object per line; empty: nothing
   std::uint32_t n{1};
   std::uint32_t best_of{1}; ///< of a completion: so many are made, and the `n` likeliest told
+  std::string suffix{};     ///< of a completion: what stands behind the gap to be filled; empty: none
   bool echo{false};         ///< of a completion: its prompt is told in front of it
   bool stream{false};
   bool include_usage{false};

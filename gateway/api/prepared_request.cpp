@@ -82,6 +82,41 @@ api_result<tokens_list> encode_prompts(const completion_request& request, const 
   return all;
 }
 
+/// Each prompt as the text before a gap and the suffix as that behind it, in the order in which
+/// models learn to fill it: BOS where the model has it, before, behind, what fills it.
+std::optional<api_error> ask_for_infill(const completion_request& request,
+                                        const served_model& model, tokens_list& prompts) {
+  const auto marks = model.vocabulary->infill();
+  if (!marks) {
+    return unsupported_parameter("suffix", "this model's metadata has no tokens for infilling");
+  }
+  const auto behind = model.vocabulary->encode(request.suffix, {.add_bos = false});
+  if (!behind) {
+    return from_error(behind.error(), "suffix");
+  }
+  for (std::size_t i = 0; i < prompts.size(); ++i) {
+    std::vector<token_id> before = std::move(prompts[i]);
+    if (const auto* const text = std::get_if<std::string>(&request.prompts[i])) {
+      auto ids = model.vocabulary->encode(*text, {.add_bos = false});
+      if (!ids) {
+        return from_error(ids.error(), "prompt");
+      }
+      before = *std::move(ids);
+    }
+    std::vector<token_id> all;
+    if (model.vocabulary->adds_bos() && model.vocabulary->bos()) {
+      all.push_back(*model.vocabulary->bos());
+    }
+    all.push_back(marks->prefix);
+    all.insert(all.end(), before.begin(), before.end());
+    all.push_back(marks->suffix);
+    all.insert(all.end(), behind->begin(), behind->end());
+    all.push_back(marks->middle);
+    prompts[i] = std::move(all);
+  }
+  return std::nullopt;
+}
+
 using rendered = api_result<std::vector<prompt_part>>;
 
 rendered render(const completion_request& request, const chat_format& format) {
@@ -314,6 +349,11 @@ api_result<prepared_request> prepare_answers(const completion_request& request,
   }
   if (const auto* const refused = std::get_if<api_error>(&prompts)) {
     return *refused;
+  }
+  if (!request.suffix.empty()) {
+    if (const auto refused = ask_for_infill(request, model, std::get<tokens_list>(prompts))) {
+      return *refused;
+    }
   }
   prepared_request out;
   for (auto& prompt : std::get<tokens_list>(prompts)) {

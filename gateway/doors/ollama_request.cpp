@@ -232,14 +232,15 @@ void read_ollama_chat(parameters& in, const ordered_json& written, ordered_json&
   read_ollama_common(in, written, out);
 }
 
-/// `raw`: the prompt as it is; else it is what a user says.
+/// `raw`: the prompt as it is, perhaps with what stands behind a gap; else it is what a user says.
 void read_ollama_prompt(parameters& in, const ordered_json& written, bool raw, ordered_json& out,
                         ollama_request& request) {
   const std::string prompt = in.text("prompt", ollama_text_max, "");
   const std::string system = in.text("system", ollama_text_max, "");
-  request.model_alone = prompt.empty();
+  request.model_alone = prompt.empty() && !in.has("suffix");
   if (raw) {
     out["prompt"] = prompt;
+    pass(in, written, "suffix", out, "suffix");
     if (!system.empty()) {
       in.refuse(unsupported_parameter("system", "a raw prompt is all the model reads"));
     }
@@ -250,7 +251,6 @@ void read_ollama_prompt(parameters& in, const ordered_json& written, bool raw, o
     }
     out["messages"].push_back({{"role", "user"}, {"content", prompt}});
   }
-  in.only_empty("suffix", "text is only continued");
   in.only_empty("images", "only text is understood");
   in.only_empty("template", "a model's own chat template is used");
   in.only_empty("context", "send the conversation to /api/chat");
@@ -296,7 +296,8 @@ api_kind read_ollama_task(parameters& in, const ordered_json& written, ollama_ta
   switch (task) {
   case ollama_task::chat: read_ollama_chat(in, written, out, request); break;
   case ollama_task::generate: {
-    const bool raw = in.boolean("raw", false);
+    const bool fills = !in.text("suffix", ollama_text_max, "").empty();
+    const bool raw = in.boolean("raw", false) || fills;
     read_ollama_prompt(in, written, raw, out, request);
     return raw ? api_kind::completion : api_kind::chat;
   }

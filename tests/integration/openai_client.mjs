@@ -269,7 +269,14 @@ await refused("an image", 400, "messages[0].content", () => chat({messages: [{ro
 await refused("no messages", 400, "messages", () => chat({messages: []}));
 await refused("a system message alone", 400, "messages[0].role", () => chat({messages: [{role: "system", content: "x"}]}));
 await refused("embeddings of nothing", 400, "input", () => client.embeddings.create({model, input: []}));
-await refused("embeddings of few dimensions", 400, "dimensions", () => client.embeddings.create({model, input: "x", dimensions: 8}));
+assert.equal((await call("embeddings of few dimensions", () => embed("x", {dimensions: 8}))).data[0].embedding.length, 8);
+await refused("embeddings of too many dimensions", 400, "dimensions", () => client.embeddings.create({model, input: "x", dimensions: 32000}));
+await call("the best of three, behind its prompt", async () => {
+  const best = await complete({best_of: 3, echo: true, max_tokens: 4, temperature: 1, seed: 5});
+  assert.equal(best.choices.length, 1);
+  assert.ok(best.usage.completion_tokens > 4);
+});
+await refused("a gap to be filled", 400, "suffix", () => complete({suffix: "the end"}));
 await refused("embeddings of an unknown model", 404, "model", () => client.embeddings.create({model: "gpt-9", input: "x"}));
 await refused("a text that is too long", 400, "input", () => client.embeddings.create({model, input: "a cow ".repeat(5000)}));
 await refused("a wrong key", 401, undefined, () => new OpenAI({baseURL, apiKey: "sk-wrong", maxRetries: 0}).models.list());

@@ -92,6 +92,10 @@ TEST(ollama_request, a_generation_is_what_a_user_says_or_the_raw_prompt) {
       read_ollama_body(ollama_task::generate, R"({"model": "m", "prompt": "Hi", "raw": true})");
   EXPECT_EQ(raw.asked.kind, api_kind::completion);
   EXPECT_EQ(raw.asked.prompts, (std::vector<prompt_input>{"Hi"}));
+  const auto gap =
+      read_ollama_body(ollama_task::generate, R"({"model": "m", "prompt": "Hi", "suffix": "!"})");
+  EXPECT_EQ(gap.asked.kind, api_kind::completion);
+  EXPECT_EQ(gap.asked.suffix, "!");
   EXPECT_TRUE(read_ollama_body(ollama_task::generate, R"({"model": "m"})").model_alone);
   EXPECT_TRUE(read_ollama_body(ollama_task::chat, R"({"name": "m", "messages": []})").model_alone);
 }
@@ -157,10 +161,10 @@ TEST(ollama_request, refuses_by_name_what_cannot_be_honoured) {
   EXPECT_EQ(generated(R"("images": ["aGk="])"), "images");
   EXPECT_EQ(generated(R"("template": "{{ .Prompt }}")"), "template");
   EXPECT_EQ(generated(R"("context": [1, 2])"), "context");
-  EXPECT_EQ(generated(R"("suffix": "y")"), "suffix");
+  EXPECT_EQ(generated(R"("suffix": "y", "system": "z")"), "system");
   EXPECT_EQ(generated(R"("raw": true, "system": "y")"), "system");
   EXPECT_EQ(ollama_fault(ollama_task::embed, R"({"model": "m", "input": []})"), "input");
-  EXPECT_EQ(ollama_fault(ollama_task::embed, R"({"model": "m", "input": "x", "dimensions": 8})"),
+  EXPECT_EQ(ollama_fault(ollama_task::embed, R"({"model": "m", "input": "x", "dimensions": 0})"),
             "dimensions");
   EXPECT_EQ(ollama_fault(ollama_task::chat, "{}"), "model");
   EXPECT_EQ(ollama_fault(ollama_task::chat, "[]"), "");
