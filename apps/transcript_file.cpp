@@ -176,12 +176,11 @@ result<std::vector<token_bias>> parse_biases(const json& sampling) {
   }
   for (const json& pair : *list) {
     const bool whole = pair.is_array() && pair.size() == 2 && pair[0].is_number_unsigned() &&
-                       pair[0].get<std::uint64_t>() < limits::vocabulary_max &&
-                       pair[1].is_number();
-    if (!whole || static_cast<double>(static_cast<float>(pair[1].get<double>())) !=
-                      pair[1].get<double>()) {
-      return fail(errc::malformed, "entry {} of \"logit_bias\" is not a token and a binary32 number",
-                  biases.size());
+                       pair[0].get<std::uint64_t>() < limits::vocabulary_max && pair[1].is_number();
+    if (!whole ||
+        static_cast<double>(static_cast<float>(pair[1].get<double>())) != pair[1].get<double>()) {
+      return fail(errc::malformed,
+                  "entry {} of \"logit_bias\" is not a token and a binary32 number", biases.size());
     }
     biases.push_back({pair[0].get<token_id>(), pair[1].get<float>()});
   }

@@ -56,7 +56,8 @@ struct stated_draws {
 /// `check_receipt` found nothing wrong with their form. An error says what is missing.
 [[nodiscard]] result<digest> transcript_of(const receipt& r);
 
-/// The matcher of a receipt's request; null where every token may come. `unsupported` without `words`.
+/// The matcher of a receipt's request; null where every token may come. `unsupported` without
+/// `words`.
 [[nodiscard]] result<std::unique_ptr<token_matcher>> matcher_of(const receipt& r,
                                                                 const token_trie* words);
 

@@ -86,12 +86,12 @@ result<void> special_tokens::read_infill(const gguf& file, const token_table& ta
     OVIR_ASSIGN(const auto id, id_at(file, table, name));
     return id ? result<std::optional<token_id>>{id} : id_at(file, table, older);
   };
-  OVIR_ASSIGN(const auto prefix, either("tokenizer.ggml.fim_pre_token_id",
-                                        "tokenizer.ggml.prefix_token_id"));
-  OVIR_ASSIGN(const auto suffix, either("tokenizer.ggml.fim_suf_token_id",
-                                        "tokenizer.ggml.suffix_token_id"));
-  OVIR_ASSIGN(const auto middle, either("tokenizer.ggml.fim_mid_token_id",
-                                        "tokenizer.ggml.middle_token_id"));
+  OVIR_ASSIGN(const auto prefix,
+              either("tokenizer.ggml.fim_pre_token_id", "tokenizer.ggml.prefix_token_id"));
+  OVIR_ASSIGN(const auto suffix,
+              either("tokenizer.ggml.fim_suf_token_id", "tokenizer.ggml.suffix_token_id"));
+  OVIR_ASSIGN(const auto middle,
+              either("tokenizer.ggml.fim_mid_token_id", "tokenizer.ggml.middle_token_id"));
   if (prefix && suffix && middle) {
     infill_ = infill_tokens{*prefix, *suffix, *middle};
   }

@@ -46,8 +46,8 @@ public:
   /// EOS, EOT, EOM, and control tokens whose names are known to end a turn.
   [[nodiscard]] bool ends_generation(token_id id) const noexcept;
 
-  /// `fim_pre_token_id`, `fim_suf_token_id` and `fim_mid_token_id`, or `prefix_token_id` and so on, as
-  /// older files call them; nothing where one of the three is absent.
+  /// `fim_pre_token_id`, `fim_suf_token_id` and `fim_mid_token_id`, or `prefix_token_id` and so on,
+  /// as older files call them; nothing where one of the three is absent.
   [[nodiscard]] const std::optional<infill_tokens>& infill() const noexcept { return infill_; }
 
   /// A stretch of plain text, or one special token.

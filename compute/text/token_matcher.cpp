@@ -113,7 +113,7 @@ void constrained_tokens::follow(token_id id) {
 }
 
 constrained_tokens::mask constrained_tokens::find(byte_reader::place at,
-                                                   std::uint32_t distance_max) {
+                                                  std::uint32_t distance_max) {
   mask found;
   found.bits.resize(mask_words(words_));
   if (reader_.is_complete(at)) {
@@ -209,8 +209,7 @@ result<std::unique_ptr<token_matcher>> token_matcher::make(const sampling_params
   if (words.ends().size() >= words.vocabulary()) {
     return fail(errc::unsupported, "this model has no token but those that end an answer");
   }
-  return std::unique_ptr<token_matcher>{
-      std::make_unique<endless_tokens>(params.min_tokens, words)};
+  return std::unique_ptr<token_matcher>{std::make_unique<endless_tokens>(params.min_tokens, words)};
 }
 
 } // namespace ovir::compute

@@ -28,15 +28,15 @@ struct answer_shape {
   std::uint64_t created{0}; ///< Unix seconds
   std::uint64_t prompt_tokens{0};
   bool stream{false};
-  std::uint32_t answers_each{1}; ///< to one prompt
-  std::uint32_t told_each{0};    ///< of these, the likeliest; 0: all
+  std::uint32_t answers_each{1};     ///< to one prompt
+  std::uint32_t told_each{0};        ///< of these, the likeliest; 0: all
   std::vector<std::string> echoes{}; ///< of each prompt: what is told in front of its answers
-  bool has_tools{false};         ///< calls of tools are looked for in the text
+  bool has_tools{false};             ///< calls of tools are looked for in the text
   bool include_usage{false};
   bool system_folded{false}; ///< what the system said stands in a user's message
   /// Of the model, where tokens are told with logprobs; else null.
   std::shared_ptr<const compute::tokenizer> vocabulary;
-  bool base64{false}; ///< of embeddings
+  bool base64{false};                        ///< of embeddings
   std::optional<std::uint32_t> dimensions{}; ///< of embeddings; none: all
 
   /// Tokens are told with logprobs, by which answers are ranked.

@@ -372,7 +372,8 @@ api_result<prepared_request> prepare_answers(const completion_request& request,
     }
     out.shape.prompt_tokens += length;
     if (request.echo) {
-      const auto* const text = std::get_if<std::string>(&request.prompts.at(out.shape.echoes.size()));
+      const auto* const text =
+          std::get_if<std::string>(&request.prompts.at(out.shape.echoes.size()));
       out.shape.echoes.push_back(text != nullptr ? *text : model.vocabulary->decode(prompt, false));
     }
     for (std::uint32_t i = 0; i < std::max(request.n, request.best_of); ++i) {

@@ -161,9 +161,8 @@ void read_ollama_options(parameters& in, const ordered_json& written, ordered_js
   }
   const ordered_json& as_written = written.at("options");
   parameters options{value, "options."};
-  for (const std::string_view key :
-       {"temperature", "top_k", "top_p", "min_p", "repeat_penalty", "presence_penalty",
-        "frequency_penalty", "stop"}) {
+  for (const std::string_view key : {"temperature", "top_k", "top_p", "min_p", "repeat_penalty",
+                                     "presence_penalty", "frequency_penalty", "stop"}) {
     pass(options, as_written, key, out, key);
   }
   const json& seed = options.raw("seed");

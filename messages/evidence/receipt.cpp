@@ -115,9 +115,8 @@ result<void> read_rules(evidence_schema::Asked::Reader from, std::size_t present
   if (!plain && !from.isRules()) {
     return fail(errc::malformed, "a receipt whose rules of sampling are of an unknown kind");
   }
-  OVIR_ASSIGN(to.constraint,
-              text(plain ? from.getConstraint() : from.getRules().getConstraint(),
-                   limits::constraint_bytes_max, "a constraint"));
+  OVIR_ASSIGN(to.constraint, text(plain ? from.getConstraint() : from.getRules().getConstraint(),
+                                  limits::constraint_bytes_max, "a constraint"));
   if (plain) {
     return {};
   }

@@ -31,10 +31,10 @@ struct sampling_params {
   double min_p{0};         ///< 0 <= p < 1
   float repeat_penalty{1}; ///< 0.01 .. 100; 1: none
   std::uint64_t seed{0};
-  std::string constraint{}; ///< as of compute/text/constraint.hpp; empty: none
-  float presence_penalty{0};  ///< -2 .. 2, once from each token the answer has
-  float frequency_penalty{0}; ///< -2 .. 2, from a token as often as the answer has it
-  std::uint32_t min_tokens{0}; ///< tokens before which no answer ends; 0 where constrained
+  std::string constraint{};             ///< as of compute/text/constraint.hpp; empty: none
+  float presence_penalty{0};            ///< -2 .. 2, once from each token the answer has
+  float frequency_penalty{0};           ///< -2 .. 2, from a token as often as the answer has it
+  std::uint32_t min_tokens{0};          ///< tokens before which no answer ends; 0 where constrained
   std::vector<token_bias> logit_bias{}; ///< ids ascend
 
   friend bool operator==(const sampling_params&, const sampling_params&) = default;

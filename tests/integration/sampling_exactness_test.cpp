@@ -1,5 +1,5 @@
-// Penalties, biases and least lengths are part of what is exact: one digest for one process, for two
-// stages, with guesses, and where a stage is killed.
+// Penalties, biases and least lengths are part of what is exact: one digest for one process, for
+// two stages, with guesses, and where a stage is killed.
 #include "compute/make/synth.hpp"
 #include "node/local_cluster.hpp"
 #include "tests/support/model/gguf_builder.hpp"

@@ -64,9 +64,27 @@ TEST_F(verify, finds_an_honest_transcript_equal) {
 }
 
 TEST_F(verify, draws_by_the_penalties_biases_and_least_length_that_are_stated) {
-  static_cast<void>(ovir_json({"run", "-p", "Once upon a time", "-n", "24", "--temp", "0.8", "--seed", "11",
-             "--presence-penalty", "-0.5", "--frequency-penalty", "0.75", "--min-tokens", "20",
-             "--logit-bias", "31=4.5", "--logit-bias", "7=-100", "--transcript", file()}));
+  static_cast<void>(ovir_json({"run",
+                               "-p",
+                               "Once upon a time",
+                               "-n",
+                               "24",
+                               "--temp",
+                               "0.8",
+                               "--seed",
+                               "11",
+                               "--presence-penalty",
+                               "-0.5",
+                               "--frequency-penalty",
+                               "0.75",
+                               "--min-tokens",
+                               "20",
+                               "--logit-bias",
+                               "31=4.5",
+                               "--logit-bias",
+                               "7=-100",
+                               "--transcript",
+                               file()}));
   const plain_json stated = plain_json::parse(read_file(file()));
   EXPECT_EQ(stated["sampling"]["logit_bias"], plain_json::parse("[[7, -100.0], [31, 4.5]]"));
   EXPECT_EQ(stated["sampling"]["min_tokens"], 20);

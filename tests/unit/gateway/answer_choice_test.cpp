@@ -55,8 +55,8 @@ TEST_F(answer_choice, the_likeliest_by_the_sum_of_their_logprobs_are_told_and_al
 }
 
 TEST_F(answer_choice, the_likeliest_are_chosen_for_each_prompt) {
-  const auto asked = ask(R"({"model": "m", "prompt": ["Once", "There"], "best_of": 2})",
-                         "/v1/completions");
+  const auto asked =
+      ask(R"({"model": "m", "prompt": ["Once", "There"], "best_of": 2})", "/v1/completions");
   ASSERT_EQ(cluster_.started.size(), 4U);
   answer(0, "a", {-2.0F});
   answer(1, "b", {-1.0F});

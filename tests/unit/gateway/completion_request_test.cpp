@@ -193,8 +193,8 @@ TEST(completion_request, refuses_what_it_cannot_honour_instead_of_ignoring_it) {
 TEST(completion_request, reads_penalties_biases_and_the_least_length) {
   const std::string asked = R"("presence_penalty": 1.5, "frequency_penalty": -0.5, "min_tokens": 3,
       "logit_bias": {"50": -100, "7": 2.5, "9": 0})";
-  for (const completion_request& r : {parsed(api_kind::completion, with(asked)),
-                                      parsed(api_kind::chat, chat_with(asked))}) {
+  for (const completion_request& r :
+       {parsed(api_kind::completion, with(asked)), parsed(api_kind::chat, chat_with(asked))}) {
     const sampling_params& s = r.asked.sampling;
     EXPECT_EQ(s.presence_penalty, 1.5F);
     EXPECT_EQ(s.frequency_penalty, -0.5F);
@@ -204,22 +204,22 @@ TEST(completion_request, reads_penalties_biases_and_the_least_length) {
 }
 
 TEST(completion_request, reads_which_answers_are_told_and_what_with_them) {
-  const auto r = parsed(api_kind::completion,
-                        with(R"("n": 2, "best_of": 5, "echo": true, "suffix": "end")"));
+  const auto r =
+      parsed(api_kind::completion, with(R"("n": 2, "best_of": 5, "echo": true, "suffix": "end")"));
   EXPECT_EQ(r.n, 2U);
   EXPECT_EQ(r.best_of, 5U);
   EXPECT_TRUE(r.echo);
   EXPECT_EQ(r.suffix, "end");
-  EXPECT_EQ(parsed(api_kind::embedding, R"({"model": "m", "input": "a", "dimensions": 8})")
-                .dimensions,
-            8U);
+  EXPECT_EQ(
+      parsed(api_kind::embedding, R"({"model": "m", "input": "a", "dimensions": 8})").dimensions,
+      8U);
   for (const std::string parameter :
        {R"("best_of": 1, "n": 2)", R"("best_of": 17)", R"("best_of": 0)"}) {
     EXPECT_EQ(refused(api_kind::completion, with(parameter)).param, "best_of") << parameter;
   }
-  EXPECT_EQ(refused(api_kind::completion, R"({"model": "m", "prompt": ["a", "b"], "best_of": 9})")
-                .param,
-            "best_of");
+  EXPECT_EQ(
+      refused(api_kind::completion, R"({"model": "m", "prompt": ["a", "b"], "best_of": 9})").param,
+      "best_of");
   EXPECT_EQ(refused(api_kind::chat, chat_with(R"("best_of": 2)")).code, "unknown_parameter");
 }
 
@@ -323,9 +323,9 @@ TEST(completion_request, lets_through_the_defaults_of_other_servers_and_later_ve
             (std::vector<chat_message>{{"user", "a"}, {"assistant", "b"}, {"user", "c"}}));
   parsed(api_kind::completion, with(R"("n": 3, "best_of": 3, "stream": true)"));
   for (const std::string parameter :
-       {R"("reasoning_effort": "high")", R"("verbosity": "low")",
-        R"("repetition_penalty": 1.1)", R"("prediction": {"type": "content", "content": "x"})",
-        R"("ignore_eos": true)", R"("web_search_options": {"a": 1})"}) {
+       {R"("reasoning_effort": "high")", R"("verbosity": "low")", R"("repetition_penalty": 1.1)",
+        R"("prediction": {"type": "content", "content": "x"})", R"("ignore_eos": true)",
+        R"("web_search_options": {"a": 1})"}) {
     EXPECT_EQ(refused(api_kind::chat, chat_with(parameter)).code, "unsupported_parameter")
         << parameter;
   }

@@ -169,9 +169,7 @@ TEST(receipt, refuses_numbers_beyond_their_ranges) {
   EXPECT_TRUE(refused([](receipt& r) { r.asked.sampling.presence_penalty = 2.5F; }));
   EXPECT_TRUE(refused([](receipt& r) { r.asked.sampling.frequency_penalty /= 0.0F; }));
   EXPECT_TRUE(refused([](receipt& r) { r.asked.sampling.min_tokens = limits::context_max + 1; }));
-  EXPECT_TRUE(refused([](receipt& r) {
-    r.asked.sampling.logit_bias = {{4, 1.0F}, {3, 1.0F}};
-  }));
+  EXPECT_TRUE(refused([](receipt& r) { r.asked.sampling.logit_bias = {{4, 1.0F}, {3, 1.0F}}; }));
   EXPECT_TRUE(refused([](receipt& r) { r.asked.sampling.logit_bias.resize(2'000); }));
   EXPECT_TRUE(refused([](receipt& r) { r.stages[0].statements[0].positions = 33; }));
   EXPECT_TRUE(refused([](receipt& r) { r.stages[0].statements[0].positions = 0; }));
