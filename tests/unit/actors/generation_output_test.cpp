@@ -9,7 +9,7 @@
 namespace ovir::actors {
 namespace {
 
-const test::letters vocabulary;
+const test::letters letters_out;
 
 /// What is told of `tokens` until the output ends, and how many of them were taken.
 std::string told_of(std::string_view tokens, std::uint32_t least, std::string stop,
@@ -19,7 +19,7 @@ std::string told_of(std::string_view tokens, std::uint32_t least, std::string st
   request.max_tokens = 20;
   request.stop = {std::move(stop)};
   request.sampling.min_tokens = least;
-  generation_output output{request, 100, vocabulary};
+  generation_output output{request, 100, letters_out};
   std::string text;
   for (taken = 0; taken < tokens.size() && !output.ended; ++taken) {
     text += output.take(static_cast<token_id>(tokens[taken]));
