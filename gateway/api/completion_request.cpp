@@ -367,7 +367,7 @@ void refuse_what_is_not_there(parameters& in) {
 }
 
 /// Which of the answers that are made are told, and what in front of them.
-void read_choice(parameters& in, completion_request& out) {
+void read_answers_told(parameters& in, completion_request& out) {
   out.n = static_cast<std::uint32_t>(in.whole("n", 1, limits::api_choices_max, 1));
   out.best_of = out.n;
   std::string_view most = "n";
@@ -451,7 +451,7 @@ api_result<completion_request> parse_completion(api_kind kind, std::string_view 
   read_urgency(in, usual_deadline, out);
   read_streaming(in, out);
   read_logprobs(in, out);
-  read_choice(in, out);
+  read_answers_told(in, out);
   read_constraint(in, body, out);
   if (out.asked.sampling.min_tokens > 0 && !out.constraint.empty()) {
     in.refuse(unsupported_parameter(
