@@ -196,7 +196,7 @@ std::string answer_writer::on_token(std::uint32_t which, const told_token& token
     a.told.tokens.push_back(token);
   }
   if (voice_) {
-    if (!shape_.stop.empty()) {
+    if (!shape_.stop.empty() && token.index >= shape_.stop_from) {
       a.raw += shape_.words->piece(token.token, false);
     }
     std::string told = voice_->add(pieces_of(a, token.text));

@@ -48,6 +48,7 @@ struct answer_shape {
   /// Null: as OpenAI's completions. Else there is one answer, or embeddings that are told whole.
   std::shared_ptr<const answer_form> form;
   std::vector<std::string> stop;                   ///< the client's, where there is a form
+  std::uint32_t stop_from{0};                      ///< tokens before which none of these counts
   std::shared_ptr<const compute::tokenizer> words; ///< of the model, where there is a form
 };
 

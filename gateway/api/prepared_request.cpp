@@ -263,6 +263,7 @@ void fill_shape(const completion_request& request, const served_model& model, an
   shape.form = request.form;
   if (request.form) {
     shape.stop = request.asked.stop;
+    shape.stop_from = request.asked.sampling.min_tokens;
     shape.words = model.vocabulary;
   }
 }
