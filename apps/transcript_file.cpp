@@ -146,14 +146,45 @@ result<std::string> parse_finish_reason(const members& file) {
 
 json to_json(const sampling_params& params) {
   json object{{"seed", params.seed}};
-  for_each_parameter([&]<class Number>(const sampling_row<Number>& row) {
+  const auto put = [&]<class Number>(const sampling_row<Number>& row) {
     if constexpr (std::is_integral_v<Number>) {
       object[row.name] = params.*row.value;
     } else {
       object[row.name] = static_cast<double>(params.*row.value);
     }
-  });
+  };
+  for_each_common_parameter(put);
+  if (has_further(params)) {
+    for_each_further_parameter(put);
+  }
+  for (const token_bias& one : params.logit_bias) {
+    object["logit_bias"].push_back({one.token, static_cast<double>(one.bias)});
+  }
   return object;
+}
+
+/// Pairs of token and bias; none where there are none.
+result<std::vector<token_bias>> parse_biases(const json& sampling) {
+  std::vector<token_bias> biases;
+  const auto list = sampling.find("logit_bias");
+  if (list == sampling.end()) {
+    return biases;
+  }
+  if (!list->is_array() || list->size() > limits::token_biases_max) {
+    return fail(errc::malformed, "\"logit_bias\" is not a list of at most {} pairs",
+                limits::token_biases_max);
+  }
+  for (const json& pair : *list) {
+    const bool whole = pair.is_array() && pair.size() == 2 && pair[0].is_number_unsigned() &&
+                       pair[0].get<std::uint64_t>() < limits::vocabulary_max && pair[1].is_number();
+    if (!whole ||
+        static_cast<double>(static_cast<float>(pair[1].get<double>())) != pair[1].get<double>()) {
+      return fail(errc::malformed,
+                  "entry {} of \"logit_bias\" is not a token and a binary32 number", biases.size());
+    }
+    biases.push_back({pair[0].get<token_id>(), pair[1].get<float>()});
+  }
+  return biases;
 }
 
 result<sampling_params> parse_sampling(const members& file) {
@@ -161,7 +192,7 @@ result<sampling_params> parse_sampling(const members& file) {
   const members fields{*object, "\"sampling\""};
   sampling_params params;
   result<void> good;
-  for_each_parameter([&]<class Number>(const sampling_row<Number>& row) {
+  const auto read = [&]<class Number>(const sampling_row<Number>& row) {
     const auto take = [&](const auto& value) {
       if (value) {
         params.*row.value = *value;
@@ -176,8 +207,15 @@ result<sampling_params> parse_sampling(const members& file) {
     } else {
       take(fields.real(row.name));
     }
+  };
+  for_each_common_parameter(read);
+  for_each_further_parameter([&](const auto& row) {
+    if (object->is_object() && object->contains(row.name)) {
+      read(row);
+    }
   });
   OVIR_TRY(good);
+  OVIR_ASSIGN(params.logit_bias, parse_biases(*object));
   OVIR_ASSIGN(params.seed, fields.number("seed", std::numeric_limits<std::uint64_t>::max()));
   if (const auto sound = check(params); !sound) {
     return fail(errc::malformed, "\"sampling\": {}", sound.error().message);

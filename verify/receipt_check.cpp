@@ -453,14 +453,14 @@ result<digest> transcript_of(const receipt& r) {
 }
 
 result<std::unique_ptr<token_matcher>> matcher_of(const receipt& r, const token_trie* words) {
-  if (r.asked.sampling.constraint.empty()) {
+  if (!restricts_tokens(r.asked.sampling)) {
     return std::unique_ptr<token_matcher>{};
   }
   if (words == nullptr) {
-    return fail(errc::unsupported, "the answer is constrained; its tokens are checked with the "
-                                   "model's vocabulary, which is not here");
+    return fail(errc::unsupported, "not every token may come at every place; this is checked with "
+                                   "the model's vocabulary, which is not here");
   }
-  return token_matcher::make(r.asked.sampling.constraint, *words);
+  return token_matcher::make(r.asked.sampling, *words);
 }
 
 result<draw_checker> draw_checker::make(const receipt& r, const token_trie* words) {
@@ -488,9 +488,10 @@ std::optional<receipt_failure> draw_checker::check(std::size_t index, std::span<
   }
   sampler draw{how_};
   const auto before = std::span{tokens_}.first(at + 1);
+  const auto output = before.subspan(prompt_);
   token_mask allowed;
   if (matcher_) {
-    const auto found = matcher_->allowed(before.subspan(prompt_));
+    const auto found = matcher_->allowed(output);
     if (!found) {
       return receipt_failure{fmt::format("the tokens up to position {} do not keep to the "
                                          "constraint",
@@ -499,7 +500,7 @@ std::optional<receipt_failure> draw_checker::check(std::size_t index, std::span<
     }
     allowed = *found;
   }
-  const token_id token = draw.draw(row, before, at + 1, allowed);
+  const token_id token = draw.draw(row, before, at + 1, allowed, output);
   if (token != tokens_[at + 1]) {
     return receipt_failure{fmt::format("the token of position {} is {}, the logits and the "
                                        "sampling parameters give {}",

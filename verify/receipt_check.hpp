@@ -56,7 +56,8 @@ struct stated_draws {
 /// `check_receipt` found nothing wrong with their form. An error says what is missing.
 [[nodiscard]] result<digest> transcript_of(const receipt& r);
 
-/// The matcher of a receipt's constraint; null where it has none. `unsupported` without `words`.
+/// The matcher of a receipt's request; null where every token may come. `unsupported` without
+/// `words`.
 [[nodiscard]] result<std::unique_ptr<token_matcher>> matcher_of(const receipt& r,
                                                                 const token_trie* words);
 
@@ -81,7 +82,7 @@ private:
   std::size_t prompt_{0};
   std::size_t output_{0};
   sampling_params how_;
-  std::unique_ptr<token_matcher> matcher_; ///< of a constraint; else null
+  std::unique_ptr<token_matcher> matcher_; ///< where not every token may come; else null
 };
 
 } // namespace ovir::compute

@@ -29,7 +29,7 @@ replay_draws::replay_draws(const receipt& r, const model_config& config,
                            const tokenizer* vocabulary)
     : receipt_(r), row_(config.vocabulary), tokens_(r.asked.prompt), sampler_(r.asked.sampling) {
   tokens_.insert(tokens_.end(), r.output.begin(), r.output.end());
-  if (vocabulary != nullptr && !r.asked.sampling.constraint.empty()) {
+  if (vocabulary != nullptr && restricts_tokens(r.asked.sampling)) {
     if (auto made = matcher_of(
             r, &vocabulary->words())) { // else its tokens are not judged, but all else is
       matcher_ = std::move(*made);
@@ -55,17 +55,18 @@ void replay_draws::take(position first, std::span<const float> rows, replay_outc
 // After a token that must not have been drawn no token is judged: the fault is that one's alone.
 void replay_draws::take_token(position p, std::span<const float> row, replay_outcome& out) {
   const auto before = tokens().first(p + 1);
+  const auto output = before.subspan(receipt_.asked.prompt.size());
   token_mask allowed;
   if (matcher_) {
-    const auto found = matcher_->allowed(before.subspan(receipt_.asked.prompt.size()));
+    const auto found = matcher_->allowed(output);
     if (!found) {
       return;
     }
     allowed = *found;
-  } else if (!receipt_.asked.sampling.constraint.empty()) {
+  } else if (restricts_tokens(receipt_.asked.sampling)) {
     return;
   }
-  out.follows[p] = sampler_.draw(row, before, p + 1, allowed);
+  out.follows[p] = sampler_.draw(row, before, p + 1, allowed, output);
 }
 
 } // namespace ovir::compute

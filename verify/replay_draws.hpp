@@ -40,7 +40,7 @@ private:
 
   const receipt& receipt_;
   std::uint32_t row_;                      ///< logits of a position
-  std::unique_ptr<token_matcher> matcher_; ///< null: no constraint, or no vocabulary
+  std::unique_ptr<token_matcher> matcher_; ///< null: every token may come, or no vocabulary
   std::vector<token_id> tokens_;
   sampler sampler_;
 };

@@ -240,8 +240,8 @@ std::vector<receipt_failure> compare(const receipt& r, const unit_task& task,
                r.stages.back().signer.node, std::nullopt, at}};
     }
     if (!checker) {
-      // What a constraint allows is not known here, and so nobody is to blame.
-      const bool known = r.asked.sampling.constraint.empty();
+      // Which tokens may come is not known here, and so no signer is to blame.
+      const bool known = !restricts_tokens(r.asked.sampling);
       return {{checker.error().message, known ? std::optional{r.lead.node} : std::nullopt,
                std::nullopt, at}};
     }

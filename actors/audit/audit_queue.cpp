@@ -11,7 +11,7 @@ std::size_t size_of(const waiting_receipt& r) { return r.bytes->size(); }
 std::size_t size_of(const waiting_question& q) {
   const audit_task& task = q.what.task;
   return sizeof(task) + task.kv.size() * sizeof(digest) + task.tokens.size() * sizeof(token_id) +
-         task.sampling.constraint.size();
+         task.sampling.constraint.size() + task.sampling.logit_bias.size() * sizeof(token_bias);
 }
 std::size_t size_of(const audit_queue::item& what) {
   return std::visit([](const auto& one) { return size_of(one); }, what);

@@ -32,6 +32,8 @@ result<sampling_params> read_sampling(admin_arguments& args) {
     }
   });
   OVIR_TRY(good);
+  OVIR_ASSIGN(const auto biases, args.texts("logit_bias", limits::token_biases_max));
+  OVIR_ASSIGN(s.logit_bias, biases_from(biases));
   OVIR_ASSIGN(s.seed, args.whole("seed", 0, (std::uint64_t{1} << 53U) - 1, 0));
   return s;
 }

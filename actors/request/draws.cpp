@@ -26,7 +26,7 @@ result<tokens_drawn> draw_all(const std::vector<std::byte>& frame, position at,
       }
       allowed = *found;
     }
-    const token_id token = sampler.draw(logits, recent, p + 1, allowed);
+    const token_id token = sampler.draw(logits, recent, p + 1, allowed, output);
     out.drawn.push_back({token, compute::logits_digest(p, logits)});
     if (logprobs) {
       out.logprobs.push_back(

@@ -15,8 +15,9 @@ namespace ovir::actors {
 /// Draws as a request without drafts does, from the same logits, one position after another: until
 /// what comes out is not what was guessed, and the next logits are of another text. `frame` holds a
 /// row of logits for position `at` and for each draft. `recent`: ids the repeat penalty looks at.
-/// `matcher`: null, or of the request's constraint; then `output` is all that was drawn so far, and
-/// `malformed` where that does not keep to it. `logprobs`: as of `request_log`.
+/// `matcher`: null, or the request's; `malformed` where `output` does not keep to it. `output`: all
+/// that was drawn so far, where there is a matcher or the sampler counts it. `logprobs`: as of
+/// `request_log`.
 [[nodiscard]] result<tokens_drawn>
 draw_all(const std::vector<std::byte>& frame, position at, const std::vector<token_id>& drafts,
          std::vector<token_id> recent, compute::sampler& sampler, compute::token_matcher* matcher,

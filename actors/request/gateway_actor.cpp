@@ -372,6 +372,7 @@ std::vector<gateway::served_model> gateway_desk::models() {
       served.title = *title;
     }
     served.context = std::min(model->weights.config.context, model->context);
+    served.dim = model->weights.config.dim;
     served.vocabulary = {model, model->vocabulary.get()};
     if (const auto text = model->metadata.text_at("tokenizer.chat_template")) {
       served.chat_template = *text;

@@ -13,9 +13,9 @@ namespace ovir::actors {
 generation_output::generation_output(generation_request& request, std::uint32_t context,
                                      const compute::tokenizer& vocabulary)
     : history(std::move(request.prompt)), drafting(request.drafts), prompt_(history.size()),
-      max_tokens_(request.max_tokens), vocabulary_(vocabulary), stream_(vocabulary),
-      stops_(std::move(request.stop)), logprobs_(request.logprobs.has_value()),
-      signs_(request.receipt) {
+      max_tokens_(request.max_tokens), min_tokens_(request.sampling.min_tokens),
+      vocabulary_(vocabulary), stream_(vocabulary), stops_(std::move(request.stop)),
+      logprobs_(request.logprobs.has_value()), signs_(request.receipt) {
   OVIR_CHECK(prompt_ > 0 && prompt_ <= context, prompt_, context);
   // The last token drawn is never computed, so one more than the context has room for.
   max_tokens_ = std::min<std::size_t>(max_tokens_, context - prompt_ + 1);
@@ -47,7 +47,10 @@ std::string generation_output::take(token_id token) {
     expected_.clear(); // of another text
   }
   const bool ending = vocabulary_.ends_generation(token);
-  std::string shown = ending ? std::string{} : stops_.add(stream_.add(token));
+  std::string shown = ending ? std::string{} : stream_.add(token);
+  if (!ending && count() > min_tokens_) {
+    shown = stops_.add(shown);
+  }
   text_ += shown;
   if (ending || stops_.stopped()) {
     end(finish_reason::stop);

@@ -67,6 +67,7 @@ public:
 private:
   std::size_t prompt_;
   std::size_t max_tokens_;
+  std::size_t min_tokens_; ///< in the text of so many no stop string is looked for
   position positions_max_{0};
   const compute::tokenizer& vocabulary_;
   compute::text_stream stream_;

@@ -115,7 +115,7 @@ void perform(lead_pointer self, const draw_effect& e) {
   const auto recent = history.last(std::min(history.size(), penalty_window));
   std::vector<token_id> last{recent.begin(), recent.end()};
   std::vector<token_id> output;
-  if (state.matcher != nullptr) {
+  if (state.matcher != nullptr || state.sampler->counts_output()) {
     const auto drawn = history.last(state.core->output_count());
     output.assign(drawn.begin(), drawn.end());
   }
@@ -423,9 +423,8 @@ void begin(lead_pointer self, generation_request request) {
         request.taken ? state.times.started - *request.taken : request_trace::time{0};
   }
   std::optional<error> wrong;
-  if (!request.sampling.constraint.empty()) {
-    auto made =
-        compute::token_matcher::make(request.sampling.constraint, around.vocabulary->words());
+  if (restricts_tokens(request.sampling)) {
+    auto made = compute::token_matcher::make(request.sampling, around.vocabulary->words());
     if (made) {
       state.matcher = std::move(*made);
     } else {

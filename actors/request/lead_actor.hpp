@@ -79,7 +79,7 @@ struct lead_state {
   std::set<caf::actor_addr> opened; ///< stages of one of two runs that opened for this lead
   std::vector<path_stage> path;     ///< a handle is empty while its stage is down
   std::shared_ptr<compute::sampler> sampler;
-  std::shared_ptr<compute::token_matcher> matcher; ///< of a constraint; else null
+  std::shared_ptr<compute::token_matcher> matcher; ///< where not every token may come; else null
   std::shared_ptr<request_log> log;                ///< what another lead would need
   std::unique_ptr<journal_entry> journal;
   std::optional<lead_reuse> reuse;            ///< absent: the cache is not used

@@ -15,6 +15,11 @@ result<void> check(const compute::model_config& config, const generation_request
                   id, config.vocabulary);
     }
   }
+  if (const auto& biases = request.sampling.logit_bias;
+      !biases.empty() && biases.back().token >= config.vocabulary) { // they ascend
+    return fail(errc::invalid_argument, "logit_bias has token {}, outside the vocabulary of {}",
+                biases.back().token, config.vocabulary);
+  }
   return {};
 }
 

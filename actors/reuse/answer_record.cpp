@@ -93,10 +93,7 @@ digest request_digest(const digest& model, std::span<const token_id> prompt,
       .update_u32(static_cast<std::uint32_t>(prompt.size()))
       .update(std::as_bytes(prompt));
   add_numbers(state, numbers);
-  if (!sampling.constraint.empty()) {
-    state.update_text(sampling.constraint);
-  }
-  return state.finish();
+  return add_rules(state, sampling).finish();
 }
 
 digest finished_key(const digest& request, std::uint32_t max_tokens,

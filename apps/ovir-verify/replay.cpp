@@ -38,6 +38,7 @@ std::optional<failure> compare_draws(const transcript_file& file, std::span<cons
   for (position p = first; !rows.empty() && p + 1 < tokens.size();
        ++p, rows = rows.subspan(vocabulary)) {
     const std::span<const float> logits = rows.first(vocabulary);
+    const auto output = tokens.first(p + 1).subspan(file.prompt.size());
     const digest& stated = file.logits[p + 1 - file.prompt.size()].second;
     if (const digest computed = compute::logits_digest(p, logits); computed != stated) {
       return failure{fmt::format("position {}: the logits stated are {}, computed again {}", p,
@@ -46,14 +47,14 @@ std::optional<failure> compare_draws(const transcript_file& file, std::span<cons
     }
     compute::token_mask allowed;
     if (matcher != nullptr) {
-      const auto found = matcher->allowed(tokens.first(p + 1).subspan(file.prompt.size()));
+      const auto found = matcher->allowed(output);
       if (!found) {
         return failure{fmt::format("the tokens up to position {} do not keep to the constraint", p),
                        std::nullopt, p};
       }
       allowed = *found;
     }
-    const token_id drawn = sampler.draw(logits, tokens.first(p + 1), p + 1, allowed);
+    const token_id drawn = sampler.draw(logits, tokens.first(p + 1), p + 1, allowed, output);
     if (drawn != tokens[p + 1]) {
       return failure{fmt::format("position {}: the token stated is {}, the logits and the sampling "
                                  "parameters give {}",
@@ -151,9 +152,8 @@ result<std::vector<failure>> replay(const transcript_file& file, const ready_mod
   const auto first_draw = static_cast<position>(file.prompt.size() - 1);
   compute::sampler sampler{file.sampling};
   std::unique_ptr<compute::token_matcher> matcher;
-  if (!file.sampling.constraint.empty()) {
-    OVIR_ASSIGN(matcher,
-                compute::token_matcher::make(file.sampling.constraint, model.vocabulary->words()));
+  if (restricts_tokens(file.sampling)) {
+    OVIR_ASSIGN(matcher, compute::token_matcher::make(file.sampling, model.vocabulary->words()));
   }
   compute::step_output out;
   for (position first = 0; first < file.positions; first += chunk_positions) {

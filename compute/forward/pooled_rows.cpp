@@ -8,6 +8,25 @@
 
 namespace ovir::compute {
 
+namespace {
+
+// Elements are sums of binary32, so their squares stay far below what binary64 holds.
+template <class Number>
+std::vector<float> of_length_one(std::span<const Number> all) {
+  double squares = 0;
+  for (const double x : all) {
+    squares += x * x;
+  }
+  const double length = std::sqrt(squares);
+  std::vector<float> out(all.size());
+  for (std::size_t i = 0; i < out.size() && length > 0; ++i) {
+    out[i] = static_cast<float>(static_cast<double>(all[i]) / length);
+  }
+  return out;
+}
+
+} // namespace
+
 pooled_rows::pooled_rows(pooling how, position end, std::uint32_t dim)
     : next_(how == pooling::mean ? 0 : end - 1), end_(end), sum_(dim) {
   OVIR_CHECK(end > 0 && dim > 0);
@@ -32,17 +51,12 @@ void pooled_rows::take(position first, std::span<const float> rows) {
 // The mean is the sum divided by a number, which a division by the length takes away again.
 std::vector<float> pooled_rows::vector() const {
   OVIR_CHECK(whole());
-  // Rows are binary32, so squares of sums stay far below what binary64 holds.
-  double squares = 0;
-  for (const double x : sum_) {
-    squares += x * x;
-  }
-  const double length = std::sqrt(squares);
-  std::vector<float> out(sum_.size());
-  for (std::size_t i = 0; i < out.size() && length > 0; ++i) {
-    out[i] = static_cast<float>(sum_[i] / length);
-  }
-  return out;
+  return of_length_one(std::span{sum_});
+}
+
+std::vector<float> shortened(std::span<const float> vector, std::size_t dimensions) {
+  OVIR_CHECK(dimensions > 0 && dimensions <= vector.size(), dimensions, vector.size());
+  return of_length_one(vector.first(dimensions));
 }
 
 } // namespace ovir::compute

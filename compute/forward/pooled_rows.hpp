@@ -3,6 +3,7 @@
 #include "messages/ids.hpp"
 #include "messages/request/params.hpp"
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -33,5 +34,9 @@ private:
   position end_;
   std::vector<double> sum_;
 };
+
+/// The first `dimensions` elements of a vector, of length 1 again; all zero where these are.
+/// Precondition: at least 1, and no more than there are.
+[[nodiscard]] std::vector<float> shortened(std::span<const float> vector, std::size_t dimensions);
 
 } // namespace ovir::compute

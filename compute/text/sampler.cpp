@@ -36,6 +36,12 @@ float penalized(float logit, float penalty) {
   return finite(logit > 0 ? logit / penalty : logit * penalty);
 }
 
+// As OpenAI writes it: c * frequency, then presence where c > 0; each operation rounds to binary32.
+float less_counted(float logit, std::uint32_t count, float frequency, float presence) {
+  const float often = static_cast<float>(count) * frequency; // counts are at most 2^20: exact
+  return finite(finite(logit - often) - presence);
+}
+
 std::uint64_t weight_of(float logit, float highest) {
   return static_cast<std::uint64_t>(exact_exp(logit - highest) * two_to_32);
 }
@@ -117,8 +123,7 @@ token_id highest_of(std::span<const float> logits, token_mask allowed) {
   return *best;
 }
 
-void sampler::gather(std::span<const float> logits, std::span<const token_id> history,
-                     token_mask allowed) {
+void sampler::gather(std::span<const float> logits, token_mask allowed) {
   candidates_.clear();
   candidates_.reserve(logits.size());
   if (allowed.empty()) {
@@ -131,6 +136,17 @@ void sampler::gather(std::span<const float> logits, std::span<const token_id> hi
     });
   }
   OVIR_CHECK(!candidates_.empty());
+}
+
+float* sampler::logit_of(std::size_t& from, token_id id) {
+  const auto found =
+      std::lower_bound(candidates_.begin() + static_cast<std::ptrdiff_t>(from), candidates_.end(),
+                       id, [](const candidate& c, token_id wanted) { return c.id < wanted; });
+  from = static_cast<std::size_t>(found - candidates_.begin());
+  return found != candidates_.end() && found->id == id ? &found->logit : nullptr;
+}
+
+void sampler::penalize_repeats(std::span<const token_id> history) {
   if (params_.repeat_penalty == 1) {
     return;
   }
@@ -139,13 +155,36 @@ void sampler::gather(std::span<const float> logits, std::span<const token_id> hi
   const auto end = std::copy(tail.begin(), tail.end(), recent.begin());
   std::sort(recent.begin(), end);
   const auto distinct_end = std::unique(recent.begin(), end);
-  // Candidates stand in order of their ids.
-  auto from = candidates_.begin();
+  std::size_t from = 0;
   for (auto id = recent.begin(); id != distinct_end; ++id) {
-    from = std::lower_bound(from, candidates_.end(), *id,
-                            [](const candidate& c, token_id wanted) { return c.id < wanted; });
-    if (from != candidates_.end() && from->id == *id) {
-      from->logit = penalized(from->logit, params_.repeat_penalty);
+    if (float* const logit = logit_of(from, *id)) {
+      *logit = penalized(*logit, params_.repeat_penalty);
+    }
+  }
+}
+
+void sampler::penalize_counts(std::span<const token_id> output) {
+  if (!counts_output()) {
+    return;
+  }
+  counted_.assign(output.begin(), output.end());
+  std::sort(counted_.begin(), counted_.end());
+  std::size_t from = 0;
+  for (auto first = counted_.begin(); first != counted_.end();) {
+    const auto last = std::upper_bound(first, counted_.end(), *first);
+    if (float* const logit = logit_of(from, *first)) {
+      *logit = less_counted(*logit, static_cast<std::uint32_t>(last - first),
+                            params_.frequency_penalty, params_.presence_penalty);
+    }
+    first = last;
+  }
+}
+
+void sampler::add_biases() {
+  std::size_t from = 0;
+  for (const token_bias& one : params_.logit_bias) {
+    if (float* const logit = logit_of(from, one.token)) {
+      *logit = finite(*logit + one.bias);
     }
   }
 }
@@ -199,12 +238,15 @@ void sampler::keep_min_p() {
 }
 
 token_id sampler::draw(std::span<const float> logits, std::span<const token_id> history, position p,
-                       token_mask allowed) {
+                       token_mask allowed, std::span<const token_id> output) {
   OVIR_CHECK(!logits.empty());
-  if (params_.temperature == 0 && params_.repeat_penalty == 1) {
+  if (params_.temperature == 0 && !changes_logits()) {
     return allowed.empty() ? highest_of(logits) : highest_of(logits, allowed);
   }
-  gather(logits, history, allowed);
+  gather(logits, allowed);
+  penalize_repeats(history);
+  penalize_counts(output);
+  add_biases();
   if (params_.temperature == 0) {
     const auto lower = [](const candidate& a, const candidate& b) { return a.logit < b.logit; };
     return std::max_element(candidates_.begin(), candidates_.end(), lower)->id;

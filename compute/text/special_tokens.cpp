@@ -41,6 +41,7 @@ result<special_tokens> special_tokens::read(const gguf& file, const token_table&
                                             defaults silent) {
   special_tokens tokens;
   OVIR_TRY(tokens.read_ids(file, table, silent));
+  OVIR_TRY(tokens.read_infill(file, table));
   OVIR_TRY(tokens.read_flags(file, silent));
   OVIR_TRY(tokens.collect_names(table));
   return tokens;
@@ -76,6 +77,24 @@ result<void> special_tokens::read_ids(const gguf& file, const token_table& table
   }
   std::sort(ends_.begin(), ends_.end());
   ends_.erase(std::unique(ends_.begin(), ends_.end()), ends_.end());
+  return {};
+}
+
+result<void> special_tokens::read_infill(const gguf& file, const token_table& table) {
+  const auto either = [&](std::string_view name,
+                          std::string_view older) -> result<std::optional<token_id>> {
+    OVIR_ASSIGN(const auto id, id_at(file, table, name));
+    return id ? result<std::optional<token_id>>{id} : id_at(file, table, older);
+  };
+  OVIR_ASSIGN(const auto prefix,
+              either("tokenizer.ggml.fim_pre_token_id", "tokenizer.ggml.prefix_token_id"));
+  OVIR_ASSIGN(const auto suffix,
+              either("tokenizer.ggml.fim_suf_token_id", "tokenizer.ggml.suffix_token_id"));
+  OVIR_ASSIGN(const auto middle,
+              either("tokenizer.ggml.fim_mid_token_id", "tokenizer.ggml.middle_token_id"));
+  if (prefix && suffix && middle) {
+    infill_ = infill_tokens{*prefix, *suffix, *middle};
+  }
   return {};
 }
 

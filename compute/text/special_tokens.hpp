@@ -12,6 +12,14 @@
 
 namespace ovir::compute {
 
+/// The tokens that begin the text before a gap, the text behind it, and what fills it.
+struct infill_tokens {
+  token_id prefix{0};
+  token_id suffix{0};
+  token_id middle{0};
+  friend bool operator==(const infill_tokens&, const infill_tokens&) = default;
+};
+
 /// The tokens with a meaning of their own: which begin and end a text, and how their names are cut
 /// out of it. A value; does not own the texts, so the table is handed in again where it is needed.
 class special_tokens {
@@ -38,6 +46,10 @@ public:
   /// EOS, EOT, EOM, and control tokens whose names are known to end a turn.
   [[nodiscard]] bool ends_generation(token_id id) const noexcept;
 
+  /// `fim_pre_token_id`, `fim_suf_token_id` and `fim_mid_token_id`, or `prefix_token_id` and so on,
+  /// as older files call them; nothing where one of the three is absent.
+  [[nodiscard]] const std::optional<infill_tokens>& infill() const noexcept { return infill_; }
+
   /// A stretch of plain text, or one special token.
   struct fragment {
     std::size_t bytes{0}; ///< how much of the text it takes, at least 1
@@ -61,12 +73,14 @@ private:
   };
 
   [[nodiscard]] result<void> read_ids(const gguf& file, const token_table& table, defaults silent);
+  [[nodiscard]] result<void> read_infill(const gguf& file, const token_table& table);
   [[nodiscard]] result<void> read_flags(const gguf& file, defaults silent);
   [[nodiscard]] result<void> collect_names(const token_table& table);
 
   std::optional<token_id> bos_;
   std::optional<token_id> eos_;
   std::optional<token_id> unknown_;
+  std::optional<infill_tokens> infill_;
   bool adds_bos_{false};
   bool adds_eos_{false};
   std::vector<token_id> ends_; ///< sorted

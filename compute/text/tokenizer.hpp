@@ -1,6 +1,7 @@
 #pragma once
 
 #include "compute/gguf/gguf.hpp"
+#include "compute/text/special_tokens.hpp"
 #include "compute/text/token_trie.hpp"
 #include "messages/ids.hpp"
 #include "messages/result.hpp"
@@ -47,6 +48,10 @@ public:
   [[nodiscard]] virtual bool adds_bos() const noexcept = 0;
   /// True for EOS, EOT and the other tokens that end a generation.
   [[nodiscard]] virtual bool ends_generation(token_id id) const noexcept = 0;
+  /// Of a model that its metadata says fills gaps.
+  [[nodiscard]] virtual std::optional<infill_tokens> infill() const noexcept {
+    return std::nullopt;
+  }
   /// True when decoding drops one leading space (`llama` models with a space prefix).
   [[nodiscard]] virtual bool has_space_prefix() const noexcept = 0;
 

@@ -38,6 +38,9 @@ public:
   [[nodiscard]] std::optional<token_id> bos() const noexcept override { return special_.bos(); }
   [[nodiscard]] std::optional<token_id> eos() const noexcept override { return special_.eos(); }
   [[nodiscard]] bool adds_bos() const noexcept override { return special_.adds_bos(); }
+  [[nodiscard]] std::optional<infill_tokens> infill() const noexcept override {
+    return special_.infill();
+  }
   [[nodiscard]] bool ends_generation(token_id id) const noexcept override {
     return special_.ends_generation(id);
   }

@@ -1,11 +1,13 @@
 #include "gateway/api/answer_writer.hpp"
 
+#include "compute/forward/pooled_rows.hpp"
 #include "gateway/api/embedding_json.hpp"
 #include "gateway/http/bounded_json.hpp"
 #include "messages/check.hpp"
 #include "messages/mutant.hpp"
 
 #include <algorithm>
+#include <numeric>
 
 namespace ovir::gateway {
 
@@ -166,7 +168,8 @@ std::string answer_writer::event(std::uint32_t index, const tool_call_reader::pi
       choice["delta"]["role"] = "assistant";
     }
   } else {
-    choice["text"] = text.content;
+    const bool first = answers_[index].received == 0;
+    choice["text"] = first ? shape_.echo_of(index) + text.content : text.content;
   }
   if (end != nullptr) {
     choice["finish_reason"] = reason_of(end->end, answers_[index].calls.calls());
@@ -186,11 +189,14 @@ std::string answer_writer::on_token(std::uint32_t which, const told_token& token
   OVIR_CHECK(token.index == a.next, token.index, a.next);
   ++a.next;
   a.text_bytes += token.text.size();
+  if (shape_.ranks() && token.logprobs != nullptr) {
+    a.likelihood += static_cast<double>(token.logprobs->drawn);
+  }
   if (shape_.vocabulary != nullptr) {
     a.told.tokens.push_back(token);
   }
   if (voice_) {
-    if (!shape_.stop.empty()) {
+    if (!shape_.stop.empty() && token.index >= shape_.stop_from) {
       a.raw += shape_.words->piece(token.token, false);
     }
     std::string told = voice_->add(pieces_of(a, token.text));
@@ -263,7 +269,7 @@ std::string answer_writer::say_end(answer& a, const tool_call_reader::pieces& re
   end.evidence = evidence_of(shape_.answers[which], *a.outcome);
   end.took = took_;
   end.first = first_;
-  end.vector = a.outcome->embedding;
+  end.vector = vector_of(*a.outcome);
   return events + voice_->finish(end);
 }
 
@@ -318,13 +324,19 @@ std::optional<digest> answer_writer::transcript() const {
              : std::nullopt;
 }
 
+std::vector<float> answer_writer::vector_of(const generation_outcome& outcome) const {
+  return shape_.dimensions && *shape_.dimensions < outcome.embedding.size()
+             ? compute::shortened(outcome.embedding, *shape_.dimensions)
+             : outcome.embedding;
+}
+
 json answer_writer::embeddings() const {
   json data = json::array();
   for (std::size_t i = 0; i < answers_.size(); ++i) {
     const generation_outcome& outcome = *answers_[i].outcome;
     data.push_back({{"object", "embedding"},
                     {"index", i},
-                    {"embedding", embedding_json(outcome.embedding, shape_.base64)},
+                    {"embedding", embedding_json(vector_of(outcome), shape_.base64)},
                     {"ovir", evidence_of(shape_.answers[i], outcome)}});
   }
   return {
@@ -343,41 +355,63 @@ std::string answer_writer::body() const {
     return dumped(embeddings());
   }
   json choices = json::array();
-  for (std::size_t i = 0; i < answers_.size(); ++i) {
-    const generation_outcome& outcome = *answers_[i].outcome;
-    const told_tokens& told = answers_[i].told;
-    json choice{{"index", i},
-                {"logprobs", shape_.vocabulary == nullptr
-                                 ? json{}
-                                 : logprobs_json(shape_.kind, told, *shape_.vocabulary)},
-                {"ovir", evidence_of(shape_.answers[i], outcome)}};
-    std::size_t calls = 0;
-    if (shape_.kind == api_kind::chat) {
-      tool_call_reader::pieces pieces{outcome.text, {}};
-      if (shape_.has_tools) {
-        tool_call_reader reader;
-        pieces = reader.add(outcome.text);
-        add(pieces, reader.finish());
-      }
-      calls = pieces.calls.size();
-      json message{{"role", "assistant"}, {"content", pieces.content}, {"refusal", nullptr}};
-      if (calls > 0) {
-        message["tool_calls"] = calls_of(shape_.answers[i], pieces.calls, false);
-        if (pieces.content.empty()) {
-          message["content"] = nullptr;
-        }
-      }
-      choice["message"] = std::move(message);
-    } else {
-      choice["text"] = outcome.text;
-    }
-    choice["finish_reason"] = reason_of(outcome.end, calls);
-    choices.push_back(std::move(choice));
+  for (const std::size_t which : told()) {
+    choices.push_back(choice_of(which, choices.size()));
   }
   json document = head_of(shape_);
   document["choices"] = std::move(choices);
   document["usage"] = usage_of(shape_, tokens(), cached());
   return dumped(document);
+}
+
+// Of equally likely answers the one that was made first.
+std::vector<std::size_t> answer_writer::told() const {
+  std::vector<std::size_t> all(answers_.size());
+  std::iota(all.begin(), all.end(), std::size_t{0});
+  if (!shape_.ranks()) {
+    return all;
+  }
+  std::vector<std::size_t> best;
+  for (auto first = all.begin(); first != all.end(); first += shape_.answers_each) {
+    const auto last = first + shape_.answers_each;
+    std::stable_sort(first, last, [this](std::size_t x, std::size_t y) {
+      return answers_[x].likelihood > answers_[y].likelihood;
+    });
+    best.insert(best.end(), first, first + shape_.told_each);
+  }
+  return best;
+}
+
+json answer_writer::choice_of(std::size_t which, std::size_t index) const {
+  const generation_outcome& outcome = *answers_[which].outcome;
+  const told_tokens& told = answers_[which].told;
+  json choice{{"index", index},
+              {"logprobs", shape_.vocabulary == nullptr
+                               ? json{}
+                               : logprobs_json(shape_.kind, told, *shape_.vocabulary)},
+              {"ovir", evidence_of(shape_.answers[which], outcome)}};
+  std::size_t calls = 0;
+  if (shape_.kind == api_kind::chat) {
+    tool_call_reader::pieces pieces{outcome.text, {}};
+    if (shape_.has_tools) {
+      tool_call_reader reader;
+      pieces = reader.add(outcome.text);
+      add(pieces, reader.finish());
+    }
+    calls = pieces.calls.size();
+    json message{{"role", "assistant"}, {"content", pieces.content}, {"refusal", nullptr}};
+    if (calls > 0) {
+      message["tool_calls"] = calls_of(shape_.answers[which], pieces.calls, false);
+      if (pieces.content.empty()) {
+        message["content"] = nullptr;
+      }
+    }
+    choice["message"] = std::move(message);
+  } else {
+    choice["text"] = shape_.echo_of(which) + outcome.text;
+  }
+  choice["finish_reason"] = reason_of(outcome.end, calls);
+  return choice;
 }
 
 std::string receipt_url(request_id answer) { return "/v1/receipts/" + to_text(answer); }

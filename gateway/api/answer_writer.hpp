@@ -28,16 +28,27 @@ struct answer_shape {
   std::uint64_t created{0}; ///< Unix seconds
   std::uint64_t prompt_tokens{0};
   bool stream{false};
-  std::uint32_t answers_each{1}; ///< to one prompt
-  bool has_tools{false};         ///< calls of tools are looked for in the text
+  std::uint32_t answers_each{1};     ///< to one prompt
+  std::uint32_t told_each{0};        ///< of these, the likeliest; 0: all
+  std::vector<std::string> echoes{}; ///< of each prompt: what is told in front of its answers
+  bool has_tools{false};             ///< calls of tools are looked for in the text
   bool include_usage{false};
   bool system_folded{false}; ///< what the system said stands in a user's message
   /// Of the model, where tokens are told with logprobs; else null.
   std::shared_ptr<const compute::tokenizer> vocabulary;
-  bool base64{false}; ///< of embeddings
+  bool base64{false};                        ///< of embeddings
+  std::optional<std::uint32_t> dimensions{}; ///< of embeddings; none: all
+
+  /// Tokens are told with logprobs, by which answers are ranked.
+  [[nodiscard]] bool ranks() const noexcept { return told_each > 0 && told_each < answers_each; }
+  /// What is told in front of answer `answer`.
+  [[nodiscard]] std::string echo_of(std::size_t answer) const {
+    return echoes.empty() ? std::string{} : echoes.at(answer / answers_each);
+  }
   /// Null: as OpenAI's completions. Else there is one answer, or embeddings that are told whole.
   std::shared_ptr<const answer_form> form;
   std::vector<std::string> stop;                   ///< the client's, where there is a form
+  std::uint32_t stop_from{0};                      ///< tokens before which none of these counts
   std::shared_ptr<const compute::tokenizer> words; ///< of the model, where there is a form
 };
 
@@ -89,6 +100,7 @@ private:
     tool_call_reader calls;    ///< where there may be some
     told_tokens told;          ///< with logprobs, and not told the client yet
     std::string raw;           ///< bytes of its tokens, where the shape has stop texts
+    double likelihood{0};      ///< sum of its tokens' logprobs, where the shape ranks
     std::optional<generation_outcome> outcome;
   };
 
@@ -97,6 +109,11 @@ private:
                                   const generation_outcome* end);
   [[nodiscard]] event_id place() const;
   [[nodiscard]] json embeddings() const;
+  /// The elements of an embedding that are told.
+  [[nodiscard]] std::vector<float> vector_of(const generation_outcome& outcome) const;
+  /// The answers that are told, prompt after prompt.
+  [[nodiscard]] std::vector<std::size_t> told() const;
+  [[nodiscard]] json choice_of(std::size_t which, std::size_t index) const;
   [[nodiscard]] json take_logprobs(answer& a) const;
   [[nodiscard]] std::string say_end(answer& a, const tool_call_reader::pieces& rest);
 

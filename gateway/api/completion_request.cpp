@@ -10,6 +10,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
+#include <system_error>
+#include <utility>
 
 namespace ovir::gateway {
 
@@ -169,6 +172,39 @@ void read_messages(parameters& in, completion_request& out) {
   }
 }
 
+/// {"17": -1.5}: token ids as texts, as with OpenAI.
+void read_biases(parameters& in, sampling_params& out) {
+  const json& value = in.raw("logit_bias");
+  if (value.is_null()) {
+    return;
+  }
+  if (!value.is_object() || value.size() > limits::token_biases_max) {
+    return in.refuse("logit_bias", fmt::format("must be an object of at most {} token ids with a "
+                                               "bias each",
+                                               limits::token_biases_max));
+  }
+  std::vector<token_bias> biases;
+  for (const auto& [key, bias] : value.items()) {
+    token_bias one;
+    const auto [end, wrong] = std::from_chars(key.data(), key.data() + key.size(), one.token);
+    if (wrong != std::errc{} || end != key.data() + key.size() || !bias.is_number()) {
+      return in.refuse("logit_bias", "must have a token id as each key and a number as its value");
+    }
+    one.bias = static_cast<float>(bias.get<double>());
+    biases.push_back(one);
+  }
+  auto ordered = ordered_biases(std::move(biases)); // "7" and "07" are one token
+  if (!ordered) {
+    return in.refuse(bad_parameter("logit_bias", ordered.error().message));
+  }
+  sampling_params alone;
+  alone.logit_bias = *std::move(ordered);
+  if (const auto sound = check(alone); !sound) {
+    return in.refuse(bad_parameter("logit_bias", sound.error().message));
+  }
+  out.logit_bias = std::move(alone.logit_bias);
+}
+
 void read_sampling(parameters& in, completion_request& out) {
   sampling_params& s = out.asked.sampling;
   s.temperature = 1; // by default, as with OpenAI
@@ -185,6 +221,7 @@ void read_sampling(parameters& in, completion_request& out) {
       in.refuse(row.name, range_of(row));
     }
   });
+  read_biases(in, s);
   if (in.has("seed")) {
     out.seed = in.whole("seed", 0, seed_max, 0);
   }
@@ -243,7 +280,6 @@ void read_lengths(parameters& in, completion_request& out) {
                 fmt::format("must have texts of 1 to {} bytes", limits::stop_string_bytes_max));
     }
   }
-  out.n = static_cast<std::uint32_t>(in.whole("n", 1, limits::api_choices_max, 1));
 }
 
 void read_streaming(parameters& in, completion_request& out) {
@@ -311,8 +347,7 @@ void refuse_what_others_have(parameters& in) {
   in.only_empty("web_search_options", "nothing is searched");
   in.only("reasoning_effort", "none", "models here do not think apart from their answer");
   in.only("verbosity", "medium", "the model chooses how much it says");
-  in.only_empty("min_tokens", "an answer ends where the model ends it");
-  in.only_empty("ignore_eos", "an answer ends where the model ends it");
+  in.only_empty("ignore_eos", "an answer ends where the model ends it, or by 'min_tokens'");
   in.only_empty("use_beam_search", "there are no beams");
   in.only("repetition_penalty", 1, "there is only 'repeat_penalty'");
   in.only("length_penalty", 1, "there are no beams");
@@ -321,10 +356,7 @@ void refuse_what_others_have(parameters& in) {
 }
 
 /// What clients may say because it changes nothing here, and must not believe where it would.
-void refuse_what_is_not_there(parameters& in, const completion_request& out) {
-  in.only_empty("frequency_penalty", "there is only 'repeat_penalty'");
-  in.only_empty("presence_penalty", "there is only 'repeat_penalty'");
-  in.only_empty("logit_bias", "logits are drawn from as the model gives them");
+void refuse_what_is_not_there(parameters& in) {
   in.only_empty("store", "nothing is stored");
   in.only_empty("functions", "are 'tools' by now");
   in.only_one_of("function_call", {"none", "auto"}, "is 'tool_choice' by now");
@@ -332,10 +364,34 @@ void refuse_what_is_not_there(parameters& in, const completion_request& out) {
   in.only_one_of("service_tier", {"auto", "default"}, "there are no tiers");
   pass_over_notes(in);
   refuse_what_others_have(in);
+}
+
+/// Which of the answers that are made are told, and what in front of them.
+void read_answers_told(parameters& in, completion_request& out) {
+  out.n = static_cast<std::uint32_t>(in.whole("n", 1, limits::api_choices_max, 1));
+  out.best_of = out.n;
+  std::string_view most = "n";
   if (out.kind == api_kind::completion) {
-    in.only_empty("echo", "the prompt is not repeated");
-    in.only_one_of("best_of", {1, out.n}, "every answer is returned; use 'n'");
-    in.only_empty("suffix", "text is only continued");
+    out.suffix = in.text("suffix", limits::prompt_bytes_max, "");
+    out.echo = in.boolean("echo", false);
+    if (out.echo && out.asked.logprobs) {
+      in.refuse(unsupported_parameter("echo", "tokens of a prompt have no logprobs"));
+    }
+    most = in.has("best_of") ? "best_of" : most;
+    out.best_of =
+        static_cast<std::uint32_t>(in.whole("best_of", 1, limits::api_choices_max, out.n));
+    if (out.best_of < out.n) {
+      in.refuse("best_of", "must be at least 'n'");
+    }
+    if (out.best_of > out.n && out.stream) {
+      in.refuse(unsupported_parameter(
+          "best_of", "which answers are the likeliest is known at their end; leave out 'stream'"));
+    }
+  }
+  if (out.prompts.size() * out.best_of > limits::api_choices_max) {
+    in.refuse(most, fmt::format("times the number of prompts is {}; at most {} answers are made "
+                                "together",
+                                out.prompts.size() * out.best_of, limits::api_choices_max));
   }
 }
 
@@ -356,7 +412,11 @@ api_result<completion_request> read_embeddings(const json& document,
     in.refuse("pooling", "must be 'mean' or 'last'");
   }
   out.asked.embedding = pooling == "mean" ? pooling::mean : pooling::last;
-  in.only_empty("dimensions", "vectors have as many as the model's hidden state");
+  const auto dimensions =
+      static_cast<std::uint32_t>(in.whole("dimensions", 1, limits::embedding_max, 1));
+  if (in.has("dimensions")) {
+    out.dimensions = dimensions;
+  }
   pass_over_notes(in);
   read_urgency(in, usual_deadline, out);
   in.done();
@@ -391,19 +451,20 @@ api_result<completion_request> parse_completion(api_kind kind, std::string_view 
   read_urgency(in, usual_deadline, out);
   read_streaming(in, out);
   read_logprobs(in, out);
+  read_answers_told(in, out);
   read_constraint(in, body, out);
-  refuse_what_is_not_there(in, out);
+  if (out.asked.sampling.min_tokens > 0 && !out.constraint.empty()) {
+    in.refuse(unsupported_parameter(
+        "min_tokens",
+        fmt::format("does not go with '{}', which says where an answer ends", out.constraint_of)));
+  }
+  refuse_what_is_not_there(in);
   out.asked.receipt = in.boolean("receipt", false);
   read_audit(in, out);
   if (const bool speculate = in.boolean("speculate", false); in.has("speculate")) {
     out.drafts = speculate ? speculation::on : speculation::off;
   }
   in.done();
-  if (out.prompts.size() * out.n > limits::api_choices_max) {
-    in.refuse("n", fmt::format("times the number of prompts is {}; at most {} answers are made "
-                               "together",
-                               out.prompts.size() * out.n, limits::api_choices_max));
-  }
   if (in.failure()) {
     return *in.failure();
   }

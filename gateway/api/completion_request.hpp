@@ -53,11 +53,15 @@ struct completion_request {
   std::string constraint_of; ///< the parameter it comes from
   std::string tools_text;    ///< what may be called, a JSON object per line; empty: nothing
   std::uint32_t n{1};
+  std::uint32_t best_of{1}; ///< of a completion: so many are made, and the `n` likeliest told
+  std::string suffix{}; ///< of a completion: what stands behind the gap to be filled; empty: none
+  bool echo{false};     ///< of a completion: its prompt is told in front of it
   bool stream{false};
   bool include_usage{false};
-  bool base64{false};                 ///< of embeddings alone: vectors as text of their bytes
-  std::chrono::milliseconds deadline; ///< from start to end
-  bool batch{false};                  ///< takes the time that others leave
+  bool base64{false}; ///< of embeddings alone: vectors as text of their bytes
+  std::optional<std::uint32_t> dimensions{}; ///< of embeddings alone: elements; none: all
+  std::chrono::milliseconds deadline;        ///< from start to end
+  bool batch{false};                         ///< takes the time that others leave
   reveal_when reveal{reveal_when::at_once};
   std::shared_ptr<const answer_form> form{}; ///< null: as OpenAI's completions
 };

@@ -54,6 +54,7 @@ struct served_model {
   std::uint32_t context{0}; ///< positions of a prompt and its answer together
   std::shared_ptr<const compute::tokenizer> vocabulary;
   std::string chat_template; ///< of its metadata; empty: none
+  std::uint32_t dim{0};      ///< elements of a hidden state; 0: not known
 };
 
 } // namespace ovir::gateway

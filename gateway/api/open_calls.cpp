@@ -367,7 +367,8 @@ void open_calls::on_token(std::uint64_t tag, const told_token& token) {
   if (around_.now() >= c->deadline) {
     return fail_call(c, too_late());
   }
-  if (c->shape().vocabulary != nullptr && token.logprobs == nullptr) {
+  const bool wanted = c->shape().vocabulary != nullptr || c->shape().ranks();
+  if (wanted && token.logprobs == nullptr) {
     return fail_call(c, refusal(503, "logprobs_lost",
                                 "the request goes on at a node that does not tell logprobs; ask "
                                 "again"));
@@ -510,7 +511,7 @@ void open_calls::finish(const call_pointer& c) {
   }
   const owned_id name{c->owner, c->shape().id};
   const bool left = c->was_cancelled && !c->asked_to_end; // who asks again begins it anew
-  const bool may_be_large = c->shape().form != nullptr;   // with a whole conversation
+  const bool may_be_large = c->shape().form != nullptr || !c->shape().echoes.empty();
   if (!left && !may_be_large &&
       finished_.insert_or_assign(name, finished{c->shape(), c->terms}).second) {
     finished_order_.push_back(name);

@@ -1,6 +1,7 @@
 #include "gateway/api/prepared_request.hpp"
 
 #include "compute/model/transcript.hpp"
+#include "compute/text/constraint.hpp"
 #include "compute/text/token_matcher.hpp"
 #include "gateway/api/system_prompt.hpp"
 #include "gateway/api/tool_prompt.hpp"
@@ -79,6 +80,41 @@ api_result<tokens_list> encode_prompts(const completion_request& request, const 
     all.push_back(std::move(*ids));
   }
   return all;
+}
+
+/// Each prompt as the text before a gap and the suffix as that behind it, in the order in which
+/// models learn to fill it: BOS where the model has it, before, behind, what fills it.
+std::optional<api_error> ask_for_infill(const completion_request& request,
+                                        const served_model& model, tokens_list& prompts) {
+  const auto marks = model.vocabulary->infill();
+  if (!marks) {
+    return unsupported_parameter("suffix", "this model's metadata has no tokens for infilling");
+  }
+  const auto behind = model.vocabulary->encode(request.suffix, {.add_bos = false});
+  if (!behind) {
+    return from_error(behind.error(), "suffix");
+  }
+  for (std::size_t i = 0; i < prompts.size(); ++i) {
+    std::vector<token_id> before = std::move(prompts[i]);
+    if (const auto* const text = std::get_if<std::string>(&request.prompts[i])) {
+      auto ids = model.vocabulary->encode(*text, {.add_bos = false});
+      if (!ids) {
+        return from_error(ids.error(), "prompt");
+      }
+      before = *std::move(ids);
+    }
+    std::vector<token_id> all;
+    if (model.vocabulary->adds_bos() && model.vocabulary->bos()) {
+      all.push_back(*model.vocabulary->bos());
+    }
+    all.push_back(marks->prefix);
+    all.insert(all.end(), before.begin(), before.end());
+    all.push_back(marks->suffix);
+    all.insert(all.end(), behind->begin(), behind->end());
+    all.push_back(marks->middle);
+    prompts[i] = std::move(all);
+  }
+  return std::nullopt;
 }
 
 using rendered = api_result<std::vector<prompt_part>>;
@@ -169,6 +205,29 @@ std::optional<api_error> check_constraint(const completion_request& request,
   return std::nullopt;
 }
 
+/// Whether this model has the tokens, and each answer the room.
+std::optional<api_error> check_sampling(const completion_request& request,
+                                        const served_model& model,
+                                        const std::vector<generation_order>& orders) {
+  const sampling_params& s = request.asked.sampling;
+  const std::uint32_t vocabulary = model.vocabulary->vocabulary();
+  if (!s.logit_bias.empty() && s.logit_bias.back().token >= vocabulary) {
+    return bad_parameter("logit_bias",
+                         fmt::format("'logit_bias' has token {}, outside the model's vocabulary of "
+                                     "{}",
+                                     s.logit_bias.back().token, vocabulary));
+  }
+  for (const generation_order& order : orders) {
+    if (s.min_tokens > order.max_tokens) {
+      return bad_parameter("min_tokens",
+                           fmt::format("'min_tokens' is {}, but an answer has at most {} tokens; "
+                                       "give a larger 'max_tokens'",
+                                       s.min_tokens, order.max_tokens));
+    }
+  }
+  return std::nullopt;
+}
+
 std::optional<api_error> check_logprobs(const completion_request& request,
                                         const std::vector<generation_order>& orders) {
   std::uint64_t entries = 0;
@@ -179,7 +238,9 @@ std::optional<api_error> check_logprobs(const completion_request& request,
     return std::nullopt;
   }
   const bool chat = request.kind == api_kind::chat;
-  const std::string_view where = chat && request.asked.logprobs > 0U ? "top_logprobs" : "logprobs";
+  const std::string_view where = chat && request.asked.logprobs > 0U ? "top_logprobs"
+                                 : request.asked.logprobs            ? "logprobs"
+                                                                     : "best_of";
   return bad_parameter(
       where, fmt::format("'{}': up to {} logprobs are asked for, and at most {} are told with one "
                          "request: tokens of all answers, each with one more than the likeliest; "
@@ -188,7 +249,9 @@ std::optional<api_error> check_logprobs(const completion_request& request,
 }
 
 void fill_shape(const completion_request& request, const served_model& model, answer_shape& shape) {
-  shape.answers_each = request.n;
+  shape.answers_each = std::max(request.n, request.best_of);
+  shape.told_each = request.n;
+  shape.dimensions = request.dimensions;
   shape.has_tools = request.constraint_of == "tools";
   shape.kind = request.kind;
   shape.model = request.model;
@@ -200,6 +263,7 @@ void fill_shape(const completion_request& request, const served_model& model, an
   shape.form = request.form;
   if (request.form) {
     shape.stop = request.asked.stop;
+    shape.stop_from = request.asked.sampling.min_tokens;
     shape.words = model.vocabulary;
   }
 }
@@ -211,6 +275,11 @@ api_result<prepared_request> prepare_embeddings(const completion_request& reques
   const auto prompts = encode_prompts(request, model, "input");
   if (const auto* const refused = std::get_if<api_error>(&prompts)) {
     return *refused;
+  }
+  if (model.dim > 0 && request.dimensions.value_or(1) > model.dim) {
+    return bad_parameter("dimensions",
+                         fmt::format("'dimensions' is {}, but the model's vectors have {}",
+                                     *request.dimensions, model.dim));
   }
   prepared_request out;
   for (const auto& prompt : std::get<tokens_list>(prompts)) {
@@ -237,6 +306,29 @@ api_result<prepared_request> prepare_embeddings(const completion_request& reques
   return out;
 }
 
+/// The order of answer `index`, one of those to `prompt`, which leaves room for at least a token.
+generation_order order_for(const completion_request& request, const served_model& model,
+                           const std::vector<token_id>& prompt, request_id id, std::uint32_t index,
+                           const request_owner& owner) {
+  const bool open_end = request.kind == api_kind::chat || request.form != nullptr;
+  const std::uint32_t room = model.context - static_cast<std::uint32_t>(prompt.size());
+  generation_order order = as_asked(request);
+  order.id = name_in_cluster(owner, id_of(id, index));
+  order.model = model.id;
+  order.prompt = prompt;
+  order.sampling.seed = seed_of(request, id, index, owner);
+  order.max_tokens =
+      std::min(room, request.max_tokens.value_or(open_end ? room : completion_tokens));
+  if (!request.constraint.empty()) {
+    order.sampling.constraint = compute::constraint_text(order.max_tokens, request.constraint);
+  }
+  if (request.best_of > request.n && !order.logprobs) {
+    order.logprobs = 0; // by which they are ranked
+  }
+  order.repeatable = request.asked.sampling.temperature == 0 || request.seed.has_value();
+  return order;
+}
+
 api_result<prepared_request> prepare_answers(const completion_request& request,
                                              const served_model& model, request_id id,
                                              std::string_view declared_format,
@@ -259,6 +351,11 @@ api_result<prepared_request> prepare_answers(const completion_request& request,
   if (const auto* const refused = std::get_if<api_error>(&prompts)) {
     return *refused;
   }
+  if (!request.suffix.empty()) {
+    if (const auto refused = ask_for_infill(request, model, std::get<tokens_list>(prompts))) {
+      return *refused;
+    }
+  }
   prepared_request out;
   for (auto& prompt : std::get<tokens_list>(prompts)) {
     const auto length = static_cast<std::uint32_t>(std::min<std::size_t>(prompt.size(), 1U << 30U));
@@ -275,27 +372,24 @@ api_result<prepared_request> prepare_answers(const completion_request& request,
       return e;
     }
     out.shape.prompt_tokens += length;
-    for (std::uint32_t i = 0; i < request.n; ++i) {
+    if (request.echo) {
+      const auto* const text =
+          std::get_if<std::string>(&request.prompts.at(out.shape.echoes.size()));
+      out.shape.echoes.push_back(text != nullptr ? *text : model.vocabulary->decode(prompt, false));
+    }
+    for (std::uint32_t i = 0; i < std::max(request.n, request.best_of); ++i) {
       const auto index = static_cast<std::uint32_t>(out.orders.size());
-      generation_order order = as_asked(request);
-      const request_id answer = id_of(id, index);
-      order.id = name_in_cluster(owner, answer);
-      order.model = model.id;
-      order.prompt = prompt;
-      order.sampling.seed = seed_of(request, id, index, owner);
-      order.max_tokens = std::min(
-          room, request.max_tokens.value_or(chat || request.form ? room : completion_tokens));
-      if (!request.constraint.empty()) {
-        order.sampling.constraint = compute::constraint_text(order.max_tokens, request.constraint);
-      }
+      generation_order order = order_for(request, model, prompt, id, index, owner);
       order.stop = stop;
-      order.repeatable = request.asked.sampling.temperature == 0 || request.seed.has_value();
       out.tokens_max += std::uint64_t{length} + order.max_tokens;
-      out.shape.answers.push_back(answer);
+      out.shape.answers.push_back(id_of(id, index));
       out.orders.push_back(std::move(order));
     }
   }
   if (const auto refused = check_constraint(request, model, out.orders)) {
+    return *refused;
+  }
+  if (const auto refused = check_sampling(request, model, out.orders)) {
     return *refused;
   }
   if (const auto refused = check_logprobs(request, out.orders)) {

@@ -28,8 +28,9 @@ void pass(parameters& in, const ordered_json& from, std::string_view key, ordere
 }
 
 void pass_own(parameters& in, const ordered_json& from, ordered_json& to) {
-  for (const std::string_view key : {"seed", "min_p", "repeat_penalty", "deadline_ms", "priority",
-                                     "receipt", "audit", "speculate"}) {
+  for (const std::string_view key :
+       {"seed", "min_p", "repeat_penalty", "presence_penalty", "frequency_penalty", "logit_bias",
+        "min_tokens", "deadline_ms", "priority", "receipt", "audit", "speculate"}) {
     pass(in, from, key, to, key);
   }
 }

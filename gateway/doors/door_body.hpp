@@ -35,8 +35,9 @@ struct door_body {
 /// Moves a parameter that is there, under another name.
 void pass(parameters& in, const ordered_json& from, std::string_view key, ordered_json& to,
           std::string_view as);
-/// Parameters of OVIR's own, which each door takes as they are: seed, min_p, repeat_penalty,
-/// deadline_ms, priority, receipt, audit, speculate. `taken`: those that the door has itself.
+/// Parameters that each door takes as a chat does: seed, min_p, repeat_penalty, presence_penalty,
+/// frequency_penalty, logit_bias, min_tokens, deadline_ms, priority, receipt, audit, speculate.
+/// `taken`: those that the door has itself.
 void pass_own(parameters& in, const ordered_json& from, ordered_json& to);
 
 using new_names = std::initializer_list<std::pair<std::string_view, std::string_view>>;

@@ -139,8 +139,6 @@ void pass_over_runner(parameters& options) {
 }
 
 void refuse_samplers(parameters& options) {
-  options.only_empty("presence_penalty", "there is only 'repeat_penalty'");
-  options.only_empty("frequency_penalty", "there is only 'repeat_penalty'");
   options.only("repeat_last_n", 64, "penalties look at the last 64 tokens");
   options.only_empty("mirostat", "there is no such sampler");
   static_cast<void>(options.raw("mirostat_tau")); // say nothing without it
@@ -163,8 +161,8 @@ void read_ollama_options(parameters& in, const ordered_json& written, ordered_js
   }
   const ordered_json& as_written = written.at("options");
   parameters options{value, "options."};
-  for (const std::string_view key :
-       {"temperature", "top_k", "top_p", "min_p", "repeat_penalty", "stop"}) {
+  for (const std::string_view key : {"temperature", "top_k", "top_p", "min_p", "repeat_penalty",
+                                     "presence_penalty", "frequency_penalty", "stop"}) {
     pass(options, as_written, key, out, key);
   }
   const json& seed = options.raw("seed");
@@ -233,14 +231,15 @@ void read_ollama_chat(parameters& in, const ordered_json& written, ordered_json&
   read_ollama_common(in, written, out);
 }
 
-/// `raw`: the prompt as it is; else it is what a user says.
+/// `raw`: the prompt as it is, perhaps with what stands behind a gap; else it is what a user says.
 void read_ollama_prompt(parameters& in, const ordered_json& written, bool raw, ordered_json& out,
                         ollama_request& request) {
   const std::string prompt = in.text("prompt", ollama_text_max, "");
   const std::string system = in.text("system", ollama_text_max, "");
-  request.model_alone = prompt.empty();
+  request.model_alone = prompt.empty() && !in.has("suffix");
   if (raw) {
     out["prompt"] = prompt;
+    pass(in, written, "suffix", out, "suffix");
     if (!system.empty()) {
       in.refuse(unsupported_parameter("system", "a raw prompt is all the model reads"));
     }
@@ -251,7 +250,6 @@ void read_ollama_prompt(parameters& in, const ordered_json& written, bool raw, o
     }
     out["messages"].push_back({{"role", "user"}, {"content", prompt}});
   }
-  in.only_empty("suffix", "text is only continued");
   in.only_empty("images", "only text is understood");
   in.only_empty("template", "a model's own chat template is used");
   in.only_empty("context", "send the conversation to /api/chat");
@@ -266,7 +264,7 @@ void read_ollama_texts(parameters& in, const ordered_json& written, ollama_task 
   } else {
     out["input"] = in.text("prompt", ollama_text_max);
   }
-  in.only_empty("dimensions", "vectors have as many as the model's hidden state");
+  pass(in, written, "dimensions", out, "dimensions");
   static_cast<void>(in.raw("keep_alive"));
   static_cast<void>(in.raw("options"));
   pass(in, written, "pooling", out, "pooling");
@@ -297,7 +295,8 @@ api_kind read_ollama_task(parameters& in, const ordered_json& written, ollama_ta
   switch (task) {
   case ollama_task::chat: read_ollama_chat(in, written, out, request); break;
   case ollama_task::generate: {
-    const bool raw = in.boolean("raw", false);
+    const bool fills = !in.text("suffix", ollama_text_max, "").empty();
+    const bool raw = in.boolean("raw", false) || fills;
     read_ollama_prompt(in, written, raw, out, request);
     return raw ? api_kind::completion : api_kind::chat;
   }
@@ -344,6 +343,8 @@ api_result<ollama_request> read_ollama(ollama_task task, std::string_view body,
                              {"top_p", "options.top_p"},
                              {"min_p", "options.min_p"},
                              {"repeat_penalty", "options.repeat_penalty"},
+                             {"presence_penalty", "options.presence_penalty"},
+                             {"frequency_penalty", "options.frequency_penalty"},
                              {"seed", "options.seed"},
                              {"stop", "options.stop"},
                              {"max_tokens", "options.num_predict"},

@@ -67,6 +67,7 @@ struct Task {
   constraint @12 :Data; # empty: none
   input @13 :Data; # all zero where the model begins
   kv @14 :Data; # of each earlier window, each layer, 32 bytes
+  further @15 :List(UInt64); # messages/request/params_words.hpp; null: none is set
 }
 
 struct AuditMessage {

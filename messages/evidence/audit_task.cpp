@@ -2,7 +2,9 @@
 
 #include "messages/evidence/audit_task_codec.hpp"
 #include "messages/evidence/evidence_codec.hpp"
+#include "messages/limits/audit.hpp"
 #include "messages/limits/constraint.hpp"
+#include "messages/request/params_words.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -25,7 +27,7 @@ result<void> check_sampling(const sampling_params& s) {
   if (s.constraint.size() > limits::constraint_bytes_max) {
     return fail(errc::over_limit, "a task with a constraint of {} bytes", s.constraint.size());
   }
-  return {};
+  return has_further(s) ? check(s) : result<void>{};
 }
 
 } // namespace
@@ -66,11 +68,11 @@ digest task_digest(const audit_task& task) {
       .update_u32(task.prompt)
       .update_u32(static_cast<std::uint32_t>(task.tokens.size()))
       .update(std::as_bytes(std::span{task.tokens}));
-  return add_numbers(h, task.sampling)
+  add_numbers(h, task.sampling)
       .update_text(task.sampling.constraint)
       .update(task.input)
-      .update(std::as_bytes(std::span{task.kv}))
-      .finish();
+      .update(std::as_bytes(std::span{task.kv}));
+  return add_further(h, task.sampling).finish();
 }
 
 signature sign_outcome(const secret_key& key, const digest& task, const digest& outcome) {
@@ -88,7 +90,8 @@ namespace evidence_codec {
 
 std::size_t task_bytes(const audit_task& task) {
   return 256 + task.tokens.size() * sizeof(token_id) + task.kv.size() * sizeof(digest) +
-         task.sampling.constraint.size();
+         task.sampling.constraint.size() +
+         words_of_further(task.sampling).size() * sizeof(std::uint64_t);
 }
 
 void write_task(audit_schema::Task::Builder out, const audit_task& task) {
@@ -107,6 +110,13 @@ void write_task(audit_schema::Task::Builder out, const audit_task& task) {
   out.setConstraint(data_of(std::string_view{task.sampling.constraint}));
   out.setInput(data_of(task.input));
   out.setKv(data_of(std::span<const digest>{task.kv}));
+  const std::vector<std::uint64_t> further = words_of_further(task.sampling);
+  if (!further.empty()) {
+    auto list = out.initFurther(static_cast<kj::uint>(further.size()));
+    for (std::size_t i = 0; i < further.size(); ++i) {
+      list.set(static_cast<kj::uint>(i), further[i]);
+    }
+  }
 }
 
 result<audit_task> read_task(audit_schema::Task::Reader from, capnp::Data::Reader tokens) {
@@ -128,6 +138,15 @@ result<audit_task> read_task(audit_schema::Task::Reader from, capnp::Data::Reade
               text(from.getConstraint(), limits::constraint_bytes_max, "a constraint"));
   OVIR_ASSIGN(task.input, fixed<digest>(from.getInput(), "a digest"));
   OVIR_ASSIGN(task.kv, fixed_list<digest>(from.getKv(), "digests of K and V"));
+  const auto further = from.getFurther();
+  if (from.hasFurther()) {
+    OVIR_TRY(all_there(further, sizeof(std::uint64_t), limits::audit_message_bytes_max, "numbers"));
+    std::vector<std::uint64_t> words;
+    for (const std::uint64_t word : further) {
+      words.push_back(word);
+    }
+    OVIR_TRY(read_further(words, task.sampling));
+  }
   OVIR_TRY(check(task));
   return task;
 }

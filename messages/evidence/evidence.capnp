@@ -72,7 +72,16 @@ struct Asked {
   model @10 :Data;
   prompt @11 :List(UInt32);
   stop @12 :List(Data);
-  constraint @13 :Data; # empty: none
+  union {
+    constraint @13 :Data; # empty: none
+    rules @14 :Rules; # where a further number or a bias is set
+  }
+}
+
+# messages/request/params_words.hpp
+struct Rules {
+  constraint @0 :Data; # empty: none
+  further @1 :List(UInt64);
 }
 
 struct Receipt {

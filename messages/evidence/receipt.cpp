@@ -3,6 +3,7 @@
 #include "messages/digest_tree.hpp"
 #include "messages/evidence/evidence_codec.hpp"
 #include "messages/limits/constraint.hpp"
+#include "messages/request/params_words.hpp"
 
 #include <cmath>
 
@@ -29,6 +30,7 @@ void add_signer(hasher& state, const evidence_signer& by) {
 std::size_t words_of(const receipt& r) {
   std::size_t words = 256 + (r.asked.prompt.size() + r.output.size()) / 2;
   words += 1 + r.asked.sampling.constraint.size() / word_bytes;
+  words += 2 + words_of_further(r.asked.sampling).size();
   for (const std::string& stop : r.asked.stop) {
     words += 2 + stop.size() / word_bytes;
   }
@@ -38,8 +40,8 @@ std::size_t words_of(const receipt& r) {
   return words;
 }
 
-template <class List>
-void write_ids(List list, std::span<const token_id> ids) {
+template <class List, class Number>
+void write_ids(List list, const std::vector<Number>& ids) {
   for (std::size_t i = 0; i < ids.size(); ++i) {
     list.set(static_cast<kj::uint>(i), ids[i]);
   }
@@ -55,7 +57,14 @@ void write_asked(evidence_schema::Asked::Builder out, const request_facts& asked
   out.setMinP(asked.sampling.min_p);
   out.setRepeatPenalty(asked.sampling.repeat_penalty);
   out.setSeed(asked.sampling.seed);
-  out.setConstraint(data_of(std::string_view{asked.sampling.constraint}));
+  const std::vector<std::uint64_t> further = words_of_further(asked.sampling);
+  if (further.empty()) {
+    out.setConstraint(data_of(std::string_view{asked.sampling.constraint}));
+  } else {
+    auto rules = out.initRules();
+    rules.setConstraint(data_of(std::string_view{asked.sampling.constraint}));
+    write_ids(rules.initFurther(static_cast<kj::uint>(further.size())), further);
+  }
   out.setProfile(data_of(std::string_view{asked.profile}));
   out.setModel(data_of(asked.model));
   write_ids(out.initPrompt(static_cast<kj::uint>(asked.prompt.size())), asked.prompt);
@@ -100,6 +109,26 @@ result<std::vector<token_id>> read_ids(const List& list, std::size_t present) {
   return ids;
 }
 
+result<void> read_rules(evidence_schema::Asked::Reader from, std::size_t present,
+                        sampling_params& to) {
+  const bool plain = from.isConstraint();
+  if (!plain && !from.isRules()) {
+    return fail(errc::malformed, "a receipt whose rules of sampling are of an unknown kind");
+  }
+  OVIR_ASSIGN(to.constraint, text(plain ? from.getConstraint() : from.getRules().getConstraint(),
+                                  limits::constraint_bytes_max, "a constraint"));
+  if (plain) {
+    return {};
+  }
+  const auto list = from.getRules().getFurther();
+  OVIR_TRY(all_there(list, word_bytes, present, "numbers"));
+  std::vector<std::uint64_t> words;
+  for (const std::uint64_t word : list) {
+    words.push_back(word);
+  }
+  return read_further(words, to);
+}
+
 result<request_facts> read_asked(evidence_schema::Asked::Reader from, std::size_t present) {
   request_facts asked;
   asked.request = request_id{from.getRequest()};
@@ -112,8 +141,7 @@ result<request_facts> read_asked(evidence_schema::Asked::Reader from, std::size_
                     from.getRepeatPenalty(),
                     from.getSeed(),
                     {}};
-  OVIR_ASSIGN(asked.sampling.constraint,
-              text(from.getConstraint(), limits::constraint_bytes_max, "a constraint"));
+  OVIR_TRY(read_rules(from, present, asked.sampling));
   OVIR_ASSIGN(asked.profile, text(from.getProfile(), limits::profile_bytes_max, "a profile"));
   OVIR_ASSIGN(asked.model, fixed<digest>(from.getModel(), "a model"));
   OVIR_ASSIGN(asked.prompt, read_ids(from.getPrompt(), present));
@@ -191,7 +219,7 @@ result<void> check_asked(const request_facts& asked) {
   if (s.constraint.size() > limits::constraint_bytes_max) {
     return fail(errc::over_limit, "a receipt with a constraint of {} bytes", s.constraint.size());
   }
-  return {};
+  return has_further(s) ? check(s) : result<void>{};
 }
 
 } // namespace
@@ -208,10 +236,7 @@ digest request_digest(const request_facts& facts) {
   for (const std::string& stop : facts.stop) {
     state.update_text(stop);
   }
-  if (!facts.sampling.constraint.empty()) {
-    state.update_text(facts.sampling.constraint);
-  }
-  return state.finish();
+  return add_rules(state, facts.sampling).finish();
 }
 
 evidence_terms terms_of(const request_facts& facts) {

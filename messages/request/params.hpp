@@ -1,19 +1,29 @@
 #pragma once
 
 #include "messages/digest.hpp"
+#include "messages/ids.hpp"
 #include "messages/limits/general.hpp"
 #include "messages/result.hpp"
 
 #include <fmt/format.h>
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 /// How the tokens of a request are chosen.
 namespace ovir {
 
-/// How a token is drawn from logits. Greedy when `temperature` is 0.
+/// What is added to the logit of one token.
+struct token_bias {
+  token_id token{0};
+  float bias{0}; ///< not 0, -limits::token_bias_most .. limits::token_bias_most
+  friend bool operator==(const token_bias&, const token_bias&) = default;
+};
+
+/// How a token is drawn from logits. Greedy when `temperature` is 0 and nothing changes a logit.
 struct sampling_params {
   float temperature{0};    ///< 0, or 1e-3 .. 1e3
   std::uint32_t top_k{0};  ///< 0: all
@@ -21,7 +31,11 @@ struct sampling_params {
   double min_p{0};         ///< 0 <= p < 1
   float repeat_penalty{1}; ///< 0.01 .. 100; 1: none
   std::uint64_t seed{0};
-  std::string constraint{}; ///< as of compute/text/constraint.hpp; empty: none
+  std::string constraint{};             ///< as of compute/text/constraint.hpp; empty: none
+  float presence_penalty{0};            ///< -2 .. 2, once from each token the answer has
+  float frequency_penalty{0};           ///< -2 .. 2, from a token as often as the answer has it
+  std::uint32_t min_tokens{0};          ///< tokens before which no answer ends; 0 where constrained
+  std::vector<token_bias> logit_bias{}; ///< ids ascend
 
   friend bool operator==(const sampling_params&, const sampling_params&) = default;
 };
@@ -46,10 +60,10 @@ struct sampling_row {
   }
 };
 
-/// Calls `f` with each row, in the order in which digests take the values. The seed, which every
-/// door chooses in its own way, is the last number and has no row.
+/// Calls `f` with the row of each number that every digest and message has, in their order. The
+/// seed, which every door chooses in its own way, is the last number and has no row.
 template <class F>
-void for_each_parameter(F&& f) {
+void for_each_common_parameter(F&& f) {
   using p = sampling_params;
   f(sampling_row<float>{.name = "temperature",
                         .option = "--temp",
@@ -86,6 +100,37 @@ void for_each_parameter(F&& f) {
                         .most = 100});
 }
 
+/// The same for those that are in digests and messages only where one of them, or a bias, is set.
+template <class F>
+void for_each_further_parameter(F&& f) {
+  using p = sampling_params;
+  f(sampling_row<float>{.name = "presence_penalty",
+                        .option = "--presence-penalty",
+                        .help = "Taken once from each token the answer has",
+                        .value = &p::presence_penalty,
+                        .least = -2,
+                        .most = 2});
+  f(sampling_row<float>{.name = "frequency_penalty",
+                        .option = "--frequency-penalty",
+                        .help = "Taken from a token as often as the answer has it",
+                        .value = &p::frequency_penalty,
+                        .least = -2,
+                        .most = 2});
+  f(sampling_row<std::uint32_t>{.name = "min_tokens",
+                                .option = "--min-tokens",
+                                .help = "Tokens before which the answer does not end",
+                                .value = &p::min_tokens,
+                                .least = 0,
+                                .most = limits::context_max});
+}
+
+/// Every number but the seed.
+template <class F>
+void for_each_parameter(F&& f) {
+  for_each_common_parameter(f);
+  for_each_further_parameter(f);
+}
+
 /// "must be 0, or at least 0.001 and at most 1000", "must be above 0 and at most 1".
 template <class Number>
 [[nodiscard]] std::string range_of(const sampling_row<Number>& row) {
@@ -94,12 +139,32 @@ template <class Number>
                      row.below_most ? "below" : "at most", row.most);
 }
 
-/// The numbers in the order of their rows, and the seed: as every digest of a request has them.
+/// The common numbers in the order of their rows, and the seed: as every digest of a request has
+/// them.
 hasher& add_numbers(hasher& state, const sampling_params& params);
 
-/// `invalid_argument` names the parameter, its value and its range. `token_matcher::make` checks
-/// the constraint.
+/// Whether not every token may come at any place.
+[[nodiscard]] inline bool restricts_tokens(const sampling_params& params) {
+  return !params.constraint.empty() || params.min_tokens > 0;
+}
+
+/// Whether any further number or a bias is set.
+[[nodiscard]] bool has_further(const sampling_params& params);
+/// Of these the number of words, and the words of `words_of_further`; nothing where none is set.
+hasher& add_further(hasher& state, const sampling_params& params);
+/// The constraint and what `add_further` adds, each only where it is there: the end of a digest.
+hasher& add_rules(hasher& state, const sampling_params& params);
+
+/// `invalid_argument` names the parameter, its value and its range, `over_limit` too many biases.
+/// `token_matcher::make` checks the constraint.
 [[nodiscard]] result<void> check(const sampling_params& params);
+
+/// In order of their tokens, without those of 0, as `sampling_params` has them. `invalid_argument`
+/// where a token is there twice; `check` sees the rest.
+[[nodiscard]] result<std::vector<token_bias>> ordered_biases(std::vector<token_bias> biases);
+
+/// Of texts "TOKEN=BIAS", as command lines and shells give them. `invalid_argument` names the text.
+[[nodiscard]] result<std::vector<token_bias>> biases_from(std::span<const std::string> texts);
 
 /// What the hidden rows of a text become in its embedding.
 enum class pooling : std::uint8_t {

@@ -33,6 +33,10 @@ result<void> check(const request_terms& terms) {
   if (terms.embedding && terms.max_tokens > 0) {
     return fail(errc::invalid_argument, "a request for an embedding draws no tokens");
   }
+  if (terms.sampling.min_tokens > terms.max_tokens) {
+    return fail(errc::invalid_argument, "min_tokens is {}, but at most {} tokens may be drawn",
+                terms.sampling.min_tokens, terms.max_tokens);
+  }
   return check(terms.sampling);
 }
 
@@ -67,6 +71,7 @@ digest digest_of(const request_terms& terms) {
   state.update_u64(terms.logprobs ? std::uint64_t{*terms.logprobs} + 1 : 0)
       .update_u32(terms.embedding ? static_cast<std::uint32_t>(*terms.embedding) : 0)
       .update_u32(terms.receipt ? 1 : 0);
+  add_further(state, terms.sampling);
   return state.finish();
 }
 

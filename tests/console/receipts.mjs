@@ -49,6 +49,22 @@ for (const wrong of [good.slice(0, -8), Uint8Array.of(...good, 0, 0, 0, 0, 0, 0,
   assert.equal(here(wrong), false);
 }
 
+// Of a request with penalties, biases and a least length: each bit of what says so.
+execFileSync(ovir, ['run', '-p', 'Once upon a time', '-n', '12', '--no-cache', '--presence-penalty', '0.5', '--frequency-penalty', '-0.25', '--min-tokens', '9', '--logit-bias', '31=4.5', '--logit-bias', '7=-100', '--receipt', file], { env: environment, stdio: 'pipe' });
+const ruled = new Uint8Array(readFileSync(file));
+assert.ok(here(ruled), JSON.stringify(checkReceipt(ruled).fault));
+assert.ok(there(ruled));
+const { further } = readReceipt(ruled).asked;
+assert.equal(further.length, 5);
+const rulesAt = Buffer.from(ruled).indexOf(Buffer.from(new BigUint64Array(further).buffer));
+assert.ok(rulesAt > 0);
+for (let bit = 0; bit < 64 * 5; ++bit) {
+  const changed = ruled.slice();
+  changed[rulesAt + (bit >> 3)] ^= 1 << (bit & 7);
+  assert.equal(here(changed), false, `bit ${bit} of the further numbers changed, and the page accepts it`);
+  if (bit % 40 === 0) { assert.equal(there(changed), false, `bit ${bit} changed, and ovir-verify accepts it`); }
+}
+
 // A unit that another computed: a receipt that cites one, and each bit of the citation.
 const cited = new Uint8Array(readFileSync(new URL('../fuzz/corpus/receipt/cited', import.meta.url)));
 assert.ok(here(cited), JSON.stringify(checkReceipt(cited).fault));

@@ -1,3 +1,4 @@
+#include "compute/text/constraint.hpp"
 #include "compute/text/sampler.hpp"
 #include "compute/text/token_matcher.hpp"
 #include "gateway/api/completion_request.hpp"

@@ -7,6 +7,9 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <bit>
+#include <span>
+
 namespace ovir {
 namespace {
 
@@ -52,6 +55,39 @@ TEST(receipt_golden, a_batch_of_evidence_is_these_bytes) {
 TEST(receipt_golden, the_request_has_this_digest) {
   EXPECT_EQ(to_hex(request_digest(example().asked)),
             "867a72143af363725c8ce40e4b720f61e736d74b7e04bf1d74f57158163f8c46");
+}
+
+/// With each of the further numbers, closed by its lead and not signed anew by its stages.
+receipt with_rules() {
+  const test::receipt_maker cast;
+  receipt r = cast.small();
+  r.asked.sampling.presence_penalty = 0.5F;
+  r.asked.sampling.frequency_penalty = -0.25F;
+  r.asked.sampling.min_tokens = 1;
+  r.asked.sampling.logit_bias = {{17, -100.0F}, {400, 2.5F}};
+  cast.close(r);
+  return r;
+}
+
+TEST(receipt_golden, further_numbers_take_the_place_of_the_constraint) {
+  const auto bytes = encode_receipt(with_rules());
+  EXPECT_EQ(bytes.size(), 1792U);
+  EXPECT_EQ(to_hex(hash_plain(bytes)), "GOLDEN");
+}
+
+// Field by field, without the code under test.
+TEST(receipt_golden, a_request_with_further_numbers_is_joined_as_the_page_says) {
+  const request_facts asked = with_rules().asked;
+  hasher h{"ovir/request/v1"};
+  h.update_text(asked.profile).update(asked.model).update_u32(2).update_u32(3);
+  h.update(std::as_bytes(std::span{asked.prompt}));
+  h.update_u32(std::bit_cast<std::uint32_t>(0.75F)).update_u32(40);
+  h.update_u64(std::bit_cast<std::uint64_t>(0.95)).update_u64(std::bit_cast<std::uint64_t>(0.05));
+  h.update_u32(std::bit_cast<std::uint32_t>(1.125F)).update_u64(7);
+  h.update_u32(2).update_u32(1).update_text("END");
+  h.update_text("").update_u32(5).update_u64(0x3f000000).update_u64(0xbe800000).update_u64(1);
+  h.update_u64(0xc2c8000000000011).update_u64(0x4020000000000190);
+  EXPECT_EQ(request_digest(asked), h.finish());
 }
 
 // Field by field, without the code under test.

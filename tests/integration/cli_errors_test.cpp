@@ -50,6 +50,9 @@ TEST(cli_errors, options_out_of_their_range_are_usage_errors) {
   expect_refusal({"run", "-p", "x", "--top-p", "1.5"}, usage, "top_p is 1.5");
   expect_refusal({"run", "-p", "x", "--min-p", "1"}, usage, "min_p is 1");
   expect_refusal({"run", "-p", "x", "--repeat-penalty", "0"}, usage, "repeat_penalty is 0");
+  expect_refusal({"run", "-p", "x", "--presence-penalty", "-2.5"}, usage, "presence_penalty is");
+  expect_refusal({"run", "-p", "x", "--logit-bias", "7"}, usage, "logit_bias '7' is not");
+  expect_refusal({"run", "-p", "x", "--logit-bias", "7=101"}, usage, "logit_bias of token 7");
   expect_refusal({"run", "-p", "x", "--isa", "sse2"}, usage, "'sse2'");
   expect_refusal({"run", "-p", "x", "--profile", "loose"}, usage, "the profiles are");
   expect_refusal({"run", "-p", "x", "--stop", ""}, usage, "stop string");

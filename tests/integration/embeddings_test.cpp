@@ -149,7 +149,18 @@ TEST_F(embeddings, that_cannot_be_made_are_refused_by_name) {
   };
   EXPECT_EQ(refused({{"input", text(2'049, 1)}}), "input");
   EXPECT_EQ(refused({{"input", plain_json::array({1, 1'000'000})}}), "input");
-  EXPECT_EQ(refused({{"input", "x"}, {"dimensions", 64}}), "dimensions");
+  EXPECT_EQ(refused({{"input", "x"}, {"dimensions", 32'000}}), "dimensions");
+  const auto whole = data({{"input", "x"}})[0]["embedding"].get<std::vector<float>>();
+  const auto part =
+      data({{"input", "x"}, {"dimensions", 64}})[0]["embedding"].get<std::vector<float>>();
+  double squares = 0;
+  for (std::size_t i = 0; i < 64; ++i) {
+    squares += static_cast<double>(whole.at(i)) * static_cast<double>(whole.at(i));
+  }
+  ASSERT_EQ(part.size(), 64U);
+  for (std::size_t i = 0; i < 64; ++i) {
+    EXPECT_EQ(part[i], static_cast<float>(static_cast<double>(whole[i]) / std::sqrt(squares)));
+  }
   EXPECT_EQ(data({{"input", text(2'048, 1)}}).size(), 1U) << "all that the model sees";
 }
 

@@ -190,8 +190,11 @@ TEST_F(openapi, every_parameter_is_taken_within_its_bounds_and_refused_by_name_b
         good.push_back(property["minimum"]);
         bad.emplace_back(property["minimum"].get<double>() - 1);
       }
-      if (property.contains("maximum") && name != "max_tokens" && name != "max_completion_tokens") {
-        good.push_back(name == "n" ? plain_json(2) : property["maximum"]);
+      const bool of_the_model = name == "max_tokens" || name == "max_completion_tokens" ||
+                                name == "min_tokens" ||
+                                name == "dimensions"; // or of how long an answer may be
+      if (property.contains("maximum") && !of_the_model) {
+        good.push_back(name == "n" || name == "best_of" ? plain_json(2) : property["maximum"]);
         bad.emplace_back("a text");
       }
       if (property.contains("maximum") && property["maximum"].get<double>() < 1e9) {

@@ -63,6 +63,45 @@ TEST_F(verify, finds_an_honest_transcript_equal) {
   EXPECT_EQ(replayed["tier"], "T2");
 }
 
+TEST_F(verify, draws_by_the_penalties_biases_and_least_length_that_are_stated) {
+  static_cast<void>(ovir_json({"run",
+                               "-p",
+                               "Once upon a time",
+                               "-n",
+                               "24",
+                               "--temp",
+                               "0.8",
+                               "--seed",
+                               "11",
+                               "--presence-penalty",
+                               "-0.5",
+                               "--frequency-penalty",
+                               "0.75",
+                               "--min-tokens",
+                               "20",
+                               "--logit-bias",
+                               "31=4.5",
+                               "--logit-bias",
+                               "7=-100",
+                               "--transcript",
+                               file()}));
+  const plain_json stated = plain_json::parse(read_file(file()));
+  EXPECT_EQ(stated["sampling"]["logit_bias"], plain_json::parse("[[7, -100.0], [31, 4.5]]"));
+  EXPECT_EQ(stated["sampling"]["min_tokens"], 20);
+  EXPECT_EQ(document_of(check(stated, true))["ok"], true);
+  const auto refuted = [&](const std::string& field, const plain_json& value) {
+    plain_json changed = stated;
+    changed["sampling"][field] = value;
+    return check(changed, true).exit_code == 1;
+  };
+  EXPECT_TRUE(refuted("frequency_penalty", 2.0));
+  EXPECT_TRUE(refuted("logit_bias", plain_json::parse("[[7, -100.0], [31, 60.0]]")));
+  EXPECT_TRUE(refuted("presence_penalty", 2.0));
+  plain_json wrong = stated;
+  wrong["sampling"]["logit_bias"] = plain_json::parse("[[7, 101.0]]");
+  EXPECT_EQ(check(wrong, false).exit_code, 3);
+}
+
 TEST_F(verify, finds_every_kind_of_change_without_the_model) {
   const auto expect_failure = [&](const plain_json& changed) {
     const child_result child = check(changed, false);

@@ -1,4 +1,5 @@
 // Whatever the model says, a constrained answer parses and fits its schema.
+#include "compute/text/constraint.hpp"
 #include "compute/text/sampler.hpp"
 #include "compute/text/token_matcher.hpp"
 #include "tests/support/byte_words.hpp"

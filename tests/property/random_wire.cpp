@@ -73,6 +73,14 @@ sampling_params drawer::sampling() {
   s.repeat_penalty = static_cast<float>(0.02 + share() * 99);
   s.seed = random_();
   s.constraint = coin() ? "" : text(1, 4'000, "{}\":,abc");
+  if (coin()) {
+    s.presence_penalty = static_cast<float>(share() * 4 - 2);
+    s.frequency_penalty = static_cast<float>(share() * 4 - 2);
+    s.min_tokens = s.constraint.empty() ? upto(5) : 0;
+    for (token_id id = upto(9); coin() && id < limits::vocabulary_max; id += 1 + upto(1'000)) {
+      s.logit_bias.push_back({id, static_cast<float>(share() * 99 + 0.5)});
+    }
+  }
   return s;
 }
 
@@ -93,7 +101,9 @@ request_log drawer::log(request_id id) {
   for (drawn_token& one : log.drawn) {
     one = drawn();
   }
-  log.max_tokens = between(static_cast<std::uint32_t>(log.drawn.size()), limits::context_max);
+  log.max_tokens =
+      between(std::max(static_cast<std::uint32_t>(log.drawn.size()), log.sampling.min_tokens),
+              limits::context_max);
   log.stop.resize(upto(limits::stop_strings_max));
   for (std::string& stop : log.stop) {
     stop = text(1, limits::stop_string_bytes_max, std::string_view{"\0\n\xff\\ab", 6});

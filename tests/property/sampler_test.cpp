@@ -37,7 +37,8 @@ std::uint64_t total_of(const std::vector<naive_candidate>& all) {
 
 /// exact-1's paragraph on sampling, read aloud: a full sort and no short cuts.
 token_id naive_draw(const sampling_params& p, const std::vector<float>& logits,
-                    const std::vector<token_id>& history, position at) {
+                    const std::vector<token_id>& history, position at,
+                    const std::vector<token_id>& output = {}) {
   std::vector<naive_candidate> all;
   const std::size_t recent = std::min<std::size_t>(64, history.size());
   const std::set<token_id> seen(history.end() - static_cast<std::ptrdiff_t>(recent), history.end());
@@ -45,6 +46,15 @@ token_id naive_draw(const sampling_params& p, const std::vector<float>& logits,
     float l = logits[id];
     if (seen.contains(id)) {
       l = l > 0 ? l / p.repeat_penalty : l * p.repeat_penalty;
+    }
+    const auto count = std::count(output.begin(), output.end(), id);
+    if (count > 0) {
+      const float often = static_cast<float>(count) * p.frequency_penalty;
+      l = l - often;
+      l = l - p.presence_penalty;
+    }
+    for (const token_bias& one : p.logit_bias) {
+      l = one.token == id ? l + one.bias : l;
     }
     all.push_back({l, id, 0});
   }
@@ -116,6 +126,42 @@ TEST(sampler, equals_a_full_sort_on_random_logits) {
                             .seed = random()};
     const auto at = static_cast<position>(random());
     ASSERT_EQ(sampler{p}.draw(logits, history, at), naive_draw(p, logits, history, at)) << round;
+  }
+}
+
+TEST(sampler, with_counts_and_biases_equals_a_full_sort_too) {
+  std::mt19937_64 random{47};
+  const auto pick = [&](auto... options) {
+    const std::array choices{options...};
+    return choices[random() % choices.size()];
+  };
+  for (int round = 0; round < 600; ++round) {
+    const std::size_t size = pick(1U, 2U, 17U, 300U);
+    std::normal_distribution<float> normal{0, pick(0.01F, 1.0F, 8.0F)};
+    std::vector<float> logits(size);
+    std::generate(logits.begin(), logits.end(), [&] { return normal(random); });
+    std::vector<token_id> history(random() % 200);
+    std::generate(history.begin(), history.end(),
+                  [&] { return static_cast<token_id>(random() % size); });
+    const std::vector<token_id> output(
+        history.end() - static_cast<std::ptrdiff_t>(random() % (history.size() + 1)),
+        history.end());
+    sampling_params p{.temperature = pick(0.0F, 0.0F, 0.8F, 3.0F),
+                      .top_k = pick(0U, 5U),
+                      .top_p = pick(1.0, 0.5),
+                      .repeat_penalty = pick(1.0F, 1.3F),
+                      .seed = random()};
+    p.presence_penalty = pick(0.0F, 0.3F, 2.0F, -1.7F);
+    p.frequency_penalty = pick(0.0F, 0.1F, -0.7F, 2.0F);
+    for (token_id id = 0; id < size + 2; ++id) { // some of no vocabulary
+      if (random() % 7 == 0) {
+        p.logit_bias.push_back({id, pick(-100.0F, -1.25F, 0.3F, 100.0F)});
+      }
+    }
+    const auto at = static_cast<position>(history.size());
+    ASSERT_EQ(sampler{p}.draw(logits, history, at, {}, output),
+              naive_draw(p, logits, history, at, output))
+        << round;
   }
 }
 

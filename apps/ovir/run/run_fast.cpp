@@ -11,7 +11,9 @@
 #include "messages/limits/evidence.hpp"
 
 #include <chrono>
+#include <memory>
 #include <optional>
+#include <span>
 
 namespace ovir::apps {
 
@@ -36,6 +38,10 @@ result<fast_answer> generate(const fast_orders& orders, const ready_model& model
   fast_answer answer;
   answer.tokens = orders.prompt;
   compute::sampler sampler{orders.sampling};
+  std::unique_ptr<compute::token_matcher> matcher;
+  if (restricts_tokens(orders.sampling)) {
+    OVIR_ASSIGN(matcher, compute::token_matcher::make(orders.sampling, model.vocabulary->words()));
+  }
   compute::text_stream stream{*model.vocabulary};
   const auto show = [&](const std::string& text) -> result<void> {
     answer.text += text;
@@ -48,7 +54,10 @@ result<fast_answer> generate(const fast_orders& orders, const ready_model& model
   begin = around.environment.now();
   while (true) {
     const auto at = static_cast<position>(answer.tokens.size());
-    const token_id next = sampler.draw(logits, answer.tokens, at);
+    const auto output = std::span<const token_id>{answer.tokens}.subspan(orders.prompt.size());
+    const auto allowed =
+        matcher ? matcher->allowed(output).value_or(compute::token_mask{}) : compute::token_mask{};
+    const token_id next = sampler.draw(logits, answer.tokens, at, allowed, output);
     answer.tokens.push_back(next);
     if (model.vocabulary->ends_generation(next)) {
       answer.finish_reason = "stop";

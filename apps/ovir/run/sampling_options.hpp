@@ -13,6 +13,7 @@ namespace ovir::apps {
 struct sampling_options {
   sampling_params params;
   std::vector<std::string> stop;
+  std::vector<std::string> biases; ///< TOKEN=BIAS
   bool has_seed{false};
 };
 /// `options` must outlive the parse.
@@ -22,7 +23,7 @@ void add_sampling(CLI::App& command, sampling_options& options);
 [[nodiscard]] result<void> check(const sampling_options& options);
 
 /// The parameters with a seed: an unseeded request gets its own when it is accepted, before the
-/// first step.
+/// first step. Precondition: `check`.
 [[nodiscard]] sampling_params seeded(const sampling_options& options, storage::env& environment);
 
 } // namespace ovir::apps

@@ -48,6 +48,8 @@ std::vector<argument_spec> with_sampling(std::vector<argument_spec> arguments) {
     arguments.push_back({row.option, row.name,
                          std::is_integral_v<Number> ? kind::natural : kind::real, false, row.help});
   });
+  arguments.push_back({"--logit-bias", "logit_bias", kind::texts, false,
+                       "TOKEN=BIAS, added to the token's logit; may be given several times"});
   return arguments;
 }
 

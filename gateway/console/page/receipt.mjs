@@ -6,6 +6,7 @@ const WORD = 8;
 const LIMITS = {
   receiptBytes: 64 << 20, layers: 1024, stages: 256, windows: 32768, context: 1 << 20,
   software: 128, constraint: 64 << 10, profile: 64, stops: 64, stopBytes: 4096, senders: 64, vocabulary: 1 << 22,
+  biases: 1024,
 };
 export const WINDOW = 32;
 
@@ -71,6 +72,16 @@ class Walk {
     const first = this.claim(words) * WORD;
     this.zeros(first + count * 4, words * WORD - count * 4);
     return Uint32Array.from({ length: count }, (_, i) => this.view.getUint32(first + i * 4, true));
+  }
+
+  /// Words of 64 bits.
+  wide(at, most, what) {
+    const high = this.target(at, 1);
+    must((high & 7) === 5, `${what} are no list of wide numbers`);
+    const count = high >>> 3;
+    must(count <= most, `${what} are ${count}, at most ${most} are allowed`);
+    const first = this.claim(count);
+    return Array.from({ length: count }, (_, i) => this.u64(first + i, 0));
   }
 
   /// A list of objects; the place of each.
@@ -211,14 +222,48 @@ const readStage = (walk, at) => ({
   }),
 });
 
-/// The bytes of a constraint are written first.
+/// What else decides how tokens are drawn: presence and frequency penalty, least tokens, biases by token.
+const RANGES = { penalty: 2, bias: 100, further: 3 };
+const readFurther = (walk, at, constraint) => {
+  const words = walk.wide(at, RANGES.further + LIMITS.biases, 'further numbers');
+  const float = (bits) => new Float32Array(new Uint32Array([Number(bits)]).buffer)[0];
+  const within = (value, most) => value >= -most && value <= most;
+  must(words.length >= RANGES.further && words.slice(0, 3).every((w) => w >> 32n === 0n),
+       'further numbers of a receipt that are none');
+  const [presence, frequency] = [float(words[0]), float(words[1])];
+  must(within(presence, RANGES.penalty) && within(frequency, RANGES.penalty),
+       `penalties of ${presence} and ${frequency}`);
+  must(words[2] <= BigInt(LIMITS.context) && (words[2] === 0n || constraint.length === 0),
+       `an answer of at least ${words[2]} tokens`);
+  let last = -1n;
+  for (const word of words.slice(3)) {
+    const token = word & 0xffffffffn;
+    const bias = float(word >> 32n);
+    must(token > last && token < BigInt(LIMITS.vocabulary) && bias !== 0 && within(bias, RANGES.bias),
+         `a bias of ${bias} for token ${token}`);
+    last = token;
+  }
+  must(presence !== 0 || frequency !== 0 || words[2] !== 0n || words.length > 3,
+       'further numbers of a receipt, none of which is set');
+  return words;
+};
+
+/// The constraint, alone or with further numbers, is written first.
+const readRules = (walk, at, kind) => {
+  must(kind <= 1, `a receipt whose rules of sampling are of kind ${kind}`);
+  if (kind === 0) { return { constraint: walk.data(at, LIMITS.constraint, 'a constraint'), further: [] }; }
+  const rules = walk.struct(at, 0, 2);
+  const constraint = walk.data(rules, LIMITS.constraint, 'a constraint');
+  return { constraint, further: readFurther(walk, rules + 1, constraint) };
+};
+
 const readAsked = (walk, at) => {
-  walk.zeros(at * WORD + 44, 4);
-  const constraint = walk.data(at + 11, LIMITS.constraint, 'a constraint');
+  walk.zeros(at * WORD + 46, 2);
+  const { constraint, further } = readRules(walk, at + 11, walk.u16(at, 44));
   const asked = {
     request: walk.u64(at, 0), layers: walk.u32(at, 8), maxTokens: walk.u32(at, 12),
     temperature: walk.f32(at, 16), topK: walk.u32(at, 20), topP: walk.f64(at, 24),
-    minP: walk.f64(at, 32), repeatPenalty: walk.f32(at, 40), seed: walk.u64(at, 48), constraint,
+    minP: walk.f64(at, 32), repeatPenalty: walk.f32(at, 40), seed: walk.u64(at, 48), constraint, further,
     profile: walk.data(at + 7, LIMITS.profile, 'a profile'),
     model: walk.exactly(at + 8, 32, 'a model'),
     prompt: walk.numbers(at + 9, LIMITS.context, 'prompt tokens'),

@@ -98,7 +98,11 @@ const termsOf = (a) => {
     .chunks(a.prompt).add(a.temperature).u32(a.topK).add(a.topP).add(a.minP).add(a.repeatPenalty)
     .u64(a.seed).u32(a.maxTokens, a.stop.length);
   a.stop.forEach((s) => content.text(s));
-  if (a.constraint.length > 0) { content.text(a.constraint); }
+  if (a.constraint.length > 0 || a.further.length > 0) { content.text(a.constraint); }
+  if (a.further.length > 0) {
+    content.u32(a.further.length);
+    a.further.forEach((word) => content.u64(word));
+  }
   return { request: a.request, content: content.end(), model: a.model, profile: a.profile, layers: a.layers };
 };
 
@@ -264,7 +268,7 @@ const float = (bytes) => new DataView(bytes.buffer, bytes.byteOffset, 4).getFloa
 /// the highest logit is what follows.
 export const choicesFault = (r, first) => {
   const highest = float(r.asked.temperature) === 0 && float(r.asked.repeatPenalty) === 1 &&
-    r.asked.constraint.length === 0;
+    r.asked.constraint.length === 0 && r.asked.further.length === 0;
   let at = 0;
   for (const s of r.stages.at(-1).statements) {
     for (let i = 0; i < s.logits.length; ++i, ++at) {

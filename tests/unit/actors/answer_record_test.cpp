@@ -106,7 +106,7 @@ TEST(answer_record, keys_tell_requests_apart_by_all_that_matters_and_nothing_els
   EXPECT_EQ(request_digest(model, prompt, greedy), request_digest(model, prompt, greedy_with_seed));
   sampling_params hot;
   hot.temperature = 0.5F;
-  std::vector<sampling_params> all(8, hot);
+  std::vector<sampling_params> all(12, hot);
   all[1].seed = 1;
   all[2].top_k = 5;
   all[3].top_p = 0.5;
@@ -114,13 +114,17 @@ TEST(answer_record, keys_tell_requests_apart_by_all_that_matters_and_nothing_els
   all[5].repeat_penalty = 2;
   all[6].temperature = 0.25F;
   all[7].constraint = "{}";
+  all[8].presence_penalty = 1;
+  all[9].frequency_penalty = 1;
+  all[10].min_tokens = 1;
+  all[11].logit_bias = {{1, 1.0F}};
   std::set<digest> keys{request_digest(model, prompt, greedy)};
   for (const sampling_params& s : all) {
     keys.insert(request_digest(model, prompt, s));
   }
   keys.insert(request_digest(hash("a", {}), prompt, greedy));
   keys.insert(request_digest(model, std::span{prompt}.first(39), greedy));
-  EXPECT_EQ(keys.size(), 11U);
+  EXPECT_EQ(keys.size(), 15U);
   const digest request = *keys.begin();
   const std::set<digest> ends{finished_key(request, 5, {}),
                               finished_key(request, 6, {}),

@@ -75,6 +75,22 @@ TEST(pooled_rows, take_nothing_behind_a_gap_or_beyond_the_end) {
   EXPECT_EQ(pooled.vector(), whole(pooling::mean));
 }
 
+TEST(pooled_rows, shortened_are_the_first_elements_divided_by_their_length) {
+  const std::vector<float> vector = whole(pooling::mean);
+  for (const std::size_t n : {std::size_t{1}, std::size_t{2}, vector.size()}) {
+    double squares = 0;
+    for (std::size_t i = 0; i < n; ++i) {
+      squares += static_cast<double>(vector[i]) * static_cast<double>(vector[i]);
+    }
+    const auto part = shortened(vector, n);
+    ASSERT_EQ(part.size(), n);
+    for (std::size_t i = 0; i < n; ++i) {
+      EXPECT_EQ(part[i], static_cast<float>(static_cast<double>(vector[i]) / std::sqrt(squares)));
+    }
+  }
+  EXPECT_EQ(shortened(std::vector{0.0F, 0.0F, 1.0F}, 2), (std::vector{0.0F, 0.0F}));
+}
+
 TEST(pooled_rows, of_zeros_are_zeros) {
   pooled_rows pooled{pooling::mean, 2, dim};
   pooled.take(0, std::vector<float>(std::size_t{2} * dim));

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <limits>
 #include <map>
 #include <vector>
@@ -148,6 +149,60 @@ TEST(sampler, a_token_depends_on_its_arguments_alone) {
   EXPECT_EQ(fresh.draw(logits, {}, 9), used.draw(logits, {}, 9));
 }
 
+// logit - frequency * count - presence, counted over what was drawn: OpenAI's definition.
+TEST(sampler, presence_is_taken_once_and_frequency_as_often_as_a_token_was_drawn) {
+  const std::vector<float> logits{3.0F, 2.0F, 0.0F};
+  const std::vector<token_id> three{0, 0, 0};
+  const auto taken = [&](float presence, float frequency, const std::vector<token_id>& output) {
+    sampling_params p;
+    p.presence_penalty = presence;
+    p.frequency_penalty = frequency;
+    return sampler{p}.draw(logits, three, 3, {}, output);
+  };
+  EXPECT_EQ(taken(0.75F, 0, three), 0U) << "3 - 0.75 is above 2";
+  EXPECT_EQ(taken(1.5F, 0, three), 1U);
+  EXPECT_EQ(taken(0, 0.25F, three), 0U) << "3 - 3 * 0.25 is above 2";
+  EXPECT_EQ(taken(0, 0.5F, three), 1U);
+  EXPECT_EQ(taken(0, 0.5F, {0}), 0U) << "3 - 0.5 is above 2";
+  EXPECT_EQ(taken(2, 2, {}), 0U) << "tokens of the prompt do not count";
+  EXPECT_EQ(taken(-2, 0, {2, 2}), 0U);
+  EXPECT_EQ(taken(0, -2, {2, 2}), 2U) << "0 + 4";
+}
+
+TEST(sampler, each_operation_rounds_to_binary32_in_the_order_of_the_page) {
+  // fl(0.1 * 3), fl(x - that), fl(that - 0.3), and the other order is another number.
+  const float x = 1.0F;
+  const float often = 3.0F * 0.1F;
+  const float first = x - often;
+  const float right = first - 0.3F;
+  ASSERT_NE(right, (x - 0.3F) - often);
+  sampling_params p;
+  p.presence_penalty = 0.3F;
+  p.frequency_penalty = 0.1F;
+  const std::vector<token_id> output{1, 1, 1};
+  EXPECT_EQ(sampler{p}.draw(std::vector{right, x}, {}, 3, {}, output), 0U) << "equal: lowest id";
+  EXPECT_EQ(sampler{p}.draw(std::vector{std::nextafterf(right, 0.0F), x}, {}, 3, {}, output), 1U);
+}
+
+TEST(sampler, a_bias_is_added_last_and_an_unknown_token_has_none) {
+  sampling_params p;
+  p.logit_bias = {{1, 2.5F}, {900, 100.0F}};
+  EXPECT_EQ(sampler{p}.draw(std::vector{2.0F, 0.0F}, {}, 0), 1U);
+  EXPECT_EQ(sampler{p}.draw(std::vector{3.0F, 0.0F}, {}, 0), 0U);
+  p.repeat_penalty = 4; // of the logit, before the bias
+  EXPECT_EQ(sampler{p}.draw(std::vector{3.25F, 4.0F}, std::vector<token_id>{1}, 0), 1U);
+  EXPECT_FALSE(sampler{p}.takes_highest());
+}
+
+TEST(sampler, overflowing_biases_and_penalties_still_give_a_token) {
+  constexpr float most = std::numeric_limits<float>::max();
+  sampling_params p;
+  p.logit_bias = {{0, -100.0F}, {1, 100.0F}};
+  p.presence_penalty = -2;
+  p.temperature = 1e-3F;
+  EXPECT_EQ(sampler{p}.draw(std::vector{-most, most}, {}, 0, {}, std::vector<token_id>{0, 1}), 1U);
+}
+
 TEST(sampling_params, are_checked_and_the_message_names_parameter_value_and_range) {
   EXPECT_TRUE(check({}));
   EXPECT_TRUE(check({.temperature = 0.7F, .top_p = 0.9, .min_p = 0.05, .repeat_penalty = 1.1F}));
@@ -168,6 +223,54 @@ TEST(sampling_params, are_checked_and_the_message_names_parameter_value_and_rang
   for (const float p : {0.0F, 0.009F, 100.5F, nan}) {
     EXPECT_FALSE(check({.repeat_penalty = p})) << p;
   }
+  for (const float x : {-2.1F, 2.1F, nan}) {
+    sampling_params a;
+    a.presence_penalty = x;
+    EXPECT_THAT(check(a).error().message, HasSubstr("presence_penalty is"));
+    sampling_params b;
+    b.frequency_penalty = x;
+    EXPECT_THAT(check(b).error().message, HasSubstr("at least -2 and at most 2"));
+  }
+}
+
+TEST(sampling_params, have_few_biases_in_order_and_none_of_them_zero) {
+  const auto with = [](std::vector<token_bias> biases) {
+    sampling_params p;
+    p.logit_bias = std::move(biases);
+    return check(p);
+  };
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_TRUE(with({{0, -100.0F}, {7, 100.0F}}));
+  for (const float bias : {0.0F, 100.5F, -100.5F, nan}) {
+    EXPECT_FALSE(with({{3, bias}})) << bias;
+  }
+  EXPECT_FALSE(with({{7, 1.0F}, {7, 1.0F}}));
+  EXPECT_FALSE(with({{8, 1.0F}, {7, 1.0F}}));
+  EXPECT_FALSE(with({{limits::vocabulary_max, 1.0F}}));
+  std::vector<token_bias> many;
+  for (token_id id = 0; id < limits::token_biases_max; ++id) {
+    many.push_back({id, 1.0F});
+  }
+  EXPECT_TRUE(with(many));
+  many.push_back({limits::vocabulary_max - 1, 1.0F});
+  EXPECT_EQ(with(many).error().code, errc::over_limit);
+}
+
+TEST(sampling_params, of_a_constrained_answer_name_no_least_length) {
+  sampling_params p;
+  p.min_tokens = 3;
+  EXPECT_TRUE(check(p));
+  p.constraint = "{}";
+  EXPECT_THAT(check(p).error().message, HasSubstr("min_tokens"));
+}
+
+TEST(sampling_params, of_command_lines_put_biases_in_order) {
+  const std::vector<std::string> texts{"9=1.5", "2=-100", "5=0"};
+  EXPECT_EQ(biases_from(texts).value(), (std::vector<token_bias>{{2, -100.0F}, {9, 1.5F}}));
+  for (const std::string wrong : {"", "9", "=1", "9=", "9=x", "-1=2", "9=1 ", "a=1"}) {
+    EXPECT_THAT(biases_from(std::vector{wrong}).error().message, HasSubstr("17=-1.5")) << wrong;
+  }
+  EXPECT_FALSE(biases_from(std::vector<std::string>{"7=1", "07=1"}));
 }
 
 } // namespace

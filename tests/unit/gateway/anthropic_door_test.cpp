@@ -47,6 +47,7 @@ TEST(anthropic_request, reads_what_a_client_may_ask) {
                     {"type": "text", "text": "Be brief."}],
          "stop_sequences": ["END"], "temperature": 0.5, "top_p": 0.9, "top_k": 7, "stream": true,
          "metadata": {"user_id": "u"}, "service_tier": "auto", "thinking": {"type": "disabled"},
+         "presence_penalty": 1, "frequency_penalty": -1, "min_tokens": 2, "logit_bias": {"7": 3},
          "seed": 4, "receipt": true, "deadline_ms": 500)"));
   EXPECT_EQ(r.messages,
             (std::vector<chat_message>{{"system", "Be kind.\n\nBe brief."}, {"user", "Hi"}}));
@@ -54,6 +55,10 @@ TEST(anthropic_request, reads_what_a_client_may_ask) {
   EXPECT_EQ(r.asked.stop, std::vector<std::string>{"END"});
   EXPECT_EQ(r.asked.sampling.temperature, 0.5F);
   EXPECT_EQ(r.asked.sampling.top_k, 7U);
+  EXPECT_EQ(r.asked.sampling.presence_penalty, 1.0F);
+  EXPECT_EQ(r.asked.sampling.frequency_penalty, -1.0F);
+  EXPECT_EQ(r.asked.sampling.min_tokens, 2U);
+  EXPECT_EQ(r.asked.sampling.logit_bias, (std::vector<token_bias>{{7, 3.0F}}));
   EXPECT_TRUE(r.stream && r.asked.receipt);
   EXPECT_EQ(r.seed, 4U);
   EXPECT_EQ(r.deadline, std::chrono::milliseconds{500});

@@ -148,6 +148,17 @@ TEST(completion_request, refuses_what_is_out_of_range_and_names_it) {
            {R"("deadline_ms": 0)", "deadline_ms"},
            {R"("priority": "high")", "priority"},
            {R"("min_p": 1)", "min_p"},
+           {R"("presence_penalty": 2.5)", "presence_penalty"},
+           {R"("frequency_penalty": -2.5)", "frequency_penalty"},
+           {R"("min_tokens": -1)", "min_tokens"},
+           {R"("min_tokens": 2, "response_format": {"type": "json_object"})", "min_tokens"},
+           {R"("logit_bias": [5])", "logit_bias"},
+           {R"("logit_bias": {"x": 1})", "logit_bias"},
+           {R"("logit_bias": {"-1": 1})", "logit_bias"},
+           {R"("logit_bias": {"5": "1"})", "logit_bias"},
+           {R"("logit_bias": {"5": 101})", "logit_bias"},
+           {R"("logit_bias": {"5": 1, "05": 1})", "logit_bias"},
+           {R"("logit_bias": {"1048576": 1})", "logit_bias"},
            {R"("user": 5)", "user"},
            {R"("speculate": "on")", "speculate"},
            {R"("audit": "after")", "audit"},
@@ -161,8 +172,7 @@ TEST(completion_request, refuses_what_is_out_of_range_and_names_it) {
 
 TEST(completion_request, refuses_what_it_cannot_honour_instead_of_ignoring_it) {
   for (const std::string parameter :
-       {R"("top_logprobs": 1)", R"("echo": true)", R"("best_of": 3)", R"("suffix": "x")",
-        R"("frequency_penalty": 0.5)", R"("presence_penalty": -1)", R"("logit_bias": {"5": 1})",
+       {R"("top_logprobs": 1)", R"("echo": true, "logprobs": 1)", R"("best_of": 3, "stream": true)",
         R"("tools": [{"type": "function"}])"}) {
     const api_error e = refused(api_kind::completion, with(parameter));
     EXPECT_EQ(e.param, parameter.substr(1, parameter.find('"', 1) - 1));
@@ -178,6 +188,39 @@ TEST(completion_request, refuses_what_it_cannot_honour_instead_of_ignoring_it) {
   const api_error unknown = refused(api_kind::completion, with(R"("tempreature": 1)"));
   EXPECT_EQ(unknown.param, "tempreature");
   EXPECT_EQ(unknown.code, "unknown_parameter");
+}
+
+TEST(completion_request, reads_penalties_biases_and_the_least_length) {
+  const std::string asked = R"("presence_penalty": 1.5, "frequency_penalty": -0.5, "min_tokens": 3,
+      "logit_bias": {"50": -100, "7": 2.5, "9": 0})";
+  for (const completion_request& r :
+       {parsed(api_kind::completion, with(asked)), parsed(api_kind::chat, chat_with(asked))}) {
+    const sampling_params& s = r.asked.sampling;
+    EXPECT_EQ(s.presence_penalty, 1.5F);
+    EXPECT_EQ(s.frequency_penalty, -0.5F);
+    EXPECT_EQ(s.min_tokens, 3U);
+    EXPECT_EQ(s.logit_bias, (std::vector<token_bias>{{7, 2.5F}, {50, -100.0F}}));
+  }
+}
+
+TEST(completion_request, reads_which_answers_are_told_and_what_with_them) {
+  const auto r =
+      parsed(api_kind::completion, with(R"("n": 2, "best_of": 5, "echo": true, "suffix": "end")"));
+  EXPECT_EQ(r.n, 2U);
+  EXPECT_EQ(r.best_of, 5U);
+  EXPECT_TRUE(r.echo);
+  EXPECT_EQ(r.suffix, "end");
+  EXPECT_EQ(
+      parsed(api_kind::embedding, R"({"model": "m", "input": "a", "dimensions": 8})").dimensions,
+      8U);
+  for (const std::string parameter :
+       {R"("best_of": 1, "n": 2)", R"("best_of": 17)", R"("best_of": 0)"}) {
+    EXPECT_EQ(refused(api_kind::completion, with(parameter)).param, "best_of") << parameter;
+  }
+  EXPECT_EQ(
+      refused(api_kind::completion, R"({"model": "m", "prompt": ["a", "b"], "best_of": 9})").param,
+      "best_of");
+  EXPECT_EQ(refused(api_kind::chat, chat_with(R"("best_of": 2)")).code, "unknown_parameter");
 }
 
 TEST(completion_request, reads_logprobs_as_each_kind_asks_for_them) {
@@ -233,7 +276,8 @@ TEST(completion_request, reads_texts_to_be_made_vectors) {
            {R"("input": {})", "input"},
            {R"("input": "a", "encoding_format": "int8")", "encoding_format"},
            {R"("input": "a", "pooling": "max")", "pooling"},
-           {R"("input": "a", "dimensions": 5)", "dimensions"},
+           {R"("input": "a", "dimensions": 0)", "dimensions"},
+           {R"("input": "a", "dimensions": 1.5)", "dimensions"},
            {R"("input": "a", "stream": true)", "stream"},
            {R"("input": "a", "deadline_ms": 0)", "deadline_ms"}}) {
     EXPECT_EQ(refused(api_kind::embedding, R"({"model": "m", )" + rest + "}").param, name);
@@ -277,12 +321,11 @@ TEST(completion_request, lets_through_the_defaults_of_other_servers_and_later_ve
     {"role": "user", "content": "c"}]})");
   EXPECT_EQ(back.messages,
             (std::vector<chat_message>{{"user", "a"}, {"assistant", "b"}, {"user", "c"}}));
-  parsed(api_kind::completion, with(R"("n": 3, "best_of": 3)"));
-  EXPECT_EQ(refused(api_kind::completion, with(R"("n": 2, "best_of": 3)")).param, "best_of");
+  parsed(api_kind::completion, with(R"("n": 3, "best_of": 3, "stream": true)"));
   for (const std::string parameter :
-       {R"("reasoning_effort": "high")", R"("verbosity": "low")", R"("min_tokens": 4)",
-        R"("repetition_penalty": 1.1)", R"("prediction": {"type": "content", "content": "x"})",
-        R"("ignore_eos": true)", R"("web_search_options": {"a": 1})"}) {
+       {R"("reasoning_effort": "high")", R"("verbosity": "low")", R"("repetition_penalty": 1.1)",
+        R"("prediction": {"type": "content", "content": "x"})", R"("ignore_eos": true)",
+        R"("web_search_options": {"a": 1})"}) {
     EXPECT_EQ(refused(api_kind::chat, chat_with(parameter)).code, "unsupported_parameter")
         << parameter;
   }

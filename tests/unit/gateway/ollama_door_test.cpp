@@ -62,7 +62,8 @@ TEST(ollama_request, reads_options) {
   const auto r = read_ollama_body(
       ollama_task::chat,
       ollama_chat(R"("stream": false, "think": false, "options": {"temperature": 0, "top_k": 5,
-          "top_p": 0.5, "min_p": 0.1, "repeat_penalty": 1.1, "seed": 7, "num_predict": 12,
+          "top_p": 0.5, "min_p": 0.1, "repeat_penalty": 1.1, "presence_penalty": 0.5,
+          "frequency_penalty": -0.25, "seed": 7, "num_predict": 12,
           "stop": ["a"], "num_ctx": 4096, "num_gpu": 1, "mirostat": 0})"));
   EXPECT_FALSE(r.asked.stream);
   EXPECT_EQ(r.asked.asked.sampling.temperature, 0);
@@ -70,6 +71,8 @@ TEST(ollama_request, reads_options) {
   EXPECT_EQ(r.asked.asked.sampling.top_p, 0.5);
   EXPECT_EQ(r.asked.asked.sampling.min_p, 0.1);
   EXPECT_EQ(r.asked.asked.sampling.repeat_penalty, 1.1F);
+  EXPECT_EQ(r.asked.asked.sampling.presence_penalty, 0.5F);
+  EXPECT_EQ(r.asked.asked.sampling.frequency_penalty, -0.25F);
   EXPECT_EQ(r.asked.seed, 7U);
   EXPECT_EQ(r.asked.max_tokens, 12U);
   EXPECT_EQ(r.asked.asked.stop, std::vector<std::string>{"a"});
@@ -89,6 +92,10 @@ TEST(ollama_request, a_generation_is_what_a_user_says_or_the_raw_prompt) {
       read_ollama_body(ollama_task::generate, R"({"model": "m", "prompt": "Hi", "raw": true})");
   EXPECT_EQ(raw.asked.kind, api_kind::completion);
   EXPECT_EQ(raw.asked.prompts, (std::vector<prompt_input>{"Hi"}));
+  const auto gap =
+      read_ollama_body(ollama_task::generate, R"({"model": "m", "prompt": "Hi", "suffix": "!"})");
+  EXPECT_EQ(gap.asked.kind, api_kind::completion);
+  EXPECT_EQ(gap.asked.suffix, "!");
   EXPECT_TRUE(read_ollama_body(ollama_task::generate, R"({"model": "m"})").model_alone);
   EXPECT_TRUE(read_ollama_body(ollama_task::chat, R"({"name": "m", "messages": []})").model_alone);
 }
@@ -135,7 +142,8 @@ TEST(ollama_request, refuses_by_name_what_cannot_be_honoured) {
            {R"("options": {"temperature": 9})", "options.temperature"},
            {R"("options": {"top_p": -1})", "options.top_p"},
            {R"("options": {"mirostat": 2})", "options.mirostat"},
-           {R"("options": {"presence_penalty": 1})", "options.presence_penalty"},
+           {R"("options": {"presence_penalty": 3})", "options.presence_penalty"},
+           {R"("options": {"frequency_penalty": "x"})", "options.frequency_penalty"},
            {R"("options": {"num_predict": 0})", "options.num_predict"},
            {R"("options": {"num_predict": "x"})", "options.num_predict"},
            {R"("options": {"seed": 1.5})", "options.seed"},
@@ -153,10 +161,10 @@ TEST(ollama_request, refuses_by_name_what_cannot_be_honoured) {
   EXPECT_EQ(generated(R"("images": ["aGk="])"), "images");
   EXPECT_EQ(generated(R"("template": "{{ .Prompt }}")"), "template");
   EXPECT_EQ(generated(R"("context": [1, 2])"), "context");
-  EXPECT_EQ(generated(R"("suffix": "y")"), "suffix");
+  EXPECT_EQ(generated(R"("suffix": "y", "system": "z")"), "system");
   EXPECT_EQ(generated(R"("raw": true, "system": "y")"), "system");
   EXPECT_EQ(ollama_fault(ollama_task::embed, R"({"model": "m", "input": []})"), "input");
-  EXPECT_EQ(ollama_fault(ollama_task::embed, R"({"model": "m", "input": "x", "dimensions": 8})"),
+  EXPECT_EQ(ollama_fault(ollama_task::embed, R"({"model": "m", "input": "x", "dimensions": 0})"),
             "dimensions");
   EXPECT_EQ(ollama_fault(ollama_task::chat, "{}"), "model");
   EXPECT_EQ(ollama_fault(ollama_task::chat, "[]"), "");

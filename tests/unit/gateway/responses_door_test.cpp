@@ -51,10 +51,15 @@ TEST(responses_request, reads_what_a_client_may_ask) {
          "stream": true, "store": false, "metadata": {"a": "b"}, "user": "u", "truncation": null,
          "include": ["reasoning.encrypted_content"], "reasoning": {"effort": null},
          "service_tier": "auto", "parallel_tool_calls": true, "text": {"verbosity": "medium"},
+         "presence_penalty": 1, "frequency_penalty": -1, "min_tokens": 2, "logit_bias": {"7": 3},
          "stream_options": {"include_obfuscation": false}, "seed": 4)"));
   EXPECT_EQ(r.asked.messages, (std::vector<chat_message>{{"system", "Be kind."}, {"user", "Hi"}}));
   EXPECT_EQ(r.asked.max_tokens, 9U);
   EXPECT_EQ(r.asked.asked.sampling.temperature, 0.5F);
+  EXPECT_EQ(r.asked.asked.sampling.presence_penalty, 1.0F);
+  EXPECT_EQ(r.asked.asked.sampling.frequency_penalty, -1.0F);
+  EXPECT_EQ(r.asked.asked.sampling.min_tokens, 2U);
+  EXPECT_EQ(r.asked.asked.sampling.logit_bias, (std::vector<token_bias>{{7, 3.0F}}));
   EXPECT_TRUE(r.asked.stream);
   EXPECT_FALSE(r.store);
   EXPECT_EQ(r.echo["instructions"], "Be kind.");

@@ -52,6 +52,50 @@ TEST(receipt, survives_its_encoding) {
   }
 }
 
+receipt with_rules() {
+  receipt r = cast().small();
+  r.asked.sampling.presence_penalty = 0.5F;
+  r.asked.sampling.frequency_penalty = -0.25F;
+  r.asked.sampling.min_tokens = 1;
+  r.asked.sampling.logit_bias = {{17, -100.0F}, {400, 2.5F}};
+  for (std::size_t i = 0; i < r.stages.size(); ++i) {
+    cast().sign_link(r, i);
+    cast().sign_stage(r, i);
+  }
+  cast().close(r);
+  return r;
+}
+
+TEST(receipt, with_further_numbers_survives_its_encoding_and_has_another_request) {
+  receipt r = with_rules();
+  EXPECT_EQ(decode_receipt(encode_receipt(r)).value(), r);
+  EXPECT_TRUE(compute::check_receipt(r, anybody).empty());
+  r.asked.sampling.min_tokens = 0;
+  r.asked.sampling.constraint = "{}";
+  EXPECT_EQ(decode_receipt(encode_receipt(r)).value(), r);
+}
+
+// What decides an answer is in what the lead signed: no field may change behind its back.
+TEST(receipt, with_a_bias_or_penalty_that_a_forger_changed_is_refused) {
+  const std::vector<std::function<void(sampling_params&)>> forgeries{
+      [](sampling_params& s) { s.logit_bias[0].bias = -99.5F; },
+      [](sampling_params& s) { s.logit_bias[1].token = 401; },
+      [](sampling_params& s) { s.logit_bias.pop_back(); },
+      [](sampling_params& s) { s.presence_penalty = 0.25F; },
+      [](sampling_params& s) { s.frequency_penalty = 0; },
+      [](sampling_params& s) { s.min_tokens = 2; },
+      [](sampling_params& s) {
+        s = {s.temperature, s.top_k, s.top_p, s.min_p, s.repeat_penalty, s.seed};
+      }};
+  for (std::size_t i = 0; i < forgeries.size(); ++i) {
+    receipt r = with_rules();
+    forgeries[i](r.asked.sampling);
+    const auto found = compute::check_receipt(r, anybody);
+    ASSERT_FALSE(found.empty()) << i;
+    EXPECT_EQ(found[0].signer, cast().id(receipt_maker::lead)) << i;
+  }
+}
+
 TEST(receipt, is_refused_where_it_is_cut_or_longer) {
   std::vector<std::byte> bytes = encode_receipt(cast().small());
   for (std::size_t n = 0; n < bytes.size(); ++n) {
@@ -122,6 +166,11 @@ TEST(receipt, refuses_numbers_beyond_their_ranges) {
   EXPECT_TRUE(refused([](receipt& r) { r.lead.software = "line\nbreak"; }));
   EXPECT_TRUE(refused([](receipt& r) { r.asked.stop.emplace_back(); }));
   EXPECT_TRUE(refused([](receipt& r) { r.asked.sampling.temperature /= 0.0F; }));
+  EXPECT_TRUE(refused([](receipt& r) { r.asked.sampling.presence_penalty = 2.5F; }));
+  EXPECT_TRUE(refused([](receipt& r) { r.asked.sampling.frequency_penalty /= 0.0F; }));
+  EXPECT_TRUE(refused([](receipt& r) { r.asked.sampling.min_tokens = limits::context_max + 1; }));
+  EXPECT_TRUE(refused([](receipt& r) { r.asked.sampling.logit_bias = {{4, 1.0F}, {3, 1.0F}}; }));
+  EXPECT_TRUE(refused([](receipt& r) { r.asked.sampling.logit_bias.resize(2'000); }));
   EXPECT_TRUE(refused([](receipt& r) { r.stages[0].statements[0].positions = 33; }));
   EXPECT_TRUE(refused([](receipt& r) { r.stages[0].statements[0].positions = 0; }));
   EXPECT_TRUE(refused([](receipt& r) { r.stages[0].signer.layers = {1, 1}; }));
