@@ -1,3 +1,4 @@
+#include "actors/reach/lan.hpp"
 #include "apps/key_file.hpp"
 #include "apps/ovir/base/embedded_model.hpp"
 #include "apps/ovir/base/node_address.hpp"
@@ -5,6 +6,7 @@
 #include "apps/ovir/base/size_text.hpp"
 #include "apps/ovir/model/model_files.hpp"
 #include "apps/ovir/node/free_port.hpp"
+#include "apps/ovir/node/lan_join.hpp"
 #include "apps/ovir/node/ledger_part.hpp"
 #include "apps/ovir/node/node_config.hpp"
 #include "apps/ovir/node/node_run.hpp"
@@ -32,7 +34,7 @@ namespace fs = std::filesystem;
 struct up_options {
   std::string folder; ///< empty: `up` in the state folder
   std::string model{embedded_model_path};
-  std::string line; ///< of the swarm to join; empty: a new one
+  std::string line; ///< of the swarm to join, or "auto"; empty: a new one
   std::string name; ///< empty: the machine's
   std::string memory;
   std::string
@@ -41,6 +43,8 @@ struct up_options {
   std::string shells; ///< likewise 127.0.0.1 and 7310
   std::uint32_t threads{0};
   std::uint32_t context{0};
+  bool list{false};       ///< what the local network announces, and end
+  bool keeps_quiet{false}; ///< the node is not announced there
   bool as_json{false};
 };
 
@@ -50,6 +54,7 @@ constexpr std::uint16_t first_http_port = 7380;
 /// Positions that a swarm promises to a request unless told otherwise: nodes keep room for them.
 constexpr std::uint32_t usual_context = 4'096;
 constexpr std::string_view line_file = "swarm";
+constexpr std::string_view join_auto = "auto";
 constexpr std::size_t line_bytes_max = 2 * limits::seeds_max * limits::address_bytes_max;
 
 std::string path_in(const std::string& folder, std::string_view file) {
@@ -75,14 +80,63 @@ result<swarm_line> new_swarm(up_options& given, surroundings& around) {
   return line;
 }
 
+result<lan_findings> search_lan(const std::string& own, surroundings& around) {
+  const auto network = actors::make_avahi_lan();
+  OVIR_ASSIGN(lan_findings found,
+              look_around(
+                  *network, own, [&around] { return around.interrupted.load(); },
+                  [&around] { return around.environment.now(); }));
+  for (const std::string& warning : found.warnings) {
+    write_note("ovir: warning: " + warning + "\n");
+  }
+  return found;
+}
+
+result<swarm_line> line_to_join(up_options& given, surroundings& around) {
+  if (given.line != join_auto) {
+    return swarm_line_from(given.line);
+  }
+  if (given.listen.empty()) {
+    OVIR_ASSIGN(given.listen, free_place(address_of_machine(), first_listen_port));
+  }
+  OVIR_ASSIGN(const lan_findings found, search_lan(given.listen, around));
+  write_note(findings_text(found));
+  return line_by_lan(found, ask_person);
+}
+
+json findings_document(const lan_findings& found) {
+  json clusters = json::array();
+  for (const actors::found_cluster& one : found.clusters) {
+    clusters.push_back({{"cluster", one.name},
+                        {"key", to_hex(one.key)},
+                        {"addresses", one.addresses},
+                        {"asks_for_invitation", one.asks},
+                        {"nodes", one.nodes}});
+  }
+  return {{"clusters", std::move(clusters)},
+          {"nodes", found.nodes},
+          {"last_after_ms", found.last.count()},
+          {"warnings", found.warnings}};
+}
+
+result<exit_code> list_lan(const up_options& given, surroundings& around) {
+  if (given.line != join_auto) {
+    return fail(errc::invalid_argument, "--list is for --join auto");
+  }
+  OVIR_ASSIGN(const lan_findings found, search_lan(given.listen, around));
+  OVIR_TRY(given.as_json ? write_document(findings_document(found))
+                         : write_output(findings_text(found)));
+  return exit_code::done;
+}
+
 result<swarm_line> swarm_of(up_options& given, surroundings& around) {
   if (given.line.empty()) {
     return new_swarm(given, around);
   }
-  OVIR_ASSIGN(swarm_line line, swarm_line_from(given.line));
+  OVIR_ASSIGN(swarm_line line, line_to_join(given, around));
   for (const std::string& member : line.members) {
     if (const auto good = check_address(member, address_use::connect); !good) {
-      return in_context("the line of --join names " + member, good.error());
+      return in_context("the line to join by names " + member, good.error());
     }
   }
   given.model = to_cid(line.model);
@@ -143,11 +197,13 @@ result<std::string> config_text(const up_options& how, const swarm_line& line,
       "\n# Who may look and operate, with `ovir shell`.\n"
       "[[access]]\nkey = \"{}\"\nroles = [\"reader\", \"operator\"]\n"
       "\n# Its layers are placed by the swarm.\n[[model]]\npath = {}\n{}"
+      "\n# What the local network hears: the cluster's name, its key and this node's port.\n"
+      "[lan]\nannounce = {}\n"
       "\n# OpenAI's clients, and the console in a browser.\n[gateway]\nlisten = {}\n{}",
       toml_text(how.name), to_hex(line.key.id()).substr(0, 12),
       line.keeper == node ? ", \"ledger\"" : "", toml_text(how.listen), toml_text(how.shells),
       seeds.empty() ? std::string{} : "seeds = [" + seeds + "]\n", to_hex(line.key.id()), leave,
-      to_hex(person), toml_text(how.model), limits, toml_text(how.http),
+      to_hex(person), toml_text(how.model), limits, !how.keeps_quiet, toml_text(how.http),
       ledger_part(line.keeper, node));
 }
 
@@ -215,6 +271,9 @@ result<std::string> line_of(const std::string& folder, const std::string& addres
 }
 
 result<exit_code> up(const up_options& given, surroundings& around) {
+  if (given.list) {
+    return list_lan(given, around);
+  }
   up_options how = given;
   if (how.folder.empty()) {
     OVIR_ASSIGN(const std::string state, state_folder());
@@ -270,17 +329,27 @@ void add_up(CLI::App& app, chosen_command& chosen) {
       "when machines come or go (`placement` in ovir shell). Who has the line can join, and let\n"
       "others in: give it to machines that you trust. Started again in the same folder, the node\n"
       "goes on. `ovir init` makes a node that is told what it holds.\n"
+      "Nodes announce themselves to the local network: --join auto lists those of swarms, and asks\n"
+      "for the line of the one to join. What is announced is trusted for nothing.\n"
       "\nExamples:\n"
       "  ovir up -m model.gguf\n"
       "  ovir up -m hf:OWNER/REPO/MODEL-Q4_K_M.gguf\n"
       "  ovir up --join 192.168.1.5:7300/ovir-swarm-...\n"
+      "  ovir up --join auto\n"
       "  ovir up --memory 12G --threads 8");
   command
       ->add_option("-m,--model", given->model,
                    "Of a new swarm: GGUF file, hf:OWNER/REPO/FILE, a model's name by content, or "
                    "embedded")
       ->capture_default_str();
-  command->add_option("--join", given->line, "The line that a member of the swarm printed");
+  command->add_option("--join", given->line,
+                      "The line that a member of the swarm printed; auto: look for swarms on the "
+                      "local network");
+  command->add_flag("--list", given->list,
+                    "With --join auto: print the swarms of the local network, and end");
+  command->add_flag("--no-announce", given->keeps_quiet,
+                    "Of a new node: the local network hears nothing of it ([lan] of its "
+                    "configuration)");
   command->add_option("--memory", given->memory,
                       "For weights and requests, such as 12G (default: 80 % of the machine's)");
   command->add_option("-t,--threads", given->threads, "Compute threads (default: all processors)")
