@@ -27,7 +27,7 @@ class told_lan final : public actors::lan {
 public:
   void tell(std::uint8_t cluster, const std::string& service, const std::string& address) {
     seen.push_back({service, address,
-                    to_txt({fmt::format("swarm-{}", cluster), line_of(cluster).key.id(), true})});
+                    actors::to_txt({fmt::format("swarm-{}", cluster), line_of(cluster).key.id(), true})});
   }
   result<std::unique_ptr<actors::announced>>
   announce(const actors::announcement& told, const actors::announced_place& place,
@@ -124,7 +124,7 @@ TEST(lan_join, of_several_swarms_the_person_names_one) {
 TEST(lan_join, the_key_of_the_invitation_decides_and_not_the_announced_name) {
   told_lan network;
   network.seen.push_back(
-      {"liar", "10.0.0.9:7300", to_txt({"swarm-1", line_of(2).key.id(), true})});
+      {"liar", "10.0.0.9:7300", actors::to_txt({"swarm-1", line_of(2).key.id(), true})});
   person who{{to_text(line_of(1))}, {}};
   const auto line = line_by_lan(findings(network), who.asker());
   ASSERT_FALSE(line);
