@@ -48,6 +48,7 @@ constexpr std::array libraries{
     library{"libseccomp", "seccomp.h"},
     library{"libsystemd", "systemd/"},
     library{"Avahi", "avahi-"},
+    library{"libqrencode", "qrencode.h"},
     library{"POSIX", "poll.h"},
     library{"POSIX", "unistd.h"},
     library{"POSIX", "fcntl.h"},

@@ -16,7 +16,8 @@ result<swarm_line> answered_line(std::string text, const actors::found_cluster& 
   const std::size_t begin = text.find_first_not_of(" \t");
   const std::size_t end = text.find_last_not_of(" \t\r");
   text = begin == std::string::npos ? std::string{} : text.substr(begin, end - begin + 1);
-  if (text.starts_with("ovir-swarm-") && !chosen.addresses.empty()) {
+  const bool bare = text.starts_with(swarm_line_begin) || text.starts_with(invitation_line_begin);
+  if (bare && !chosen.addresses.empty()) {
     text = chosen.addresses.front() + "/" + text;
   }
   return swarm_line_from(text);
@@ -74,14 +75,15 @@ result<swarm_line> line_by_lan(const lan_findings& found, const line_asker& ask)
   }
   const actors::found_cluster& chosen = found.clusters[at];
   OVIR_ASSIGN(const std::string text,
-              ask(fmt::format("invitation of '{}' (the line that `ovir up` printed there): ",
+              ask(fmt::format("invitation of '{}' (the line that `ovir up` or `ovir invite` printed "
+                              "there): ",
                               chosen.name)));
   OVIR_ASSIGN(swarm_line line, answered_line(text, chosen));
-  if (line.key.id() != chosen.key) {
+  if (line.swarm() != chosen.key) {
     return fail(errc::invalid_argument,
                 "the invitation is of the swarm with the key {} and not of '{}' with {}; name the "
                 "right one, or give --join the whole invitation",
-                to_hex(line.key.id()).substr(0, 16), chosen.name,
+                to_hex(line.swarm()).substr(0, 16), chosen.name,
                 to_hex(chosen.key).substr(0, 16));
   }
   for (const std::string& address : chosen.addresses) {

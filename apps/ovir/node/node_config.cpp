@@ -12,6 +12,7 @@
 #include "apps/ovir/node/node_config_probe.hpp"
 #include "compute/base/printable.hpp"
 #include "messages/cid.hpp"
+#include "messages/invitation.hpp"
 #include "messages/limits/fetch.hpp"
 #include "messages/limits/general.hpp"
 #include "messages/signing.hpp"
@@ -237,7 +238,7 @@ result<void> reader::joining(const toml::table& root) {
     return {};
   }
   OVIR_ASSIGN(options_.join_token, in_.text_of(*value, "join_token", token_rule));
-  const result<join_token> token = token_from_text(options_.join_token);
+  const result<shown_token> token = shown_token_from_text(options_.join_token);
   if (!token) {
     // The codec's sentence is not repeated: it might quote the token, and logs are not secret.
     return in_.refuse(value->source(), "'join_token' is damaged; copy the whole text that begins "
@@ -247,11 +248,11 @@ result<void> reader::joining(const toml::table& root) {
     return in_.refuse(value->source(), "'join_token' is shown to other members, but 'seeds' names "
                                        "none, and without 'admins' none comes by a token");
   }
-  if (!options_.roles.within(token->roles)) {
+  if (!options_.roles.within(token->token.roles)) {
     return in_.refuse(value->source(),
                       "'join_token' is for the roles {}, but 'roles' has {}; change 'roles' or ask "
                       "for another token",
-                      to_string(token->roles), to_string(options_.roles));
+                      to_string(token->token.roles), to_string(options_.roles));
   }
   return {};
 }
