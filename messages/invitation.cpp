@@ -53,9 +53,8 @@ std::vector<std::byte> signed_part_of(const invitation& what) {
 
 std::string encoded_token(std::span<const std::byte> bytes) {
   std::string text(sodium_base64_encoded_len(bytes.size(), shown_alphabet), '\0');
-  ::sodium_bin2base64(text.data(), text.size(),
-                      reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size(),
-                      shown_alphabet);
+  ::sodium_bin2base64(text.data(), text.size(), reinterpret_cast<const std::uint8_t*>(bytes.data()),
+                      bytes.size(), shown_alphabet);
   text.pop_back(); // the library's final zero
   return text;
 }
@@ -153,10 +152,9 @@ result<shown_token> shown_token_from_text(std::string_view text) {
   const std::string_view encoded = text.substr(shown_prefix.size());
   std::array<std::byte, limits::shown_token_bytes_max> bytes{};
   std::size_t size = 0;
-  const bool read =
-      ::sodium_base642bin(reinterpret_cast<std::uint8_t*>(bytes.data()), bytes.size(),
-                          encoded.data(), encoded.size(), nullptr, &size, nullptr,
-                          shown_alphabet) == 0;
+  const bool read = ::sodium_base642bin(reinterpret_cast<std::uint8_t*>(bytes.data()), bytes.size(),
+                                        encoded.data(), encoded.size(), nullptr, &size, nullptr,
+                                        shown_alphabet) == 0;
   // libsodium takes some bytes above 127 for digits: what it read is written again.
   if (!read || size != bytes.size() || encoded_token(bytes) != encoded) {
     return fail(errc::malformed,

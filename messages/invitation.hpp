@@ -54,7 +54,7 @@ struct shown_token {
 [[nodiscard]] shown_token accept_invitation(const secret_key& secret, const invitation& by,
                                             const node_id& node, role_set roles,
                                             std::span<const std::byte, 16> nonce);
-/// An admin's word that an invitation lets nobody in any more: a join token for its key, without
+/// An admin's word that an invitation is over: a join token for its key, without
 /// roles and without an end.
 [[nodiscard]] join_token issue_revocation(const secret_key& admin, const node_id& key,
                                           std::span<const std::byte, 16> nonce);

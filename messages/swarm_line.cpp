@@ -108,9 +108,9 @@ result<swarm_line> swarm_line_from(std::string_view text) {
   OVIR_ASSIGN(auto members, members_in_line(text.substr(0, split)));
   secret.remove_prefix(invited ? invitation_line_begin.size() : swarm_line_begin.size());
   packed_line packed;
-  const bool decoded = ::sodium_base642bin(packed.bytes.data(), invited ? invited_size : line_size,
-                                           secret.data(), secret.size(), nullptr, &packed.size,
-                                           nullptr, line_alphabet) == 0;
+  const bool decoded =
+      ::sodium_base642bin(packed.bytes.data(), invited ? invited_size : line_size, secret.data(),
+                          secret.size(), nullptr, &packed.size, nullptr, line_alphabet) == 0;
   const auto& magic = invited ? invited_magic : line_magic;
   // libsodium takes some bytes above 127 for digits: what it read is written again.
   if (!decoded || packed.size != (invited ? invited_size : line_size) ||

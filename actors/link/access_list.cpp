@@ -227,8 +227,9 @@ result<void> access_list::still_open(const shown_token& shown) const {
                 short_name(shown.by->key));
   }
   if (const std::size_t used = uses_of(shown.by->key, shown.token.node); used >= shown.by->uses) {
-    return fail(errc::over_limit, "the invitation {} was used by {} nodes, as often as it may be; "
-                                  "ask for a new one",
+    return fail(errc::over_limit,
+                "the invitation {} was used by {} nodes, as often as it may be; "
+                "ask for a new one",
                 short_name(shown.by->key), used);
   }
   return {};
@@ -452,8 +453,8 @@ std::vector<access_list::known_invitation> access_list::invitations() const {
   return out;
 }
 
-std::vector<std::vector<std::byte>>
-access_list::notices(std::size_t& first, std::size_t most, std::uint64_t unix_now) const {
+std::vector<std::vector<std::byte>> access_list::notices(std::size_t& first, std::size_t most,
+                                                         std::uint64_t unix_now) const {
   const std::lock_guard lock{guard_};
   std::vector<std::vector<std::byte>> out;
   while (first < noticed_.size() && out.size() < most) {

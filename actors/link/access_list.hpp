@@ -56,10 +56,11 @@ public:
   [[nodiscard]] std::optional<role_set> worth_hearing_of(const node_id& node) const;
   /// A member's join token, which another node shows as evidence (docs/formats/audit.md): it admits
   /// its key as if that had come with it. One whose time is over makes its key a member without
-  /// roles; of a key that has roles or was kicked it changes nothing. A revocation makes its
-  /// invitation let nobody in any more, also after a restart; it takes nothing from a member. An
+  /// roles; of a key that has roles or was kicked it changes nothing. A revocation ends its
+  /// invitation, also after a restart; it takes nothing from a member. An
   /// error says why it does not count; `not_found`: it is of an admin that this node does not have,
-  /// or of no member; `over_limit`: its invitation is used up or revoked, or too much is remembered.
+  /// or of no member; `over_limit`: its invitation is used up or revoked, or too much is
+  /// remembered.
   [[nodiscard]] result<void> show(std::span<const std::byte> token, std::uint64_t unix_now);
   /// A token that vouches for this key, to show to others; empty where there is none.
   [[nodiscard]] std::vector<std::byte> token_of(const node_id& node) const;

@@ -88,8 +88,7 @@ result<void> kick_node(const admin_call& c, admin_arguments& args) {
 result<void> show_invitations(const admin_call& c, admin_arguments& args) {
   OVIR_TRY(args.done());
   json all = json::array();
-  for (const access_list::known_invitation& one :
-       c.self->state.environment.access->invitations()) {
+  for (const access_list::known_invitation& one : c.self->state.environment.access->invitations()) {
     json told{{"invitation", to_hex(one.key)}, {"used", one.used}, {"revoked", one.revoked}};
     if (one.what) {
       told.update({{"uses", one.what->uses},

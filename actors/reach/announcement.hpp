@@ -25,8 +25,9 @@ struct announcement {
 
 /// Precondition: within the bounds above.
 [[nodiscard]] std::vector<std::string> to_txt(const announcement& told);
-/// The strings may have any order, and those with other keys do not count. `unsupported` for another
-/// version, `over_limit` beyond limits/lan.hpp, `malformed` for a key told twice and for all else.
+/// The strings may have any order, and those with other keys do not count. `unsupported` for
+/// another version, `over_limit` beyond limits/lan.hpp, `malformed` for a key told twice and for
+/// all else.
 [[nodiscard]] result<announcement> announcement_from(std::span<const std::string> txt);
 
 } // namespace ovir::actors

@@ -114,8 +114,8 @@ private:
     }
   }
 
-  static void on_group(AvahiServer* server, AvahiSEntryGroup* /*group*/,
-                       AvahiEntryGroupState state, void* data) {
+  static void on_group(AvahiServer* server, AvahiSEntryGroup* /*group*/, AvahiEntryGroupState state,
+                       void* data) {
     auto& self = *static_cast<avahi_announced*>(data);
     if (state == AVAHI_ENTRY_GROUP_COLLISION) {
       self.rename(server);
@@ -224,12 +224,11 @@ public:
     if (!poll_) {
       return fail(errc::io_failed, "multicast DNS gets no memory for its loop");
     }
-    OVIR_ASSIGN(server_, start_server(avahi_simple_poll_get(poll_.get()), {}, false, on_server,
-                                      this));
-    if (avahi_s_service_browser_new(server_.get(), AVAHI_IF_UNSPEC, AVAHI_PROTO_UNSPEC,
-                                    lan_service_type.data(), nullptr,
-                                    static_cast<AvahiLookupFlags>(0), on_service,
-                                    this) == nullptr) {
+    OVIR_ASSIGN(server_,
+                start_server(avahi_simple_poll_get(poll_.get()), {}, false, on_server, this));
+    if (avahi_s_service_browser_new(
+            server_.get(), AVAHI_IF_UNSPEC, AVAHI_PROTO_UNSPEC, lan_service_type.data(), nullptr,
+            static_cast<AvahiLookupFlags>(0), on_service, this) == nullptr) {
       return fail(errc::io_failed, "the local network cannot be searched: {}",
                   avahi_strerror(avahi_server_errno(server_.get())));
     }
@@ -276,9 +275,9 @@ private:
       names_.insert(name);
     }
     for (const AvahiProtocol kind : {AVAHI_PROTO_INET, AVAHI_PROTO_INET6}) {
-      AvahiSServiceResolver* const resolver = avahi_s_service_resolver_new(
-          server_.get(), interface, protocol, name, type, domain, kind,
-          static_cast<AvahiLookupFlags>(0), on_resolved, this);
+      AvahiSServiceResolver* const resolver =
+          avahi_s_service_resolver_new(server_.get(), interface, protocol, name, type, domain, kind,
+                                       static_cast<AvahiLookupFlags>(0), on_resolved, this);
       if (resolver != nullptr && kind == AVAHI_PROTO_INET) {
         pending_.insert(resolver); // a host without IPv6 says nothing about that until long after
       }

@@ -59,8 +59,7 @@ void found_table::add(const sighting& seen) {
     its.told.asks = its.told.asks || told->asks;
   }
   its.services.insert(seen.service);
-  if (std::find(its.addresses.begin(), its.addresses.end(), seen.address) ==
-          its.addresses.end() &&
+  if (std::find(its.addresses.begin(), its.addresses.end(), seen.address) == its.addresses.end() &&
       its.addresses.size() < limits::lan_addresses_max) {
     its.addresses.push_back(seen.address);
   }
@@ -71,9 +70,8 @@ std::vector<found_cluster> found_table::clusters() const {
   for (const auto& [key, its] : entries_) {
     found.push_back({its.told.cluster, key, its.told.asks, its.addresses, its.services.size()});
   }
-  std::stable_sort(
-      found.begin(), found.end(),
-      [](const found_cluster& a, const found_cluster& b) { return a.name < b.name; });
+  std::stable_sort(found.begin(), found.end(),
+                   [](const found_cluster& a, const found_cluster& b) { return a.name < b.name; });
   return found;
 }
 
@@ -122,8 +120,8 @@ std::string table_text(const std::vector<found_cluster>& found) {
   for (const found_cluster& one : found) {
     width = std::max(width, one.name.size());
   }
-  std::string out = fmt::format("{:<4}{:<{}}  {:<{}}  {:<12}{:<7}{}\n", "", "cluster", width,
-                                "key", key_digits_told, "invitation", "nodes", "address");
+  std::string out = fmt::format("{:<4}{:<{}}  {:<{}}  {:<12}{:<7}{}\n", "", "cluster", width, "key",
+                                key_digits_told, "invitation", "nodes", "address");
   for (std::size_t i = 0; i < std::min(found.size(), limits::lan_rows_max); ++i) {
     const found_cluster& one = found[i];
     out += fmt::format("{:<4}{:<{}}  {}  {:<12}{:<7}{}\n", i + 1, one.name, width,

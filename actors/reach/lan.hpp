@@ -46,9 +46,9 @@ public:
   /// Calls `found` for each announcement, once for every interface, protocol and address, in the
   /// calling thread. Ends when the network has told what it knows, after `longest`, or when `stop`
   /// returns true.
-  [[nodiscard]] virtual result<search_end>
-  search(std::chrono::milliseconds longest, const std::function<void(const sighting&)>& found,
-         const std::function<bool()>& stop) = 0;
+  [[nodiscard]] virtual result<search_end> search(std::chrono::milliseconds longest,
+                                                  const std::function<void(const sighting&)>& found,
+                                                  const std::function<bool()>& stop) = 0;
 };
 
 /// By multicast DNS, with a responder of its own: it needs no daemon, and stands beside one. One

@@ -15,9 +15,9 @@ inline constexpr std::size_t lan_txt_strings_max = 32;
 inline constexpr std::size_t lan_txt_bytes_max = 1'024; // of all strings; ours have less than 200
 
 // Of one search
-inline constexpr std::size_t lan_services_max = 4'096; // looked at; the others are counted
-inline constexpr std::size_t lan_rows_max = 64;        // of the table that people read
-inline constexpr std::size_t lan_addresses_max = 32;   // kept of one cluster
+inline constexpr std::size_t lan_services_max = 4'096;         // looked at; the others are counted
+inline constexpr std::size_t lan_rows_max = 64;                // of the table that people read
+inline constexpr std::size_t lan_addresses_max = 32;           // kept of one cluster
 inline constexpr std::uint32_t lan_cache_entries_max = 16'384; // records kept of each interface
 inline constexpr std::chrono::milliseconds lan_search_time{3'000}; // while nothing is found
 // Between two looks at what interrupts a search

@@ -17,9 +17,9 @@ void require(bool promise) {
 
 } // namespace
 
-// Reads any bytes as a join token, alone or by an invitation, and as the text of one. What is accepted must encode to the very
-// bytes it came from, and be the same token in its other form. No input is a token that counts: the
-// fuzzer has no admin's key.
+// Reads any bytes as a join token, alone or by an invitation, and as the text of one. What is
+// accepted must encode to the very bytes it came from, and be the same token in its other form. No
+// input is a token that counts: the fuzzer has no admin's key.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view text{reinterpret_cast<const char*>(data), size};
   const auto from_text = ovir::token_from_text(text);

@@ -28,7 +28,7 @@ struct invite_options {
   std::string at; ///< where members are reached; empty: where the node listens
   bool qr{false};
   std::string named; ///< which one to revoke
-  bool print{false}; ///< the revocation, and nobody is told
+  bool print{false}; ///< the revocation, and tell no node
   bool as_json{false};
 };
 
@@ -100,10 +100,11 @@ result<exit_code> make_invitation(const invite_options& given, surroundings& aro
     OVIR_ASSIGN(const std::string code, qr_text(text));
     write_note(code);
   }
-  write_note(fmt::format("invitation {} for {} node{}, {}, ends in {}; take it back by: ovir invite "
-                         "revoke {}\n",
-                         short_name(by.key), by.uses, by.uses == 1 ? "" : "s", to_string(roles),
-                         span_text(end - now), short_name(by.key)));
+  write_note(
+      fmt::format("invitation {} for {} node{}, {}, ends in {}; take it back by: ovir invite "
+                  "revoke {}\n",
+                  short_name(by.key), by.uses, by.uses == 1 ? "" : "s", to_string(roles),
+                  span_text(end - now), short_name(by.key)));
   OVIR_TRY(write_output(fmt::format("ovir up --join {}\n", text)));
   return exit_code::done;
 }
@@ -163,15 +164,14 @@ result<exit_code> revoke_one(const invite_options& given, surroundings& around) 
   OVIR_ASSIGN(const inviting_node node, inviting(given, around));
   OVIR_ASSIGN(const auto known, known_invitations(around.environment, node.folder));
   OVIR_ASSIGN(const node_id key, invitation_named(known, given.named));
-  const std::string token =
-      to_text(issue_revocation(node.line.key, key, fresh_nonce(around)));
+  const std::string token = to_text(issue_revocation(node.line.key, key, fresh_nonce(around)));
   if (given.print) {
     OVIR_TRY(write_output(token + "\n"));
     return exit_code::done;
   }
   OVIR_TRY(tell_node(node, token, around));
   OVIR_TRY(given.as_json ? write_document(json{{"invitation", to_hex(key)}, {"revoked", true}})
-                         : write_output(fmt::format("invitation {} lets nobody in any more\n",
+                         : write_output(fmt::format("invitation {} lets no further machine in\n",
                                                     short_name(key))));
   return exit_code::done;
 }
@@ -195,7 +195,7 @@ void add_invite_actions(CLI::App& command, chosen_command& chosen) {
   const auto revoked = std::make_shared<invite_options>();
   revoke->add_option("INVITATION", revoked->named, "The beginning of its key")->required();
   revoke->add_flag("--print", revoked->print,
-                   "Print the revocation for `revoke` of ovir shell, and tell nobody");
+                   "Print the revocation for `revoke` of ovir shell, and tell no node");
   add_folder(*revoke, *revoked);
   revoke->callback([revoked, &chosen] {
     chosen.as_json = revoked->as_json;

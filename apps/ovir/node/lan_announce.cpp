@@ -67,8 +67,8 @@ std::optional<lan_notice> notice_of(const supervision::node_options& how,
 
 std::unique_ptr<actors::announced> announce_node(actors::lan& where,
                                                  const supervision::node_options& how,
-                                                 const std::string& listening,
-                                                 const node_id& node, actors::log& journal) {
+                                                 const std::string& listening, const node_id& node,
+                                                 actors::log& journal) {
   const auto notice = notice_of(how, listening, node);
   if (!notice) {
     return nullptr;

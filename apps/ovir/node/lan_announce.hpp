@@ -19,9 +19,8 @@ struct lan_notice {
 
 /// What `node`, which listens on `listening` (HOST:PORT, HOST numeric), announces. None: it is not
 /// to, or nothing but this machine reaches it.
-[[nodiscard]] std::optional<lan_notice> notice_of(const supervision::node_options& how,
-                                                  const std::string& listening,
-                                                  const node_id& node);
+[[nodiscard]] std::optional<lan_notice>
+notice_of(const supervision::node_options& how, const std::string& listening, const node_id& node);
 
 /// Announces the node while what is returned lives; null where it is not to. A network that cannot
 /// be told is a warning in the journal. `where` and `journal` outlive what is returned.

@@ -39,8 +39,8 @@ look_around(actors::lan& where, const std::string& own, const std::function<bool
                     table.add(seen);
                     if (table.nodes() > out.nodes) {
                       out.nodes = table.nodes();
-                      out.last = std::chrono::duration_cast<std::chrono::milliseconds>(now() -
-                                                                                       start);
+                      out.last =
+                          std::chrono::duration_cast<std::chrono::milliseconds>(now() - start);
                     }
                   },
                   stop));
@@ -54,11 +54,10 @@ std::string findings_text(const lan_findings& found) {
   if (found.clusters.empty()) {
     return "nothing announces itself on this network\n";
   }
-  return fmt::format("{} node{} of {} cluster{}, the last after {:.2f} s\n{}", found.nodes,
-                     found.nodes == 1 ? "" : "s", found.clusters.size(),
-                     found.clusters.size() == 1 ? "" : "s",
-                     std::chrono::duration<double>(found.last).count(),
-                     actors::table_text(found.clusters));
+  return fmt::format(
+      "{} node{} of {} cluster{}, the last after {:.2f} s\n{}", found.nodes,
+      found.nodes == 1 ? "" : "s", found.clusters.size(), found.clusters.size() == 1 ? "" : "s",
+      std::chrono::duration<double>(found.last).count(), actors::table_text(found.clusters));
 }
 
 result<swarm_line> line_by_lan(const lan_findings& found, const line_asker& ask) {
@@ -69,22 +68,21 @@ result<swarm_line> line_by_lan(const lan_findings& found, const line_asker& ask)
   }
   std::size_t at = 0;
   if (found.clusters.size() > 1) {
-    OVIR_ASSIGN(const std::string answer,
-                ask("which one (number, or the beginning of its key)? "));
+    OVIR_ASSIGN(const std::string answer, ask("which one (number, or the beginning of its key)? "));
     OVIR_ASSIGN(at, actors::chosen_from(found.clusters, answer));
   }
   const actors::found_cluster& chosen = found.clusters[at];
-  OVIR_ASSIGN(const std::string text,
-              ask(fmt::format("invitation of '{}' (the line that `ovir up` or `ovir invite` printed "
-                              "there): ",
-                              chosen.name)));
+  OVIR_ASSIGN(
+      const std::string text,
+      ask(fmt::format("invitation of '{}' (the line that `ovir up` or `ovir invite` printed "
+                      "there): ",
+                      chosen.name)));
   OVIR_ASSIGN(swarm_line line, answered_line(text, chosen));
   if (line.swarm() != chosen.key) {
     return fail(errc::invalid_argument,
                 "the invitation is of the swarm with the key {} and not of '{}' with {}; name the "
                 "right one, or give --join the whole invitation",
-                to_hex(line.swarm()).substr(0, 16), chosen.name,
-                to_hex(chosen.key).substr(0, 16));
+                to_hex(line.swarm()).substr(0, 16), chosen.name, to_hex(chosen.key).substr(0, 16));
   }
   for (const std::string& address : chosen.addresses) {
     if (line.members.size() < limits::seeds_max &&

@@ -115,8 +115,7 @@ result<std::vector<listed_invitation>> known_invitations(storage::env& environme
   return out;
 }
 
-result<node_id> invitation_named(std::span<const listed_invitation> known,
-                                 std::string_view begin) {
+result<node_id> invitation_named(std::span<const listed_invitation> known, std::string_view begin) {
   std::optional<node_id> meant;
   std::size_t fitting = 0;
   for (const listed_invitation& one : known) {

@@ -49,9 +49,9 @@ result<void> keep_line(storage::env& environment, const std::string& folder,
 result<swarm_line> kept_line(storage::env& environment, const std::string& folder,
                              const std::string& address) {
   std::string text(kept_line_bytes_max, '\0');
-  OVIR_ASSIGN(const std::size_t size,
-              environment.read_secret_file(line_path_in(folder),
-                                           std::as_writable_bytes(std::span{text})));
+  OVIR_ASSIGN(
+      const std::size_t size,
+      environment.read_secret_file(line_path_in(folder), std::as_writable_bytes(std::span{text})));
   text.resize(size);
   while (!text.empty() && text.back() == '\n') {
     text.pop_back();

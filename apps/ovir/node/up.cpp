@@ -45,7 +45,7 @@ struct up_options {
   std::string shells; ///< likewise 127.0.0.1 and 7310
   std::uint32_t threads{0};
   std::uint32_t context{0};
-  bool list{false};       ///< what the local network announces, and end
+  bool list{false};        ///< what the local network announces, and end
   bool keeps_quiet{false}; ///< the node is not announced there
   bool qr{false};
   bool as_json{false};
@@ -175,7 +175,8 @@ result<std::string> limits_text(const up_options& how, const swarm_line& line) {
   return out;
 }
 
-/// What the node may be: all that the swarm lets its machines be, or as much as the invitation says.
+/// What the node may be: all that the swarm lets its machines be, or as much as the invitation
+/// says.
 result<role_set> roles_in(const swarm_line& line, const node_id& node) {
   role_set roles = role_set{}.add(role::worker).add(role::scheduler).add(role::verifier);
   if (line.by) {
@@ -268,7 +269,7 @@ result<void> make(up_options how, const std::string& config, surroundings& aroun
   if (line.members.empty()) {
     line.members.push_back(how.listen);
   }
-  if (!line.by) { // an invitation is not kept: this machine lets nobody in by it
+  if (!line.by) { // an invitation is not kept: this machine lets no other in by it
     OVIR_TRY(keep_line(around.environment, how.folder, line));
   }
   OVIR_ASSIGN(const bool made,
@@ -277,7 +278,7 @@ result<void> make(up_options how, const std::string& config, surroundings& aroun
               : fail(errc::busy, "{} was made by another program meanwhile", config);
 }
 
-/// What others join by; empty where this machine lets nobody in.
+/// What others join by; empty where this machine lets no other in.
 result<std::string> told_line(const std::string& folder, const supervision::node& started,
                               surroundings& around) {
   const auto kept = kept_line(around.environment, folder, started.listen_address());
@@ -299,8 +300,9 @@ result<void> say_ways_in(const up_options& how, const supervision::node& started
   write_note(fmt::format("console:     http://{}/console\nlook at it:  ovir shell --connect {}\n",
                          started.http_address(), started.admin_address()));
   if (line.empty()) {
-    write_note("next machine: by an invitation, which `ovir invite` makes on a machine that has the "
-               "swarm's line\n");
+    write_note(
+        "next machine: by an invitation, which `ovir invite` makes on a machine that has the "
+        "swarm's line\n");
     return {};
   }
   if (how.qr) {
@@ -335,8 +337,9 @@ result<exit_code> up(const up_options& given, surroundings& around) {
   OVIR_ASSIGN(const auto options, reread());
   result<void> said;
   OVIR_ASSIGN(const exit_code ended,
-              run_node(options, around, reread,
-                       [&](const supervision::node& started) { said = say_ways_in(how, started, around); }));
+              run_node(options, around, reread, [&](const supervision::node& started) {
+                said = say_ways_in(how, started, around);
+              }));
   OVIR_TRY(said);
   return ended;
 }
@@ -353,7 +356,8 @@ void add_up(CLI::App& app, chosen_command& chosen) {
       "when machines come or go (`placement` in ovir shell). Who has the line can join, and let\n"
       "others in: give it to machines that you trust. Started again in the same folder, the node\n"
       "goes on. `ovir init` makes a node that is told what it holds.\n"
-      "Nodes announce themselves to the local network: --join auto lists those of swarms, and asks\n"
+      "Nodes announce themselves to the local network: --join auto lists those of swarms, and "
+      "asks\n"
       "for the line of the one to join. What is announced is trusted for nothing.\n"
       "\nExamples:\n"
       "  ovir up -m model.gguf\n"

@@ -165,7 +165,7 @@ const std::vector<command_spec>& table() {
       {"kick", "Close a node's links and refuse it", {node}, false},
       {"invitations", "Invitations that were used or revoked", {}},
       {"revoke",
-       "Let nobody in any more by an invitation, as ovir invite revoke does",
+       "End an invitation, as ovir invite revoke does",
        {{"TOKEN", "token", kind::text, true, "What ovir invite revoke --print prints"}},
        false},
       load_command(),

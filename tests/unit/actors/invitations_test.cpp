@@ -60,8 +60,7 @@ protected:
     return admitted ? "" : admitted.error().message;
   }
   [[nodiscard]] std::vector<std::byte> revocation(std::uint32_t key = 2) const {
-    return to_bytes(
-        shown_token{issue_revocation(admin_, key_numbered(key).id(), nonce_of(9))});
+    return to_bytes(shown_token{issue_revocation(admin_, key_numbered(key).id(), nonce_of(9))});
   }
 
   const role_set worker_ = role_set{}.add(role::worker);
@@ -103,7 +102,7 @@ TEST_F(invitations, end_at_their_time_and_keep_whom_they_let_in) {
   EXPECT_EQ(refusal(guest(10, by), party_end), "");
 }
 
-TEST_F(invitations, of_others_than_admins_and_with_more_roles_let_nobody_in) {
+TEST_F(invitations, of_others_than_admins_and_with_more_roles_let_no_one_in) {
   const invitation forged =
       issue_invitation(key_numbered(7), key_numbered(2).id(), worker_, party_end, 5);
   EXPECT_THAT(refusal(guest(10, forged)), HasSubstr("no admin here"));
@@ -124,7 +123,7 @@ TEST_F(invitations, of_others_than_admins_and_with_more_roles_let_nobody_in) {
   EXPECT_THAT(list_->invitations(), IsEmpty());
 }
 
-TEST_F(invitations, that_are_revoked_let_nobody_in_and_nobody_out_also_after_a_restart) {
+TEST_F(invitations, that_are_revoked_let_no_one_in_and_no_one_out_also_after_a_restart) {
   const invitation by = invite(5);
   ASSERT_EQ(refusal(guest(10, by)), "");
   ASSERT_TRUE(list_->show(revocation(), party));
@@ -142,8 +141,8 @@ TEST_F(invitations, that_are_revoked_let_nobody_in_and_nobody_out_also_after_a_r
 TEST_F(invitations, are_revoked_by_admins_alone_and_members_by_no_revocation) {
   const invitation by = invite(5);
   ASSERT_EQ(refusal(guest(10, by)), "");
-  const auto strange = to_bytes(
-      shown_token{issue_revocation(key_numbered(7), by.key, nonce_of(9))});
+  const auto strange =
+      to_bytes(shown_token{issue_revocation(key_numbered(7), by.key, nonce_of(9))});
   EXPECT_EQ(list_->show(strange, party).error().code, errc::not_found);
   std::vector<std::byte> forged = strange;
   const auto real = revocation();
@@ -179,8 +178,8 @@ TEST_F(invitations, a_key_known_by_an_expired_token_still_takes_a_use) {
   const invitation by = invite(1);
   ASSERT_EQ(refusal(guest(10, by)), "");
   const node_id late = key_numbered(11).id();
-  ASSERT_TRUE(list_->show(to_bytes(issue_token(admin_, late, worker_, party - 1, nonce_of(4))),
-                          party));
+  ASSERT_TRUE(
+      list_->show(to_bytes(issue_token(admin_, late, worker_, party - 1, nonce_of(4))), party));
   ASSERT_TRUE(list_->roles_of(late).empty());
   EXPECT_NE(refusal(guest(11, by)), "");
   EXPECT_FALSE(list_->show(guest(11, by).token, party));
@@ -198,8 +197,7 @@ TEST_F(invitations, are_told_to_others_once_in_order_and_not_after_their_end) {
   ASSERT_TRUE(list_->show(revocation(), party));
   std::size_t at = 0;
   EXPECT_THAT(list_->notices(at, 2, party), ::testing::SizeIs(2));
-  EXPECT_EQ(list_->notices(at, 8, party),
-            (std::vector<std::vector<std::byte>>{revocation()}));
+  EXPECT_EQ(list_->notices(at, 8, party), (std::vector<std::vector<std::byte>>{revocation()}));
   EXPECT_THAT(list_->notices(at, 8, party), IsEmpty());
   restart();
   at = 0;

@@ -1,6 +1,5 @@
-#include "apps/ovir/node/lan_join.hpp"
-
 #include "apps/ovir/node/lan_announce.hpp"
+#include "apps/ovir/node/lan_join.hpp"
 #include "messages/limits/general.hpp"
 
 #include <fmt/format.h>
@@ -26,8 +25,9 @@ swarm_line line_of(std::uint8_t number) {
 class told_lan final : public actors::lan {
 public:
   void tell(std::uint8_t cluster, const std::string& service, const std::string& address) {
-    seen.push_back({service, address,
-                    actors::to_txt({fmt::format("swarm-{}", cluster), line_of(cluster).key.id(), true})});
+    seen.push_back(
+        {service, address,
+         actors::to_txt({fmt::format("swarm-{}", cluster), line_of(cluster).key.id(), true})});
   }
   result<std::unique_ptr<actors::announced>>
   announce(const actors::announcement& told, const actors::announced_place& place,

@@ -1,7 +1,6 @@
-#include "apps/ovir/node/made_invitations.hpp"
-
 #include "actors/link/access_list.hpp"
 #include "apps/ovir/base/qr_text.hpp"
+#include "apps/ovir/node/made_invitations.hpp"
 #include "storage/env/memory_env.hpp"
 
 #include <gmock/gmock.h>
@@ -23,8 +22,8 @@ secret_key inviting_key(std::uint8_t value) {
 }
 
 invitation made_for(std::uint8_t key, std::uint32_t uses, std::uint64_t end) {
-  return issue_invitation(inviting_key(1), inviting_key(key).id(), role_set{}.add(role::worker), end,
-                          uses);
+  return issue_invitation(inviting_key(1), inviting_key(key).id(), role_set{}.add(role::worker),
+                          end, uses);
 }
 
 TEST(made_invitations, are_listed_with_what_the_node_saw_of_them) {
@@ -38,11 +37,10 @@ TEST(made_invitations, are_listed_with_what_the_node_saw_of_them) {
   const auto access = actors::access_list::load(env, how).value();
   const std::array<std::byte, 16> nonce{std::byte{5}};
   const auto use = [&](std::uint8_t key, std::uint8_t guest, std::uint32_t uses) {
-    return access->show(to_bytes(accept_invitation(inviting_key(key),
-                                                   made_for(key, uses, monday + 60),
-                                                   inviting_key(guest).id(),
-                                                   role_set{}.add(role::worker), nonce)),
-                        monday);
+    return access->show(
+        to_bytes(accept_invitation(inviting_key(key), made_for(key, uses, monday + 60),
+                                   inviting_key(guest).id(), role_set{}.add(role::worker), nonce)),
+        monday);
   };
   ASSERT_TRUE(use(2, 10, 2));
   ASSERT_TRUE(use(4, 11, 1)); // of another machine

@@ -1,5 +1,4 @@
 #include "messages/invitation.hpp"
-
 #include "messages/limits/invitations.hpp"
 #include "messages/swarm_line.hpp"
 
@@ -76,8 +75,8 @@ TEST(invitation, is_no_leave_for_its_own_key_and_makes_no_further_one) {
                                             role_set{}.add(role::worker), one_nonce);
   EXPECT_FALSE(check(own, invited_at)) << "it could not be revoked";
   // An invitation that an invitation's key signs is of an admin that no node has.
-  const invitation further = issue_invitation(guest_key(2), guest_key(4).id(),
-                                              worker_and_scheduler(), invited_at + 60, 3);
+  const invitation further =
+      issue_invitation(guest_key(2), guest_key(4).id(), worker_and_scheduler(), invited_at + 60, 3);
   const shown_token by_further = accept_invitation(guest_key(4), further, guest_key(3).id(),
                                                    role_set{}.add(role::worker), one_nonce);
   EXPECT_EQ(by_further.admin(), guest_key(2).id());
@@ -139,10 +138,10 @@ TEST(invitation, a_line_by_it_comes_back_and_names_the_swarm) {
 }
 
 TEST(invitation, a_line_with_the_secret_of_another_invitation_is_damaged) {
-  const invitation other = issue_invitation(guest_key(1), guest_key(5).id(),
-                                            worker_and_scheduler(), invited_at + 60, 3);
-  const std::string mine = to_text(
-      swarm_line{{"a.example:7300"}, guest_key(2), {}, {}, 256, some_invitation()});
+  const invitation other =
+      issue_invitation(guest_key(1), guest_key(5).id(), worker_and_scheduler(), invited_at + 60, 3);
+  const std::string mine =
+      to_text(swarm_line{{"a.example:7300"}, guest_key(2), {}, {}, 256, some_invitation()});
   const std::string theirs =
       to_text(swarm_line{{"a.example:7300"}, guest_key(5), {}, {}, 256, other});
   // Seed, model, keeper and context are the first 104 bytes; 102 of them are 136 whole digits.

@@ -1,5 +1,4 @@
 #include "actors/reach/announcement.hpp"
-
 #include "messages/limits/general.hpp"
 #include "messages/limits/lan.hpp"
 

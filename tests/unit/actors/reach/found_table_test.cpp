@@ -1,5 +1,4 @@
 #include "actors/reach/found_table.hpp"
-
 #include "messages/limits/lan.hpp"
 
 #include <fmt/format.h>
@@ -39,8 +38,7 @@ TEST(found_table, has_a_row_for_each_key_with_its_nodes_and_addresses_once) {
   EXPECT_FALSE(found[0].asks);
   EXPECT_EQ(found[1].key, key_of(1));
   EXPECT_EQ(found[1].nodes, 2U);
-  EXPECT_THAT(found[1].addresses,
-              ElementsAre("10.0.0.2:7300", "10.0.0.1:7300", "[fd00::1]:7300"));
+  EXPECT_THAT(found[1].addresses, ElementsAre("10.0.0.2:7300", "10.0.0.1:7300", "[fd00::1]:7300"));
   EXPECT_EQ(table.nodes(), 3U);
   EXPECT_THAT(table.warnings(), IsEmpty());
   EXPECT_THAT(table_text(found), HasSubstr("2   home     0100000000000000  needed      2      "
