@@ -167,6 +167,9 @@ TEST(lan_join, an_answer_that_is_no_line_is_refused_without_being_quoted) {
   }
 }
 
+/// HOST:PORT; nothing listens there.
+std::string at_port(const std::string& host) { return host + ":7300"; }
+
 supervision::node_options announcing() {
   supervision::node_options how;
   how.cluster = "home";
@@ -184,20 +187,21 @@ TEST(lan_announce, tells_the_cluster_its_first_admin_and_where_the_node_listens)
   EXPECT_EQ(told->place.host, "10.0.0.1");
   EXPECT_EQ(told->place.port, 7311);
   EXPECT_EQ(notice_of(announcing(), "[fd00::7]:7300", node)->place.host, "fd00::7");
-  EXPECT_EQ(notice_of(announcing(), "0.0.0.0:7300", node)->place.host, "");
-  EXPECT_EQ(notice_of(announcing(), "[::]:7300", node)->place.host, "");
+  EXPECT_EQ(notice_of(announcing(), at_port("0.0.0.0"), node)->place.host, "");
+  EXPECT_EQ(notice_of(announcing(), at_port("[::]"), node)->place.host, "");
   supervision::node_options how = announcing();
   how.advertise = "10.9.9.9:7000";
-  EXPECT_EQ(notice_of(how, "0.0.0.0:7300", node)->place.host, "10.9.9.9");
+  EXPECT_EQ(notice_of(how, at_port("0.0.0.0"), node)->place.host, "10.9.9.9");
   how.advertise = "node.example:7000";
   EXPECT_EQ(notice_of(how, "10.0.0.1:7300", node)->place.port, 7300);
 }
 
 TEST(lan_announce, tells_nothing_where_it_is_off_or_only_this_machine_is_meant) {
   const node_id node = line_of(3).key.id();
-  for (const char* const here : {"127.0.0.1:7300", "127.8.0.1:7300", "[::1]:7300", ""}) {
-    EXPECT_FALSE(notice_of(announcing(), here, node)) << here;
+  for (const char* const here : {"127.0.0.1", "127.8.0.1", "[::1]", "localhost"}) {
+    EXPECT_FALSE(notice_of(announcing(), at_port(here), node)) << here;
   }
+  EXPECT_FALSE(notice_of(announcing(), "", node));
   supervision::node_options off = announcing();
   off.announce = false;
   EXPECT_FALSE(notice_of(off, "10.0.0.1:7300", node));
