@@ -282,7 +282,7 @@ result<void> whole_node::open_network() {
   how.identity.roles = options_.roles;
   around_.env->random(std::as_writable_bytes(std::span{&how.identity.life, 1}));
   if (!options_.join_token.empty()) {
-    OVIR_ASSIGN(const join_token token, token_from_text(options_.join_token));
+    OVIR_ASSIGN(const shown_token token, shown_token_from_text(options_.join_token));
     how.identity.token = to_bytes(token);
   }
   how.traffic = traffic_;

@@ -117,6 +117,7 @@ struct node_options {
   std::vector<access_option> access;
   std::vector<node_id> admins; ///< keys whose join tokens count
   std::string join_token;      ///< presented to the seeds; empty: the key must be known there
+  bool announce{false};        ///< to the local network, unless it listens on loopback alone
   std::vector<model_option> models;
   std::uint64_t memory_bytes{0}; ///< limit for weights, KV and buffers; 0: 80 % of the machine's
   std::uint32_t threads{0};      ///< 0: all processors

@@ -48,7 +48,7 @@ result<actors::access_list::settings> access_of(const node_options& options, con
   access.cluster = options.cluster;
   access.self = self;
   if (!options.join_token.empty()) {
-    OVIR_ASSIGN(const join_token token, token_from_text(options.join_token));
+    OVIR_ASSIGN(const shown_token token, shown_token_from_text(options.join_token));
     access.token = to_bytes(token);
   }
   return access;

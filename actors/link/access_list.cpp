@@ -39,8 +39,8 @@ bool read_token(const std::string& text, const node_id& node, std::vector<std::b
     }
     bytes.push_back(static_cast<std::byte>(value));
   }
-  const auto token = token_from_bytes(bytes);
-  if (!token || token->node != node || hex(bytes) != text) {
+  const auto shown = shown_token_from_bytes(bytes);
+  if (!shown || shown->token.node != node || hex(bytes) != text) {
     return false;
   }
   out = std::move(bytes);
@@ -134,6 +134,9 @@ result<std::unique_ptr<access_list>> access_list::load(storage::env& env, settin
                 "admission by token",
                 list->settings_.path, line.substr(0, 80));
   }
+  for (const auto& one : list->admitted_) {
+    list->note(one.first);
+  }
   // Naming a key in the configuration lets a kicked node in again, when this one is restarted.
   for (const auto& [node, roles] : list->settings_.keys) {
     if (const auto known = list->admitted_.find(node); known != list->admitted_.end()) {
@@ -194,11 +197,47 @@ result<void> access_list::remember(const node_id& node, admission entry) {
     }
     return saved;
   }
+  note(node);
+  return {};
+}
+
+void access_list::note(const node_id& node) {
+  const auto shown = shown_token_from_bytes(admitted_[node].token);
+  if (shown && (shown->by || is_revocation(*shown)) &&
+      std::find(noticed_.begin(), noticed_.end(), node) == noticed_.end()) {
+    noticed_.push_back(node);
+  }
+}
+
+std::size_t access_list::uses_of(const node_id& invitation_key, const node_id& node) const {
+  return static_cast<std::size_t>(
+      std::count_if(admitted_.begin(), admitted_.end(), [&](const auto& one) {
+        const auto shown = shown_token_from_bytes(one.second.token);
+        return one.first != node && shown && shown->by && shown->by->key == invitation_key;
+      }));
+}
+
+result<void> access_list::still_open(const shown_token& shown) const {
+  if (!shown.by) {
+    return {};
+  }
+  const auto known = admitted_.find(shown.by->key);
+  if (known != admitted_.end() && known->second.kicked) {
+    return fail(errc::over_limit, "the invitation {} was revoked; ask for a new one",
+                short_name(shown.by->key));
+  }
+  if (const std::size_t used = uses_of(shown.by->key, shown.token.node); used >= shown.by->uses) {
+    return fail(errc::over_limit,
+                "the invitation {} was used by {} nodes, as often as it may be; "
+                "ask for a new one",
+                short_name(shown.by->key), used);
+  }
   return {};
 }
 
 result<role_set> access_list::by_token(const peer_hello& hello, std::uint64_t unix_now) {
-  OVIR_ASSIGN(const join_token token, token_from_bytes(hello.token));
+  OVIR_ASSIGN(const shown_token shown, shown_token_from_bytes(hello.token));
+  const join_token& token = shown.token;
   if (token.node != hello.node) {
     return fail(errc::invalid_argument, "the join token is for {} and {} shows it",
                 short_name(token.node), short_name(hello.node));
@@ -207,10 +246,10 @@ result<role_set> access_list::by_token(const peer_hello& hello, std::uint64_t un
     return fail(errc::invalid_argument,
                 "the join token was not bound to this connection by the key it is for");
   }
-  if (!is_admin(token.admin)) {
+  if (!is_admin(shown.admin())) {
     return fail(errc::invalid_argument,
                 "the join token is signed by {}, who is no admin here; add the key to 'admins'",
-                short_name(token.admin));
+                short_name(shown.admin()));
   }
   const auto known = admitted_.find(hello.node);
   admission entry = known == admitted_.end() ? admission{} : known->second;
@@ -221,7 +260,10 @@ result<role_set> access_list::by_token(const peer_hello& hello, std::uint64_t un
                 short_name(hello.node));
   }
   // A token that admitted this key once vouches for it also after its end: the admission stays.
-  OVIR_TRY(check(token, token.admin, used ? 0 : unix_now));
+  OVIR_TRY(check(shown, used ? 0 : unix_now));
+  if (!used) {
+    OVIR_TRY(still_open(shown));
+  }
   OVIR_ASSIGN(const role_set roles, wanted_within(hello, token.roles));
   if (!used || entry.token.empty()) {
     if (!used) {
@@ -253,8 +295,9 @@ result<role_set> access_list::admit(const peer_hello& hello, std::uint64_t unix_
   }
   const auto listed = settings_.keys.find(hello.node);
   if (listed != settings_.keys.end() && !kicked) {
-    if (const auto token = token_from_bytes(hello.token); token && token->node == hello.node) {
-      (void)learn(*token, unix_now); // to show it to nodes that do not list this key
+    if (const auto shown = shown_token_from_bytes(hello.token);
+        shown && shown->token.node == hello.node && !is_revocation(*shown)) {
+      (void)learn(*shown, unix_now); // to show it to nodes that do not list this key
     }
     return wanted_within(hello, listed->second);
   }
@@ -306,8 +349,8 @@ role_set access_list::past_roles_of(const node_id& node) const {
   }
   if (const auto known = admitted_.find(node); known != admitted_.end()) {
     all.bits |= known->second.roles.bits;
-    if (const auto token = token_from_bytes(known->second.token)) {
-      all.bits |= token->roles.bits;
+    if (const auto shown = shown_token_from_bytes(known->second.token)) {
+      all.bits |= shown->token.roles.bits;
     }
     if (known->second.convicted && all.empty()) { // what it was is known no more
       return member_roles;
@@ -333,17 +376,21 @@ std::optional<role_set> access_list::worth_hearing_of(const node_id& node) const
 }
 
 result<void> access_list::show(std::span<const std::byte> token, std::uint64_t unix_now) {
-  OVIR_ASSIGN(const join_token shown, token_from_bytes(token));
+  OVIR_ASSIGN(const shown_token shown, shown_token_from_bytes(token));
   const std::lock_guard lock{guard_};
   return learn(shown, unix_now);
 }
 
-result<void> access_list::learn(const join_token& token, std::uint64_t unix_now) {
-  if (!is_admin(token.admin)) {
+result<void> access_list::learn(const shown_token& shown, std::uint64_t unix_now) {
+  const join_token& token = shown.token;
+  if (!is_admin(shown.admin())) {
     return fail(errc::not_found,
                 "the join token of {} is signed by {}, who is no admin here; add the key to "
                 "'admins'",
-                short_name(token.node), short_name(token.admin));
+                short_name(token.node), short_name(shown.admin()));
+  }
+  if (is_revocation(shown)) {
+    return revoke(shown);
   }
   if (!token.roles.within(member_roles) || token.roles.empty() || token.nonce == no_nonce) {
     return fail(errc::not_found, "the join token of {} is none of a member",
@@ -351,18 +398,74 @@ result<void> access_list::learn(const join_token& token, std::uint64_t unix_now)
   }
   const auto known = admitted_.find(token.node);
   admission entry = known == admitted_.end() ? admission{} : known->second;
-  std::vector<std::byte> bytes = to_bytes(token);
+  std::vector<std::byte> bytes = to_bytes(shown);
   if (token.node == settings_.self || entry.kicked || entry.token == bytes ||
       (!entry.roles.empty() && !entry.token.empty())) {
     return {};
   }
-  OVIR_TRY(check(token, token.admin, 0));
-  if (entry.roles.empty() && check(token, token.admin, unix_now)) {
+  OVIR_TRY(check(shown, 0));
+  if (entry.roles.empty()) {
+    OVIR_TRY(still_open(shown));
+  }
+  if (entry.roles.empty() && check(shown, unix_now)) {
     entry.roles = token.roles;
     entry.used.push_back(token.nonce);
   }
   entry.token = std::move(bytes);
   return remember(token.node, std::move(entry));
+}
+
+result<void> access_list::revoke(const shown_token& shown) {
+  const node_id& key = shown.token.node;
+  OVIR_TRY(check(shown, 0));
+  const auto known = admitted_.find(key);
+  if (known != admitted_.end() && (!known->second.roles.empty() || known->second.convicted)) {
+    return fail(errc::not_found, "{} is a member and no invitation; kick it", short_name(key));
+  }
+  if (known != admitted_.end() && known->second.kicked && !known->second.token.empty()) {
+    return {};
+  }
+  admission entry;
+  entry.kicked = true;
+  entry.token = to_bytes(shown);
+  return remember(key, std::move(entry));
+}
+
+std::vector<access_list::known_invitation> access_list::invitations() const {
+  const std::lock_guard lock{guard_};
+  std::map<node_id, known_invitation> found;
+  for (const node_id& node : noticed_) {
+    const admission& entry = admitted_.at(node);
+    const auto shown = shown_token_from_bytes(entry.token);
+    if (shown && shown->by) {
+      known_invitation& its = found[shown->by->key];
+      its.what = shown->by;
+      ++its.used;
+    } else if (shown && is_revocation(*shown)) {
+      found[node].revoked = true;
+    }
+  }
+  std::vector<known_invitation> out;
+  for (auto& [key, its] : found) {
+    its.key = key;
+    out.push_back(its);
+  }
+  return out;
+}
+
+std::vector<std::vector<std::byte>> access_list::notices(std::size_t& first, std::size_t most,
+                                                         std::uint64_t unix_now) const {
+  const std::lock_guard lock{guard_};
+  std::vector<std::vector<std::byte>> out;
+  while (first < noticed_.size() && out.size() < most) {
+    const std::vector<std::byte>& token = admitted_.at(noticed_[first++]).token;
+    const auto shown = shown_token_from_bytes(token);
+    const bool over = shown && shown->by && unix_now >= shown->by->expires_unix;
+    if (shown && (shown->by || is_revocation(*shown)) && !over) {
+      out.push_back(token);
+    }
+  }
+  return out;
 }
 
 std::vector<std::byte> access_list::token_of(const node_id& node) const {

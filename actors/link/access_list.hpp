@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/link/network.hpp"
+#include "messages/invitation.hpp"
 #include "messages/node_id.hpp"
 #include "messages/result.hpp"
 #include "messages/signing.hpp"
@@ -55,11 +56,27 @@ public:
   [[nodiscard]] std::optional<role_set> worth_hearing_of(const node_id& node) const;
   /// A member's join token, which another node shows as evidence (docs/formats/audit.md): it admits
   /// its key as if that had come with it. One whose time is over makes its key a member without
-  /// roles; of a key that has roles or was kicked it changes nothing. An error says why it does not
-  /// count; `not_found`: it is of an admin that this node does not have, or of no member.
+  /// roles; of a key that has roles or was kicked it changes nothing. A revocation ends its
+  /// invitation, also after a restart; it takes nothing from a member. An
+  /// error says why it does not count; `not_found`: it is of an admin that this node does not have,
+  /// or of no member; `over_limit`: its invitation is used up or revoked, or too much is
+  /// remembered.
   [[nodiscard]] result<void> show(std::span<const std::byte> token, std::uint64_t unix_now);
   /// A token that vouches for this key, to show to others; empty where there is none.
   [[nodiscard]] std::vector<std::byte> token_of(const node_id& node) const;
+  /// An invitation of which this node knows a use, or its end.
+  struct known_invitation {
+    node_id key;
+    std::optional<invitation> what{}; ///< none: it was revoked before it was used
+    std::size_t used{0};              ///< by different nodes
+    bool revoked{false};
+  };
+  [[nodiscard]] std::vector<known_invitation> invitations() const;
+  /// What other members must hear so that all count the uses of an invitation: revocations, and
+  /// tokens by invitations that are not over. At most `most`, beginning with the one of index
+  /// `first` of all that this node ever learned, behind which `first` is then.
+  [[nodiscard]] std::vector<std::vector<std::byte>> notices(std::size_t& first, std::size_t most,
+                                                            std::uint64_t unix_now) const;
   /// Never again, unless an admin issues a new token or the configuration names it and this node is
   /// restarted.
   [[nodiscard]] result<void> kick(const node_id& node);
@@ -82,7 +99,13 @@ private:
   access_list(storage::env& env, settings how) : env_(env), settings_(std::move(how)) {}
   [[nodiscard]] result<role_set> by_token(const peer_hello& hello, std::uint64_t unix_now);
   [[nodiscard]] bool is_admin(const node_id& key) const;
-  [[nodiscard]] result<void> learn(const join_token& token, std::uint64_t unix_now);
+  [[nodiscard]] result<void> learn(const shown_token& shown, std::uint64_t unix_now);
+  [[nodiscard]] result<void> revoke(const shown_token& shown);
+  /// Whether its invitation lets one more node in; also where there is none.
+  [[nodiscard]] result<void> still_open(const shown_token& shown) const;
+  /// Of an invitation, in admissions of others than `node`.
+  [[nodiscard]] std::size_t uses_of(const node_id& invitation_key, const node_id& node) const;
+  void note(const node_id& node);
   /// For `kick` and `expel`.
   [[nodiscard]] result<void> put_out(const node_id& node, bool convicted);
   /// Puts `entry` for `node` in place and on disk, or nothing at all.
@@ -93,6 +116,7 @@ private:
   mutable std::mutex guard_;
   settings settings_;
   std::map<node_id, admission> admitted_;
+  std::vector<node_id> noticed_; ///< whose admissions others must hear of; each once
 };
 
 } // namespace ovir::actors

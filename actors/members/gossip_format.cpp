@@ -1,6 +1,7 @@
 #include "actors/members/gossip_format.hpp"
 
 #include "compute/base/printable.hpp"
+#include "messages/limits/invitations.hpp"
 #include "messages/limits/ledger.hpp"
 #include "messages/wire/fields.hpp"
 
@@ -22,7 +23,7 @@ constexpr std::string_view magic = "OVG1";
 constexpr std::size_t bytes_expected = 512;
 
 static_assert(std::is_same_v<std::variant_alternative_t<4, gossip_body>, life_sign> &&
-                  std::variant_size_v<gossip_body> == 9 && std::variant_size_v<signed_update> == 3,
+                  std::variant_size_v<gossip_body> == 10 && std::variant_size_v<signed_update> == 3,
               "the kinds on the wire are the places in these variants plus one");
 
 } // namespace
@@ -134,6 +135,12 @@ void fields(Io& io, T& d) {
 }
 template <class Io, of_type<parting> T>
 void fields(Io&, T&) {}
+template <class Io, of_type<notices> T>
+void fields(Io& io, T& n) {
+  io.template list<std::uint16_t>(n.tokens, "tokens", limits::notices_max, [&io](auto& token) {
+    io.block(token, "a token", limits::shown_token_bytes_max);
+  });
+}
 template <class Io, of_type<news> T>
 void fields(Io&, T&) {}
 template <class Io, of_type<gossip_message> T>
@@ -235,6 +242,9 @@ std::vector<std::byte> encode_gossip(const gossip_message& message) {
   OVIR_CHECK(message.counted.size() <= limits::gossip_counted_max, message.counted.size());
   if (const auto* const told = std::get_if<summary>(&message.body)) {
     OVIR_CHECK(told->nodes.size() <= limits::gossip_nodes_max, told->nodes.size());
+  }
+  if (const auto* const told = std::get_if<notices>(&message.body)) {
+    OVIR_CHECK(told->tokens.size() <= limits::notices_max, told->tokens.size());
   }
   if (const auto* const sums = std::get_if<digests>(&message.body)) {
     OVIR_CHECK(sums->sums.size() == limits::gossip_buckets, sums->sums.size());

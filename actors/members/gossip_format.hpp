@@ -121,13 +121,20 @@ struct digests {
 struct parting {
   friend bool operator==(const parting&, const parting&) = default;
 };
+/// Tokens that let nodes in by invitation, and revocations (docs/formats/join-token.md): all
+/// members are to hear of them. Not looked at here.
+struct notices {
+  std::vector<std::vector<std::byte>> tokens; ///< at most limits::notices_max
+
+  friend bool operator==(const notices&, const notices&) = default;
+};
 /// Nothing but updates.
 struct news {
   friend bool operator==(const news&, const news&) = default;
 };
 
 using gossip_body = std::variant<ping, ping_answer, probe_order, relayed_ping, life_sign, summary,
-                                 news, digests, parting>;
+                                 news, digests, parting, notices>;
 
 struct gossip_message {
   gossip_body body;

@@ -71,7 +71,13 @@ struct member_changed { ///< new, other health, or another advert
   member now;
   bool health_changed{false};
 };
-using membership_effect = std::variant<send_gossip, want_link, part_link, member_changed>;
+/// A member tells who was let in by an invitation, or that one is revoked.
+struct heard_notices {
+  node_id from;
+  std::vector<std::vector<std::byte>> tokens;
+};
+using membership_effect =
+    std::variant<send_gossip, want_link, part_link, member_changed, heard_notices>;
 
 using membership_time = std::chrono::steady_clock::time_point;
 using membership_effects = std::vector<membership_effect>;

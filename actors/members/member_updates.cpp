@@ -2,6 +2,7 @@
 
 #include "actors/members/member_crowd.hpp"
 #include "actors/members/member_probes.hpp"
+#include "messages/limits/invitations.hpp"
 #include "messages/mutant.hpp"
 
 #include <algorithm>
@@ -373,6 +374,9 @@ std::uint32_t cost_of(const gossip_body& body) {
   if (std::holds_alternative<digests>(body)) {
     return digests_cost;
   }
+  if (const auto* const told = std::get_if<notices>(&body)) {
+    return 1 + static_cast<std::uint32_t>(limits::notices_cost * told->tokens.size());
+  }
   const bool relayed = std::holds_alternative<probe_order>(body) ||
                        std::holds_alternative<relayed_ping>(body) ||
                        std::holds_alternative<life_sign>(body);
@@ -447,6 +451,8 @@ void receive_gossip(member_table& m, const gossip_body& body, const node_id& fro
     receive_digests(m, *sums, from, out);
   } else if (std::holds_alternative<parting>(body)) {
     receive_parting(m, from);
+  } else if (const auto* told = std::get_if<notices>(&body)) {
+    out.emplace_back(heard_notices{from, told->tokens});
   }
 }
 

@@ -1,6 +1,7 @@
 #include "actors/members/membership_actor.hpp"
 
 #include "messages/caf/system_config.hpp"
+#include "messages/limits/invitations.hpp"
 #include "messages/limits/links.hpp"
 
 #include <caf/all.hpp>
@@ -55,6 +56,25 @@ void publish(membership_pointer self) {
   }
 }
 
+/// Of invitations. Honest members pass on only what they checked.
+void take_notices(membership_pointer self, const heard_notices& heard) {
+  const membership_environment& around = self->state.environment;
+  for (const std::vector<std::byte>& token : heard.tokens) {
+    const auto counts = around.access->show(token, around.env->unix_seconds());
+    if (counts) {
+      continue;
+    }
+    around.journal->say(log_level::debug, std::nullopt, "{} tells of an invitation in vain: {}",
+                        short_name(heard.from), counts.error().message);
+    if (counts.error().code == errc::malformed || counts.error().code == errc::invalid_argument) {
+      around.journal->say(log_level::warn, std::nullopt,
+                          "{} tells of a token that does not count: {}", short_name(heard.from),
+                          counts.error().message);
+      return around.links->disconnect(heard.from, counts.error());
+    }
+  }
+}
+
 void perform(membership_pointer self, membership_core::effects effects) {
   membership_state& state = self->state;
   membership_environment& around = state.environment;
@@ -70,6 +90,8 @@ void perform(membership_pointer self, membership_core::effects effects) {
       if (!around.links->part(idle->from)) {
         state.core->on_link_used(idle->from, now(self));
       }
+    } else if (const auto* heard = std::get_if<heard_notices>(&effect)) {
+      take_notices(self, *heard);
     } else if (const auto* news = std::get_if<member_changed>(&effect)) {
       changed = true;
       if (news->health_changed) {
@@ -108,6 +130,22 @@ bool worth_telling(const std::vector<measured_rtt>& told, const std::vector<meas
     const auto [less, more] = std::minmax(known->microseconds, one.microseconds);
     return more - less >= least && more - less > less / 8;
   });
+}
+
+/// To those that are linked, what they were not told over this link.
+void tell_notices(membership_pointer self) {
+  membership_state& state = self->state;
+  const membership_environment& around = state.environment;
+  for (const member& m : *state.view) {
+    if (m.node == state.core->self() || !around.links->connected(m.node)) {
+      continue;
+    }
+    auto tokens = around.access->notices(state.notices_told[m.node], limits::notices_max,
+                                         around.env->unix_seconds());
+    if (!tokens.empty()) {
+      around.links->send_gossip(m.node, encode_gossip({notices{std::move(tokens)}, {}}));
+    }
+  }
 }
 
 void look_after_links(membership_pointer self) {
@@ -168,6 +206,7 @@ void tick(membership_pointer self) {
   if (!state.left) {
     if (state.ticks++ % link_ticks == 0) {
       look_after_links(self);
+      tell_notices(self);
       tell_round_trips(self);
       if (state.changed || round_trips_changed(*state.view, state.core->members())) {
         publish(self);
@@ -235,6 +274,7 @@ caf::behavior membership_behavior(membership_pointer self, membership_environmen
       [self](const membership_tick&) { tick(self); },
       [self](const link_changed& link) {
         auto& core = *self->state.core;
+        self->state.notices_told.erase(link.node);
         perform(self, link.up ? core.on_link_up(link.node, now(self), link.ours)
                               : core.on_link_down(link.node, now(self)));
       },

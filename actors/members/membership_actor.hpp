@@ -8,6 +8,7 @@
 #include <caf/stateful_actor.hpp>
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -60,7 +61,8 @@ struct membership_state {
   std::uint32_t ticks{0};
   bool changed{false}; ///< in a crowd, since the watchers were told
   bool left{false};
-  membership_time rtts_told{}; ///< to others, in the advert
+  membership_time rtts_told{};                   ///< to others, in the advert
+  std::map<node_id, std::size_t> notices_told{}; ///< how many, to those linked
   members_view view = std::make_shared<const std::vector<member>>();
 };
 

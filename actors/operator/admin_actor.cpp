@@ -337,6 +337,8 @@ constexpr command_entry commands[] = {
     {"cancel", true, cancel},
     {"drain", true, drain_node},
     {"kick", true, kick_node},
+    {"invitations", false, show_invitations},
+    {"revoke", true, revoke_invitation},
     {"load", true, load_model},
     {"unload", true, unload_model},
     {"log", true, set_log_level},

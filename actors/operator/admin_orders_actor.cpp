@@ -85,6 +85,39 @@ result<void> kick_node(const admin_call& c, admin_arguments& args) {
   });
 }
 
+result<void> show_invitations(const admin_call& c, admin_arguments& args) {
+  OVIR_TRY(args.done());
+  json all = json::array();
+  for (const access_list::known_invitation& one : c.self->state.environment.access->invitations()) {
+    json told{{"invitation", to_hex(one.key)}, {"used", one.used}, {"revoked", one.revoked}};
+    if (one.what) {
+      told.update({{"uses", one.what->uses},
+                   {"roles", to_string(one.what->roles)},
+                   {"expires_unix", one.what->expires_unix},
+                   {"admin", to_hex(one.what->admin)}});
+    }
+    all.push_back(std::move(told));
+  }
+  c.done({{"invitations", std::move(all)}});
+  return {};
+}
+
+result<void> revoke_invitation(const admin_call& c, admin_arguments& args) {
+  OVIR_ASSIGN(const std::string text, args.text("token"));
+  OVIR_TRY(args.done());
+  OVIR_ASSIGN(const shown_token shown, shown_token_from_text(text));
+  if (!is_revocation(shown)) {
+    return fail(errc::invalid_argument,
+                "this is a join token and no revocation; make one by ovir invite revoke");
+  }
+  const admin_environment& around = c.self->state.environment;
+  OVIR_TRY(around.access->show(to_bytes(shown), 0)); // a revocation has no end
+  around.journal->say(log_level::warn, std::nullopt, "the invitation {} is revoked",
+                      short_name(shown.token.node));
+  c.done({{"invitation", to_hex(shown.token.node)}});
+  return {};
+}
+
 result<void> set_log_level(const admin_call& c, admin_arguments& args) {
   OVIR_ASSIGN(const std::string level, args.text("level"));
   OVIR_TRY(args.done());

@@ -92,6 +92,7 @@ int run_main(int argc, char** argv) {
   add_ledger(app, chosen);
   add_serve(app, chosen);
   add_up(app, chosen);
+  add_invite(app, chosen);
   add_init(app, chosen);
   add_manual(app, chosen);
   add_shell(app, chosen);

@@ -8,8 +8,8 @@
 namespace ovir::limits {
 
 /// The file of admissions: a line for each token of a key, with the token's bytes.
-inline constexpr std::uint64_t admissions_bytes_max = std::uint64_t{8} << 20U;
-inline constexpr std::size_t admission_line_bytes_max = 512;
+inline constexpr std::uint64_t admissions_bytes_max = std::uint64_t{16} << 20U;
+inline constexpr std::size_t admission_line_bytes_max = 768;
 
 static_assert((admissions_max + audit_convicted_max + access_entries_max) *
                       admission_line_bytes_max <=

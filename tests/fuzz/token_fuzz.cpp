@@ -1,3 +1,4 @@
+#include "messages/invitation.hpp"
 #include "messages/signing.hpp"
 
 #include <algorithm>
@@ -16,9 +17,9 @@ void require(bool promise) {
 
 } // namespace
 
-// Reads any bytes as a join token and as the text of one. What is accepted must encode to the very
-// bytes it came from, and be the same token in its other form. No input is a token that counts: the
-// fuzzer has no admin's key.
+// Reads any bytes as a join token, alone or by an invitation, and as the text of one. What is
+// accepted must encode to the very bytes it came from, and be the same token in its other form. No
+// input is a token that counts: the fuzzer has no admin's key.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view text{reinterpret_cast<const char*>(data), size};
   const auto from_text = ovir::token_from_text(text);
@@ -39,6 +40,16 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     } else {
       require(!check(**read, ovir::node_id{}, 0));
     }
+  }
+  const auto shown_text = ovir::shown_token_from_text(text);
+  require(!shown_text || to_text(*shown_text) == text);
+  require(!from_text || shown_text);
+  const auto shown = ovir::shown_token_from_bytes(bytes);
+  require(!from_bytes || shown);
+  if (shown) {
+    const auto again = to_bytes(*shown);
+    require(std::equal(again.begin(), again.end(), bytes.begin(), bytes.end()));
+    require(ovir::shown_token_from_text(to_text(*shown)).value() == *shown);
   }
   return 0;
 }

@@ -75,5 +75,10 @@ TEST(gossip_golden, a_sign_of_life_is_these_bytes) {
             "99b3b75731dd8274bc730d310000000000");
 }
 
+TEST(gossip_golden, notices_are_these_bytes) {
+  EXPECT_EQ(hex(encode_gossip({notices{{{std::byte{1}, std::byte{2}}, {std::byte{3}}}}, {}})),
+            "4f5647310a0200020000000102010000000300000000");
+}
+
 } // namespace
 } // namespace ovir::actors

@@ -1,6 +1,7 @@
 // The bytes of docs/formats/join-token.md, spelled out field by field. A change here is a new
 // version of the format.
 #include "messages/digest.hpp"
+#include "messages/invitation.hpp"
 #include "messages/signing.hpp"
 
 #include <fmt/format.h>
@@ -59,6 +60,38 @@ TEST(join_token_golden, what_is_signed_is_the_digest_of_the_first_62_bytes) {
   const auto bytes = to_bytes(example());
   EXPECT_EQ(to_hex(hash("ovir/join-token/v1", std::span{bytes}.first(62))),
             "854694bfae7429ff68aac70505bb2101feedd790f88838dceeda4fe6b6c81864");
+}
+
+TEST(join_token_golden, a_token_by_an_invitation_is_these_bytes) {
+  const secret_key admin =
+      key_of("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60");
+  const secret_key guest =
+      key_of("4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb");
+  const secret_key secret =
+      key_of("c5aa8df43f9f837bedb7442f31dcb7b166d38535076f094b85ce3a2e0b4458f7");
+  const role_set roles = role_set{}.add(role::worker).add(role::scheduler);
+  const invitation by = issue_invitation(admin, secret.id(), roles, 1'800'000'000, 20);
+  const shown_token shown = accept_invitation(secret, by, guest.id(), role_set{}.add(role::worker),
+                                              std::array<std::byte, 16>{});
+  const std::string text = hex(to_bytes(shown));
+  EXPECT_EQ(text.substr(0, 188),
+            "4f564a31"                                                         // "OVJ1"
+            "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c" // node
+            "0100"                                                             // roles
+            "00d2496b00000000"                                                 // expires
+            "00000000000000000000000000000000"                                 // nonce
+            "fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025" // invitation's key
+  );
+  EXPECT_EQ(text.substr(188, 128), "PROOF1");
+  EXPECT_EQ(text.substr(316, 164),
+            "4f564931"                                                         // "OVI1"
+            "fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025" // key
+            "0300"                                                             // roles
+            "00d2496b00000000"                                                 // expires
+            "14000000"                                                         // uses
+            "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a" // admin
+  );
+  EXPECT_EQ(text.substr(480), "PROOF2");
 }
 
 } // namespace

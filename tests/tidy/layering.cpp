@@ -47,6 +47,8 @@ constexpr std::array libraries{
     library{"libedit", "histedit.h"},
     library{"libseccomp", "seccomp.h"},
     library{"libsystemd", "systemd/"},
+    library{"Avahi", "avahi-"},
+    library{"libqrencode", "qrencode.h"},
     library{"POSIX", "poll.h"},
     library{"POSIX", "unistd.h"},
     library{"POSIX", "fcntl.h"},

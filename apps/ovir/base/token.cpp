@@ -1,11 +1,11 @@
 #include "apps/key_file.hpp"
 #include "apps/ovir/base/command.hpp"
+#include "apps/ovir/base/token_words.hpp"
 #include "apps/state_folder.hpp"
 #include "messages/limits/general.hpp"
 #include "messages/signing.hpp"
 
 #include <array>
-#include <charconv>
 
 namespace ovir::apps {
 
@@ -18,43 +18,6 @@ struct token_options {
   std::string expires{"24h"};
   bool as_json{false};
 };
-
-result<role_set> roles_from(std::string_view text) {
-  role_set roles;
-  while (true) {
-    const std::size_t comma = text.find(',');
-    OVIR_ASSIGN(const role r, role_from_text(text.substr(0, comma)));
-    roles.add(r);
-    if (comma == std::string_view::npos) {
-      return roles;
-    }
-    text.remove_prefix(comma + 1);
-  }
-}
-
-/// "90s", "30m", "24h", "7d".
-result<std::chrono::seconds> lifetime_from(std::string_view text) {
-  struct unit {
-    char letter;
-    std::chrono::seconds length;
-  };
-  using namespace std::chrono_literals;
-  constexpr std::array units{unit{'s', 1s}, unit{'m', 1min}, unit{'h', 1h}, unit{'d', 24h}};
-  constexpr std::chrono::seconds most = limits::token_lifetime_max;
-  std::uint32_t count = 0;
-  const char* const end = text.data() + text.size();
-  const auto [rest, wrong] = std::from_chars(text.data(), end, count);
-  for (const unit& u : units) {
-    if (wrong == std::errc{} && end - rest == 1 && *rest == u.letter && count > 0 &&
-        count <= most / u.length) {
-      return count * u.length;
-    }
-  }
-  return fail(errc::invalid_argument,
-              "--expires is '{}'; give a whole number with s, m, h or d, such as 24h, and at most "
-              "{}d",
-              text, std::chrono::duration_cast<std::chrono::hours>(most).count() / 24);
-}
 
 json role_names(role_set roles) {
   json names = json::array();
@@ -105,13 +68,6 @@ result<exit_code> make_token(const token_options& given, surroundings& around) {
   }
   OVIR_TRY(write_output(to_text(token) + "\n"));
   return exit_code::done;
-}
-
-std::string span_text(std::uint64_t seconds) {
-  return seconds < 120       ? fmt::format("{} s", seconds)
-         : seconds < 7'200   ? fmt::format("{} min", seconds / 60)
-         : seconds < 172'800 ? fmt::format("{} h", seconds / 3'600)
-                             : fmt::format("{} days", seconds / 86'400);
 }
 
 /// What a token says, and whether the key it names as its admin's did sign it. Whether a cluster

@@ -8,6 +8,7 @@
 #include "apps/ovir/base/foreign_key.hpp"
 #include "apps/ovir/base/machine.hpp"
 #include "apps/ovir/base/service_manager.hpp"
+#include "apps/ovir/node/lan_announce.hpp"
 #include "apps/ovir/node/node_config.hpp"
 #include "apps/ovir/node/node_log.hpp"
 #include "apps/ovir/node/node_run.hpp"
@@ -235,6 +236,8 @@ result<exit_code> run_node(const supervision::node_options& how, surroundings& a
   if (begun) {
     begun(*node);
   }
+  const auto network = actors::make_avahi_lan();
+  auto announced = announce_node(*network, how, node->listen_address(), key.id(), *journal);
   service_manager manager{around.environment.now()};
   manager.ready(fmt::format("node '{}' listens on {}", how.name, node->listen_address()));
   while (!around.interrupted.load() && !node->finished()) {
@@ -247,6 +250,7 @@ result<exit_code> run_node(const supervision::node_options& how, surroundings& a
       }
     }
   }
+  announced.reset(); // the network hears goodbye before the node takes nothing new
   manager.stopping();
   journal->write(actors::log_level::info, std::nullopt, "drains");
   forget_interrupts();

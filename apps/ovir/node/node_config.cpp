@@ -6,10 +6,13 @@
 #include "apps/ovir/node/node_config_cache.hpp"
 #include "apps/ovir/node/node_config_gateway.hpp"
 #include "apps/ovir/node/node_config_keys.hpp"
+#include "apps/ovir/node/node_config_lan.hpp"
 #include "apps/ovir/node/node_config_ledger.hpp"
 #include "apps/ovir/node/node_config_log.hpp"
+#include "apps/ovir/node/node_config_probe.hpp"
 #include "compute/base/printable.hpp"
 #include "messages/cid.hpp"
+#include "messages/invitation.hpp"
 #include "messages/limits/fetch.hpp"
 #include "messages/limits/general.hpp"
 #include "messages/signing.hpp"
@@ -55,7 +58,6 @@ private:
   result<void> resources(const toml::table& root);
   result<void> fetching(const toml::table& root);
   result<void> auditing(const toml::table& root);
-  result<void> probing(const toml::table& root);
   result<void> draining(const toml::table& root);
   result<void> logging(const toml::table& root);
   result<void> chaos(const toml::table& root);
@@ -70,8 +72,6 @@ private:
                               address_use use) const;
   result<std::string> file_path(const toml::table& table, std::string_view key) const;
   gateway_places places_in(const toml::table& table) const;
-  result<std::chrono::milliseconds> probe_time(const toml::table& table, std::string_view key,
-                                               std::chrono::milliseconds otherwise) const;
 
   config_reader in_;
   std::filesystem::path folder_;
@@ -238,7 +238,7 @@ result<void> reader::joining(const toml::table& root) {
     return {};
   }
   OVIR_ASSIGN(options_.join_token, in_.text_of(*value, "join_token", token_rule));
-  const result<join_token> token = token_from_text(options_.join_token);
+  const result<shown_token> token = shown_token_from_text(options_.join_token);
   if (!token) {
     // The codec's sentence is not repeated: it might quote the token, and logs are not secret.
     return in_.refuse(value->source(), "'join_token' is damaged; copy the whole text that begins "
@@ -248,11 +248,11 @@ result<void> reader::joining(const toml::table& root) {
     return in_.refuse(value->source(), "'join_token' is shown to other members, but 'seeds' names "
                                        "none, and without 'admins' none comes by a token");
   }
-  if (!options_.roles.within(token->roles)) {
+  if (!options_.roles.within(token->token.roles)) {
     return in_.refuse(value->source(),
                       "'join_token' is for the roles {}, but 'roles' has {}; change 'roles' or ask "
                       "for another token",
-                      to_string(token->roles), to_string(options_.roles));
+                      to_string(token->token.roles), to_string(options_.roles));
   }
   return {};
 }
@@ -435,43 +435,6 @@ result<void> reader::auditing(const toml::table& root) {
   return {};
 }
 
-result<std::chrono::milliseconds> reader::probe_time(const toml::table& table, std::string_view key,
-                                                     std::chrono::milliseconds otherwise) const {
-  constexpr whole_range range{static_cast<std::uint64_t>(limits::probe_time_min.count()),
-                              static_cast<std::uint64_t>(limits::probe_time_max.count())};
-  OVIR_ASSIGN(const std::uint64_t time,
-              in_.whole(table, key, range, static_cast<std::uint64_t>(otherwise.count())));
-  return std::chrono::milliseconds{time};
-}
-
-result<void> reader::probing(const toml::table& root) {
-  OVIR_ASSIGN(const toml::table* const table, in_.section(root, "probe"));
-  if (table == nullptr) {
-    return {};
-  }
-  OVIR_TRY(in_.known_keys(*table, "[probe]", probe_keys));
-  node_options& o = options_;
-  OVIR_ASSIGN(o.probe_interval, probe_time(*table, "interval_ms", o.probe_interval));
-  OVIR_ASSIGN(o.probe_timeout, probe_time(*table, "timeout_ms", o.probe_timeout));
-  OVIR_ASSIGN(o.suspect_timeout, probe_time(*table, "suspect_ms", o.suspect_timeout));
-  // One of the two keys is set where they contradict each other: the defaults do not.
-  if (o.probe_timeout < o.probe_interval) {
-    const std::string_view at = table->contains("timeout_ms") ? "timeout_ms" : "interval_ms";
-    return in_.refuse(place_of(*table, at),
-                      "'timeout_ms' is {}, shorter than the {} of 'interval_ms': a probe must be "
-                      "given as long as the pause between two",
-                      o.probe_timeout.count(), o.probe_interval.count());
-  }
-  if (o.suspect_timeout < o.probe_timeout) {
-    const std::string_view at = table->contains("suspect_ms") ? "suspect_ms" : "timeout_ms";
-    return in_.refuse(place_of(*table, at),
-                      "'suspect_ms' is {}, shorter than the {} of 'timeout_ms': a suspect must "
-                      "have time to answer once more",
-                      o.suspect_timeout.count(), o.probe_timeout.count());
-  }
-  return {};
-}
-
 result<void> reader::draining(const toml::table& root) {
   OVIR_ASSIGN(const toml::table* const table, in_.section(root, "drain"));
   if (table == nullptr) {
@@ -548,12 +511,13 @@ result<node_options> reader::read(std::string_view text) {
   OVIR_TRY(addresses(root));
   OVIR_TRY(admins(root));
   OVIR_TRY(joining(root));
+  OVIR_TRY(read_lan(in_, root, options_));
   OVIR_TRY(access(root));
   OVIR_TRY(models(root));
   OVIR_TRY(resources(root));
   OVIR_TRY(fetching(root));
   OVIR_TRY(auditing(root));
-  OVIR_TRY(probing(root));
+  OVIR_TRY(read_probe(in_, root, options_));
   OVIR_TRY(draining(root));
   OVIR_TRY(logging(root));
   OVIR_TRY(chaos(root));

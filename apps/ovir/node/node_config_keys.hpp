@@ -2,8 +2,10 @@
 
 #include "apps/ovir/node/node_config_cache.hpp"
 #include "apps/ovir/node/node_config_gateway.hpp"
+#include "apps/ovir/node/node_config_lan.hpp"
 #include "apps/ovir/node/node_config_ledger.hpp"
 #include "apps/ovir/node/node_config_log.hpp"
+#include "apps/ovir/node/node_config_probe.hpp"
 
 #include <array>
 #include <span>
@@ -12,10 +14,10 @@
 namespace ovir::apps {
 
 /// What a node's file may have: anything else is refused. config/all.toml says what each means.
-inline constexpr std::array<std::string_view, 23> file_keys{
-    "name",   "cluster", "roles", "listen",     "advertise", "admin_listen", "state",  "seeds",
-    "admins", "access",  "model", "join_token", "limits",    "fetch",        "audit",  "probe",
-    "drain",  "log",     "chaos", "gateway",    "cache",     "ledger",       "metrics"};
+inline constexpr std::array<std::string_view, 24> file_keys{
+    "name",   "cluster", "roles", "listen",     "advertise", "admin_listen", "state",   "seeds",
+    "admins", "access",  "model", "join_token", "limits",    "fetch",        "audit",   "probe",
+    "drain",  "log",     "chaos", "gateway",    "cache",     "ledger",       "metrics", "lan"};
 inline constexpr std::array<std::string_view, 3> access_keys{"key", "roles", "operator"};
 inline constexpr std::array<std::string_view, 2> model_keys{"path", "layers"};
 inline constexpr std::array<std::string_view, 4> limits_keys{"memory_mib", "threads", "context",
@@ -24,8 +26,6 @@ inline constexpr std::array<std::string_view, 4> audit_keys{"least_rate_ppm", "e
                                                             "twice_tokens", "reveal"};
 inline constexpr std::array<std::string_view, 5> fetch_keys{"window_mib", "mib_s", "serve_mib_s",
                                                             "orders", "spare_mib"};
-inline constexpr std::array<std::string_view, 3> probe_keys{"interval_ms", "timeout_ms",
-                                                            "suspect_ms"};
 inline constexpr std::array<std::string_view, 1> drain_keys{"wait_s"};
 inline constexpr std::array<std::string_view, 1> chaos_keys{"enabled"};
 
@@ -34,7 +34,7 @@ struct table_keys {
   std::string_view table;
   std::span<const std::string_view> keys;
 };
-inline constexpr std::array<table_keys, 13> tables_of_file{{{"access", access_keys},
+inline constexpr std::array<table_keys, 14> tables_of_file{{{"access", access_keys},
                                                             {"ledger", ledger_section_keys},
                                                             {"model", model_keys},
                                                             {"limits", limits_keys},
@@ -46,6 +46,7 @@ inline constexpr std::array<table_keys, 13> tables_of_file{{{"access", access_ke
                                                             {"chaos", chaos_keys},
                                                             {"gateway", gateway_keys},
                                                             {"metrics", metrics_keys},
-                                                            {"cache", cache_keys}}};
+                                                            {"cache", cache_keys},
+                                                            {"lan", lan_keys}}};
 
 } // namespace ovir::apps

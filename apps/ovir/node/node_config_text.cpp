@@ -53,6 +53,7 @@ void write_identity(table_writer& out, const node_options& o) {
   out.line("admin_listen", "{}", or_else(o.admin_listen, "(on listen)"));
   out.line("seeds", "{}", o.seeds.empty() ? "(none)" : fmt::format("{}", fmt::join(o.seeds, ", ")));
   out.line("join_token", "{}", o.join_token.empty() ? "(none)" : "(set)");
+  out.line("lan.announce", "{}", o.announce);
   if (o.admins.empty()) {
     out.line("admins", "(none: no join token counts here)");
   }
@@ -282,6 +283,7 @@ json document_of(const node_options& o) {
           {"admin_listen", null_or(o.admin_listen)},
           {"seeds", o.seeds},
           {"join_token_set", !o.join_token.empty()},
+          {"lan", {{"announce", o.announce}}},
           {"admins", std::move(admins)},
           {"access", std::move(access)},
           {"models", std::move(models)},

@@ -1,13 +1,17 @@
+#include "actors/reach/lan.hpp"
 #include "apps/key_file.hpp"
 #include "apps/ovir/base/embedded_model.hpp"
 #include "apps/ovir/base/node_address.hpp"
 #include "apps/ovir/base/package_commands.hpp"
+#include "apps/ovir/base/qr_text.hpp"
 #include "apps/ovir/base/size_text.hpp"
 #include "apps/ovir/model/model_files.hpp"
 #include "apps/ovir/node/free_port.hpp"
+#include "apps/ovir/node/lan_join.hpp"
 #include "apps/ovir/node/ledger_part.hpp"
 #include "apps/ovir/node/node_config.hpp"
 #include "apps/ovir/node/node_run.hpp"
+#include "apps/ovir/node/swarm_file.hpp"
 #include "apps/ovir/node/toml_text.hpp"
 #include "apps/state_folder.hpp"
 #include "compute/gguf/manifest.hpp"
@@ -32,7 +36,7 @@ namespace fs = std::filesystem;
 struct up_options {
   std::string folder; ///< empty: `up` in the state folder
   std::string model{embedded_model_path};
-  std::string line; ///< of the swarm to join; empty: a new one
+  std::string line; ///< of the swarm to join, or "auto"; empty: a new one
   std::string name; ///< empty: the machine's
   std::string memory;
   std::string
@@ -41,6 +45,9 @@ struct up_options {
   std::string shells; ///< likewise 127.0.0.1 and 7310
   std::uint32_t threads{0};
   std::uint32_t context{0};
+  bool list{false};        ///< what the local network announces, and end
+  bool keeps_quiet{false}; ///< the node is not announced there
+  bool qr{false};
   bool as_json{false};
 };
 
@@ -49,12 +56,7 @@ constexpr std::uint16_t first_shells_port = 7310;
 constexpr std::uint16_t first_http_port = 7380;
 /// Positions that a swarm promises to a request unless told otherwise: nodes keep room for them.
 constexpr std::uint32_t usual_context = 4'096;
-constexpr std::string_view line_file = "swarm";
-constexpr std::size_t line_bytes_max = 2 * limits::seeds_max * limits::address_bytes_max;
-
-std::string path_in(const std::string& folder, std::string_view file) {
-  return (fs::path{folder} / file).string();
-}
+constexpr std::string_view join_auto = "auto";
 
 /// A swarm of its own, of this model.
 result<swarm_line> new_swarm(up_options& given, surroundings& around) {
@@ -75,14 +77,63 @@ result<swarm_line> new_swarm(up_options& given, surroundings& around) {
   return line;
 }
 
+result<lan_findings> search_lan(const std::string& own, surroundings& around) {
+  const auto network = actors::make_avahi_lan();
+  OVIR_ASSIGN(lan_findings found,
+              look_around(
+                  *network, own, [&around] { return around.interrupted.load(); },
+                  [&around] { return around.environment.now(); }));
+  for (const std::string& warning : found.warnings) {
+    write_note("ovir: warning: " + warning + "\n");
+  }
+  return found;
+}
+
+result<swarm_line> line_to_join(up_options& given, surroundings& around) {
+  if (given.line != join_auto) {
+    return swarm_line_from(given.line);
+  }
+  if (given.listen.empty()) {
+    OVIR_ASSIGN(given.listen, free_place(address_of_machine(), first_listen_port));
+  }
+  OVIR_ASSIGN(const lan_findings found, search_lan(given.listen, around));
+  write_note(findings_text(found));
+  return line_by_lan(found, ask_person);
+}
+
+json findings_document(const lan_findings& found) {
+  json clusters = json::array();
+  for (const actors::found_cluster& one : found.clusters) {
+    clusters.push_back({{"cluster", one.name},
+                        {"key", to_hex(one.key)},
+                        {"addresses", one.addresses},
+                        {"asks_for_invitation", one.asks},
+                        {"nodes", one.nodes}});
+  }
+  return {{"clusters", std::move(clusters)},
+          {"nodes", found.nodes},
+          {"last_after_ms", found.last.count()},
+          {"warnings", found.warnings}};
+}
+
+result<exit_code> list_lan(const up_options& given, surroundings& around) {
+  if (given.line != join_auto) {
+    return fail(errc::invalid_argument, "--list is for --join auto");
+  }
+  OVIR_ASSIGN(const lan_findings found, search_lan(given.listen, around));
+  OVIR_TRY(given.as_json ? write_document(findings_document(found))
+                         : write_output(findings_text(found)));
+  return exit_code::done;
+}
+
 result<swarm_line> swarm_of(up_options& given, surroundings& around) {
   if (given.line.empty()) {
     return new_swarm(given, around);
   }
-  OVIR_ASSIGN(swarm_line line, swarm_line_from(given.line));
+  OVIR_ASSIGN(swarm_line line, line_to_join(given, around));
   for (const std::string& member : line.members) {
     if (const auto good = check_address(member, address_use::connect); !good) {
-      return in_context("the line of --join names " + member, good.error());
+      return in_context("the line to join by names " + member, good.error());
     }
   }
   given.model = to_cid(line.model);
@@ -124,9 +175,54 @@ result<std::string> limits_text(const up_options& how, const swarm_line& line) {
   return out;
 }
 
+/// What the node may be: all that the swarm lets its machines be, or as much as the invitation
+/// says.
+result<role_set> roles_in(const swarm_line& line, const node_id& node) {
+  role_set roles = role_set{}.add(role::worker).add(role::scheduler).add(role::verifier);
+  if (line.by) {
+    roles.bits &= line.by->roles.bits;
+  }
+  if (line.keeper == node) {
+    roles.add(role::ledger);
+  }
+  return roles.has(role::worker)
+             ? result<role_set>{roles}
+             : fail(errc::invalid_argument,
+                    "the invitation is for {}, and `ovir up` makes workers; ask for one with the "
+                    "role worker",
+                    to_string(line.by->roles));
+}
+
+/// "worker", "verifier": as the configuration has them.
+std::string role_words(role_set roles) {
+  std::string words;
+  for (std::uint32_t bit = 1; bit <= member_roles.bits; bit <<= 1U) {
+    if (const role_set one{static_cast<std::uint16_t>(roles.bits & bit)}; !one.empty()) {
+      words += (words.empty() ? "" : ", ") + toml_text(to_string(one));
+    }
+  }
+  return words;
+}
+
+/// A swarm's own key signs the node's token, that of an invitation as far as it goes.
+result<shown_token> leave_by(const swarm_line& line, const node_id& node, role_set roles,
+                             surroundings& around) {
+  std::array<std::byte, 16> nonce{};
+  around.environment.random(nonce);
+  const std::uint64_t now = around.environment.unix_seconds();
+  if (!line.by) {
+    const auto longest =
+        static_cast<std::uint64_t>(std::chrono::seconds{limits::token_lifetime_max}.count());
+    return shown_token{issue_token(line.key, node, roles, now + longest, nonce)};
+  }
+  const shown_token leave = accept_invitation(line.key, *line.by, node, roles, nonce);
+  OVIR_TRY(check(leave, now));
+  return leave;
+}
+
 result<std::string> config_text(const up_options& how, const swarm_line& line,
-                                const std::string& leave, const node_id& node,
-                                const node_id& person) {
+                                const shown_token& leave, const node_id& person) {
+  const node_id& node = leave.token.node;
   std::string seeds;
   for (const std::string& member : line.members) {
     seeds += (seeds.empty() ? "" : ", ") + toml_text(member);
@@ -134,20 +230,24 @@ result<std::string> config_text(const up_options& how, const swarm_line& line,
   OVIR_ASSIGN(const std::string limits, limits_text(how, line));
   return fmt::format(
       "# Made by `ovir up`, which goes on with it; `ovir node -c` starts the same node.\n"
-      "name = {}\ncluster = \"swarm-{}\"\nroles = [\"worker\", \"scheduler\", "
-      "\"verifier\"{}]\nstate "
-      "= \".\"\n"
+      "name = {}\ncluster = \"swarm-{}\"\nroles = [{}]\nstate = \".\"\n"
       "listen = {}\nadmin_listen = {}\n{}"
-      "\n# Whose signature lets nodes in: that of the swarm's own key, which its line contains.\n"
+      "\n# Whose signature lets nodes in: that of the swarm's own key.\n"
       "admins = [\"{}\"]\njoin_token = \"{}\"\n"
       "\n# Who may look and operate, with `ovir shell`.\n"
       "[[access]]\nkey = \"{}\"\nroles = [\"reader\", \"operator\"]\n"
       "\n# Its layers are placed by the swarm.\n[[model]]\npath = {}\n{}"
-      "\n# OpenAI's clients, and the console in a browser.\n[gateway]\nlisten = {}\n{}",
-      toml_text(how.name), to_hex(line.key.id()).substr(0, 12),
-      line.keeper == node ? ", \"ledger\"" : "", toml_text(how.listen), toml_text(how.shells),
-      seeds.empty() ? std::string{} : "seeds = [" + seeds + "]\n", to_hex(line.key.id()), leave,
-      to_hex(person), toml_text(how.model), limits, toml_text(how.http),
+      "\n# What the local network hears: the cluster's name, its key and this node's port.\n"
+      "[lan]\nannounce = {}\n"
+      "{}{}",
+      toml_text(how.name), to_hex(line.swarm()).substr(0, 12), role_words(leave.token.roles),
+      toml_text(how.listen), toml_text(how.shells),
+      seeds.empty() ? std::string{} : "seeds = [" + seeds + "]\n", to_hex(line.swarm()),
+      to_text(leave), to_hex(person), toml_text(how.model), limits, !how.keeps_quiet,
+      leave.token.roles.has(role::scheduler)
+          ? "\n# OpenAI's clients, and the console in a browser.\n[gateway]\nlisten = " +
+                toml_text(how.http) + "\n"
+          : std::string{},
       ledger_part({&line.keeper, line.keeper.empty() ? 0U : 1U}, node));
 }
 
@@ -159,34 +259,18 @@ result<void> make(up_options how, const std::string& config, surroundings& aroun
   OVIR_ASSIGN(const kept_key node, keep_key(around.environment, key_path_in(how.folder)));
   OVIR_ASSIGN(const std::string people, operator_folder());
   OVIR_ASSIGN(const kept_key person, keep_key(around.environment, admin_key_path_in(people)));
-  std::array<std::byte, 16> nonce{};
-  around.environment.random(nonce);
-  const auto end =
-      around.environment.unix_seconds() +
-      static_cast<std::uint64_t>(std::chrono::seconds{limits::token_lifetime_max}.count());
   if (how.line.empty()) {
     line.keeper = node.key.id();
   }
-  role_set roles = role_set{}.add(role::worker).add(role::scheduler).add(role::verifier);
-  if (line.keeper == node.key.id()) {
-    roles.add(role::ledger);
-  }
-  const std::string leave = to_text(issue_token(line.key, node.key.id(), roles, end, nonce));
-  OVIR_ASSIGN(const std::string text,
-              config_text(how, line, leave, node.key.id(), person.key.id()));
+  OVIR_ASSIGN(const role_set roles, roles_in(line, node.key.id()));
+  OVIR_ASSIGN(const shown_token leave, leave_by(line, node.key.id(), roles, around));
+  OVIR_ASSIGN(const std::string text, config_text(how, line, leave, person.key.id()));
   OVIR_TRY(parse_node_config(config, text));
   if (line.members.empty()) {
     line.members.push_back(how.listen);
   }
-  const std::string secret = to_text(line) + "\n";
-  OVIR_ASSIGN(const bool first,
-              around.environment.make_secret_file(path_in(how.folder, line_file),
-                                                  std::as_bytes(std::span{secret})));
-  if (!first) {
-    return fail(errc::invalid_argument,
-                "{} is there already, without a configuration beside it; remove it, or name "
-                "another folder by --folder",
-                path_in(how.folder, line_file));
+  if (!line.by) { // an invitation is not kept: this machine lets no other in by it
+    OVIR_TRY(keep_line(around.environment, how.folder, line));
   }
   OVIR_ASSIGN(const bool made,
               around.environment.make_secret_file(config, std::as_bytes(std::span{text})));
@@ -194,34 +278,48 @@ result<void> make(up_options how, const std::string& config, surroundings& aroun
               : fail(errc::busy, "{} was made by another program meanwhile", config);
 }
 
-/// The line that other machines join by, with this node's own address first.
-result<std::string> line_of(const std::string& folder, const std::string& address,
-                            surroundings& around) {
-  std::string text(line_bytes_max, '\0');
-  OVIR_ASSIGN(const std::size_t size,
-              around.environment.read_secret_file(path_in(folder, line_file),
-                                                  std::as_writable_bytes(std::span{text})));
-  text.resize(size);
-  while (!text.empty() && text.back() == '\n') {
-    text.pop_back();
+/// What others join by; empty where this machine lets no other in.
+result<std::string> told_line(const std::string& folder, const supervision::node& started,
+                              surroundings& around) {
+  const auto kept = kept_line(around.environment, folder, started.listen_address());
+  if (!kept && kept.error().code == errc::not_found) {
+    return std::string{};
   }
-  OVIR_ASSIGN(swarm_line line, swarm_line_from(text));
-  std::erase_if(line.members, [&](const std::string& member) {
-    return member == address || has_any_port(member);
-  });
-  line.members.insert(line.members.begin(), address);
-  line.members.resize(std::min(line.members.size(), limits::seeds_max));
-  return to_text(line);
+  return kept ? result<std::string>{to_text(*kept)} : kept.error();
+}
+
+result<void> say_ways_in(const up_options& how, const supervision::node& started,
+                         surroundings& around) {
+  OVIR_ASSIGN(const std::string line, told_line(how.folder, started, around));
+  if (how.as_json) {
+    return write_document(json{{"join", line.empty() ? json(nullptr) : json(line)},
+                               {"http", started.http_address()},
+                               {"shells", started.admin_address()},
+                               {"folder", how.folder}});
+  }
+  write_note(fmt::format("console:     http://{}/console\nlook at it:  ovir shell --connect {}\n",
+                         started.http_address(), started.admin_address()));
+  if (line.empty()) {
+    write_note(
+        "next machine: by an invitation, which `ovir invite` makes on a machine that has the "
+        "swarm's line\n");
+    return {};
+  }
+  if (how.qr) {
+    OVIR_ASSIGN(const std::string code, qr_text(line));
+    write_note(code);
+  }
+  write_note("next machine:\n");
+  return write_output(fmt::format("ovir up --join {}\n", line));
 }
 
 result<exit_code> up(const up_options& given, surroundings& around) {
-  up_options how = given;
-  if (how.folder.empty()) {
-    OVIR_ASSIGN(const std::string state, state_folder());
-    how.folder = path_in(state, "up");
+  if (given.list) {
+    return list_lan(given, around);
   }
-  how.folder = fs::absolute(how.folder).lexically_normal().string();
-  const std::string config = path_in(how.folder, "node.toml");
+  up_options how = given;
+  OVIR_ASSIGN(how.folder, up_folder(given.folder));
+  const std::string config = up_config_in(how.folder);
   const bool known = fs::exists(config);
   if (known && (!given.line.empty() || given.model != embedded_model_path)) {
     return fail(errc::invalid_argument,
@@ -238,22 +336,10 @@ result<exit_code> up(const up_options& given, surroundings& around) {
   const auto reread = [&around, config] { return read_node_config(around.environment, config); };
   OVIR_ASSIGN(const auto options, reread());
   result<void> said;
-  const auto say = [&](const supervision::node& started) -> result<void> {
-    OVIR_ASSIGN(const std::string line, line_of(how.folder, started.listen_address(), around));
-    if (how.as_json) {
-      return write_document(json{{"join", line},
-                                 {"http", started.http_address()},
-                                 {"shells", started.admin_address()},
-                                 {"folder", how.folder}});
-    }
-    write_note(fmt::format("console:     http://{}/console\nlook at it:  ovir shell --connect {}\n"
-                           "next machine:\n",
-                           started.http_address(), started.admin_address()));
-    return write_output(fmt::format("ovir up --join {}\n", line));
-  };
   OVIR_ASSIGN(const exit_code ended,
-              run_node(options, around, reread,
-                       [&](const supervision::node& started) { said = say(started); }));
+              run_node(options, around, reread, [&](const supervision::node& started) {
+                said = say_ways_in(how, started, around);
+              }));
   OVIR_TRY(said);
   return ended;
 }
@@ -270,17 +356,29 @@ void add_up(CLI::App& app, chosen_command& chosen) {
       "when machines come or go (`placement` in ovir shell). Who has the line can join, and let\n"
       "others in: give it to machines that you trust. Started again in the same folder, the node\n"
       "goes on. `ovir init` makes a node that is told what it holds.\n"
+      "Nodes announce themselves to the local network: --join auto lists those of swarms, and "
+      "asks\n"
+      "for the line of the one to join. What is announced is trusted for nothing.\n"
       "\nExamples:\n"
       "  ovir up -m model.gguf\n"
       "  ovir up -m hf:OWNER/REPO/MODEL-Q4_K_M.gguf\n"
       "  ovir up --join 192.168.1.5:7300/ovir-swarm-...\n"
+      "  ovir up --join auto\n"
       "  ovir up --memory 12G --threads 8");
   command
       ->add_option("-m,--model", given->model,
                    "Of a new swarm: GGUF file, hf:OWNER/REPO/FILE, a model's name by content, or "
                    "embedded")
       ->capture_default_str();
-  command->add_option("--join", given->line, "The line that a member of the swarm printed");
+  command->add_option("--join", given->line,
+                      "The line that a member of the swarm printed; auto: look for swarms on the "
+                      "local network");
+  command->add_flag("--list", given->list,
+                    "With --join auto: print the swarms of the local network, and end");
+  command->add_flag("--qr", given->qr, "Draw the line for other machines as a QR code, too");
+  command->add_flag("--no-announce", given->keeps_quiet,
+                    "Of a new node: the local network hears nothing of it ([lan] of its "
+                    "configuration)");
   command->add_option("--memory", given->memory,
                       "For weights and requests, such as 12G (default: 80 % of the machine's)");
   command->add_option("-t,--threads", given->threads, "Compute threads (default: all processors)")

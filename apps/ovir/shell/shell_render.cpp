@@ -183,6 +183,15 @@ std::string fetches_text(const json& data) {
                                     text(data, "askers"), text(data, "refused"));
 }
 
+std::string invitations_text(const json& data) {
+  text_table table{{"INVITATION", "ROLES", ">USED", ">OF", "EXPIRES", "REVOKED"}};
+  for (const json& one : list_at(data, "invitations")) {
+    table.add({short_hex(one, "invitation"), text(one, "roles"), text(one, "used"),
+               text(one, "uses"), text(one, "expires_unix"), text(one, "revoked")});
+  }
+  return table.text();
+}
+
 std::string tree_text(const json& child, std::size_t depth) {
   std::string line(2 * depth, ' ');
   line += text(child, "name");
@@ -439,6 +448,7 @@ std::string render(std::string_view command, const json& data) {
       {"models", models_text},
       {"cache", cache_text},
       {"fetches", fetches_text},
+      {"invitations", invitations_text},
       {"placement", placement_text},
       {"reputation", reputation_text},
       {"tree", [](const json& d) { return tree_text(at(d, "tree"), 0); }},

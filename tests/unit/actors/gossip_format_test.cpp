@@ -50,6 +50,7 @@ std::vector<gossip_message> messages() {
           {summary{false, {{key(6).id(), 8, true}}, bucket_set{}.set(0).set(9).set(255)}, {}},
           {digests{5, std::vector<std::uint32_t>(limits::gossip_buckets, 77)}, {}},
           {parting{}, {}, {{key(6).id(), 8, true}}},
+          {notices{{std::vector<std::byte>(304, std::byte{7}), {}}}, {}},
           {news{}, one_of_each()}};
 }
 

@@ -78,6 +78,7 @@ TEST(node_config, takes_the_defaults_of_what_is_not_said) {
   EXPECT_EQ(o.log_file, "");
   EXPECT_EQ(o.state, "");
   EXPECT_FALSE(o.chaos);
+  EXPECT_FALSE(o.announce);
 }
 
 TEST(node_config, takes_every_value) {
@@ -107,7 +108,7 @@ TEST(node_config, takes_every_value) {
                                 "files = 1\n[chaos]\nenabled = true\n"
                                 "[cache]\nenabled = false\nfolder = \"kept\"\nmemory_mib = 7\n"
                                 "disk_mib = 0\nshare = true\npeers = false\n"
-                                "owner_key_file = \"owner.key\"\n");
+                                "owner_key_file = \"owner.key\"\n[lan]\nannounce = true\n");
   EXPECT_EQ(o.name, "n");
   EXPECT_EQ(o.cluster, "c");
   EXPECT_EQ(o.roles, roles);
@@ -135,6 +136,7 @@ TEST(node_config, takes_every_value) {
   EXPECT_EQ(o.log_bytes_max, std::uint64_t{2} << 20U);
   EXPECT_EQ(o.log_files_max, 1U);
   EXPECT_TRUE(o.chaos);
+  EXPECT_TRUE(o.announce);
   EXPECT_EQ(o.cache, (supervision::cache_option{false, "conf/kept", std::uint64_t{7} << 20U, 0,
                                                 true, false, "conf/owner.key"}));
 }
@@ -193,6 +195,8 @@ TEST(node_config, refuses_what_is_missing_unknown_or_of_another_type) {
       {scheduler + "[metrics]\n", ":6:1: the key 'listen' is missing"},
       {scheduler + "[log]\nx = 2\n", ":7:1: [log] has no key 'x'; its keys are level, format"},
       {scheduler + "[chaos]\nx = 2\n", ":7:1: [chaos] has no key 'x'; its keys are enabled"},
+      {scheduler + "[lan]\nx = 2\n", ":7:1: [lan] has no key 'x'; its keys are announce"},
+      {scheduler + "[lan]\nannounce = true\n", ":7:12: 'announce' tells the first key of"},
       {scheduler + "[[access]]\nx = 2\n", ":7:1: [[access]] has no key 'x'; its keys are key"},
       {scheduler + "[[model]]\nx = 2\n", ":7:1: [[model]] has no key 'x'; its keys are path"},
       {scheduler + "[[model]]\n", ":6:1: the key 'path' is missing"},

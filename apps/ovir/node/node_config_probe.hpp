@@ -1,0 +1,18 @@
+#pragma once
+
+#include "apps/ovir/base/config_table.hpp"
+#include "node/node_options.hpp"
+
+#include <array>
+#include <string_view>
+
+namespace ovir::apps {
+
+inline constexpr std::array<std::string_view, 3> probe_keys{"interval_ms", "timeout_ms",
+                                                            "suspect_ms"};
+
+/// The table [probe] of a node's configuration.
+[[nodiscard]] result<void> read_probe(const config_reader& in, const toml::table& root,
+                                      supervision::node_options& out);
+
+} // namespace ovir::apps
