@@ -12,7 +12,7 @@ if(OVIR_BUILD_PYTHON AND NOT OVIR_SANITIZE AND NOT OVIR_BUILD_FUZZERS AND NOT OV
   if(Python3_Development.Module_FOUND AND OVIR_PYBIND11)
     set(OVIR_PYTHON ON)
   else()
-    message(STATUS "No Python package: pybind11 or Python's headers are missing; run scripts/setup build")
+    message(STATUS "No Python package: pybind11 or Python's headers are missing; run scripts/setup test")
   endif()
 endif()
 

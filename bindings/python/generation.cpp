@@ -54,8 +54,8 @@ result<void> check_plan(const compute::model_config& config, const generation_pl
     OVIR_TRY(check_kept("logits", tokens, config.vocabulary));
   }
   if (plan.keep_boundaries) {
-    OVIR_TRY(check_kept("boundaries", (terms.prompt.size() + tokens) * (plan.stages - 1),
-                        config.dim));
+    OVIR_TRY(
+        check_kept("boundaries", (terms.prompt.size() + tokens) * (plan.stages - 1), config.dim));
   }
   return {};
 }
@@ -97,8 +97,7 @@ result<void> generation::open(const compute::model& m, const compute::kernel_set
   chunk_ = supervision::prefill_chunk_for(m.config, plan_.prefill_chunk);
   for (const layer_range layers : ranges_of(m, plan_.stages)) {
     OVIR_ASSIGN(auto segment, compute::segment::make_checked(m, layers, kernels));
-    OVIR_ASSIGN(auto state,
-                segment->open(output_.positions_max(), limits::python_run_bytes_max));
+    OVIR_ASSIGN(auto state, segment->open(output_.positions_max(), limits::python_run_bytes_max));
     stages_.push_back({std::move(segment), std::move(state), {}});
   }
   boundaries_.resize(plan_.keep_boundaries ? stages_.size() - 1 : 0);

@@ -58,8 +58,7 @@ memory_view bytes_of_tensor(const file_tensor& t) {
 memory_view numbers_of_tensor(const file_tensor& t) {
   for (const plain_type& plain : plain_types) {
     if (plain.raw_type == t.what->raw_type) {
-      return dense_view(t.file, t.what->data.data(), plain.format, plain.bytes,
-                        shape_of(*t.what));
+      return dense_view(t.file, t.what->data.data(), plain.format, plain.bytes, shape_of(*t.what));
     }
   }
   throw native_error{fail(errc::unsupported,
@@ -139,8 +138,8 @@ memory_view decode_tensor(const file_tensor& t, std::uint64_t first,
 
 /// Files may hold any bytes.
 py::object text_from(std::string_view text) {
-  return py::reinterpret_steal<py::object>(PyUnicode_DecodeUTF8(
-      text.data(), static_cast<py::ssize_t>(text.size()), "surrogateescape"));
+  return py::reinterpret_steal<py::object>(
+      PyUnicode_DecodeUTF8(text.data(), static_cast<py::ssize_t>(text.size()), "surrogateescape"));
 }
 
 py::object array_of(const compute::gguf_array& a) {

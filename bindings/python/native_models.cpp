@@ -31,8 +31,8 @@ public:
     const std::lock_guard held{preparing_};
     if (!prepared_) {
       apps::compute_threads runner{threads_};
-      prepared_ = apps::pack_model(model_, {0, model_.weights.config.layers}, kernels_, machine(),
-                                   runner);
+      prepared_ =
+          apps::pack_model(model_, {0, model_.weights.config.layers}, kernels_, machine(), runner);
     }
     return *prepared_;
   }
@@ -72,7 +72,8 @@ using shared_run = std::shared_ptr<held_run>;
 /// The run for this thread alone. `busy` where another is at it.
 class run_in_use {
 public:
-  explicit run_in_use(const shared_run& of) : lock_(of->stepping, std::try_to_lock), run_(*of->run) {
+  explicit run_in_use(const shared_run& of)
+      : lock_(of->stepping, std::try_to_lock), run_(*of->run) {
     if (!lock_.owns_lock()) {
       throw native_error{fail(errc::busy, "another thread computes this run's next token; let one "
                                           "thread take the tokens of a run")};
@@ -147,7 +148,8 @@ memory_view logits_of(const shared_run& of) {
   check_over(run);
   const std::span<const float> kept = run->logits();
   const auto width = static_cast<py::ssize_t>(of->model->model().weights.config.vocabulary);
-  return dense_view(of, kept.data(), "f", 4, {static_cast<py::ssize_t>(kept.size()) / width, width});
+  return dense_view(of, kept.data(), "f", 4,
+                    {static_cast<py::ssize_t>(kept.size()) / width, width});
 }
 
 memory_view boundary_of(const shared_run& of, std::size_t edge) {
@@ -174,9 +176,9 @@ memory_view kept_of(const shared_run& of, layer_index layer, bool values) {
   }
   const std::uint16_t* const data = values ? kv->values(layer, 0) : kv->keys(layer, 0);
   const auto dim = static_cast<py::ssize_t>(kv->head_dim());
-  memory_view view = dense_view(of, data, "e", 2,
-                                {static_cast<py::ssize_t>(kv->kv_heads()),
-                                 static_cast<py::ssize_t>(kv->length()), dim});
+  memory_view view = dense_view(
+      of, data, "e", 2,
+      {static_cast<py::ssize_t>(kv->kv_heads()), static_cast<py::ssize_t>(kv->length()), dim});
   view.strides[0] = static_cast<py::ssize_t>(kv->capacity()) * dim * 2; // heads lie apart
   return view;
 }
@@ -210,26 +212,37 @@ void bind_runs(py::module_& module) {
   py::class_<held_run, shared_run>(module, "Generation", "A run, computed token by token.")
       .def("step", &step_of)
       .def("cancel", [](const shared_run& r) { r->run->cancel(); })
-      .def_property_readonly("over", [](const shared_run& r) { return run_in_use{r}->is_over(); })
-      .def_property_readonly("text", [](const shared_run& r) { return run_in_use{r}->text(); })
-      .def_property_readonly("tokens", [](const shared_run& r) { return run_in_use{r}->tokens(); })
+      .def_property_readonly("over",
+                             [](const shared_run& r) {
+                               return run_in_use { r } -> is_over();
+                             })
+      .def_property_readonly("text",
+                             [](const shared_run& r) {
+                               return run_in_use { r } -> text();
+                             })
+      .def_property_readonly("tokens",
+                             [](const shared_run& r) {
+                               return run_in_use { r } -> tokens();
+                             })
       .def_property_readonly("prompt",
                              [](const shared_run& r) {
-                               const auto ids = run_in_use{r}->prompt();
+                               const auto ids = run_in_use { r } -> prompt();
                                return std::vector<token_id>{ids.begin(), ids.end()};
                              })
       .def_property_readonly("positions",
-                             [](const shared_run& r) { return run_in_use{r}->positions(); })
+                             [](const shared_run& r) {
+                               return run_in_use { r } -> positions();
+                             })
       .def_property_readonly(
           "finish_reason",
-          [](const shared_run& r) { return std::string{to_string(run_in_use{r}->reason())}; })
+          [](const shared_run& r) { return std::string{to_string(run_in_use { r } -> reason())}; })
       .def_property_readonly(
           "transcript",
-          [](const shared_run& r) { return to_hex(unwrap(run_in_use{r}->transcript())); })
+          [](const shared_run& r) { return to_hex(unwrap(run_in_use { r } -> transcript())); })
       .def("units",
            [](const shared_run& r) {
              py::list all;
-             for (const compute::unit_leaf& leaf : run_in_use{r}->leaves()) {
+             for (const compute::unit_leaf& leaf : run_in_use { r } -> leaves()) {
                all.append(py::make_tuple(leaf.unit.window, leaf.unit.layer, leaf.positions,
                                          to_hex(leaf.boundary)));
              }
@@ -238,7 +251,7 @@ void bind_runs(py::module_& module) {
       .def("stages",
            [](const shared_run& r) {
              std::vector<std::pair<layer_index, layer_index>> cut;
-             for (const layer_range range : run_in_use{r}->cut()) {
+             for (const layer_range range : run_in_use { r } -> cut()) {
                cut.emplace_back(range.first, range.last);
              }
              return cut;
@@ -258,8 +271,10 @@ void bind_models(py::module_& module) {
                              [](const shared_model& m) { return std::string{m->kernels().name}; })
       .def_property_readonly("threads", [](const shared_model& m) { return m->threads(); })
       .def_property_readonly("config", &config_of)
-      .def_property_readonly(
-          "file", [](const shared_model& m) { return shared_file{m, &m->model().source}; })
+      .def_property_readonly("file",
+                             [](const shared_model& m) {
+                               return shared_file{m, &m->model().source};
+                             })
       .def(
           "encode",
           [](const shared_model& m, const std::string& text, bool add_bos, bool parse_special) {

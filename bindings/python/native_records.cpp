@@ -112,8 +112,13 @@ py::dict dict_of(const actors::plan_speed& speed) {
 py::dict make_plan(std::string name, std::string cluster, std::optional<std::string> model,
                    std::uint32_t context, std::uint32_t requests, std::uint32_t prefill_chunk,
                    bool batch) {
-  const plan_question asked{std::move(name), std::move(cluster), std::move(model), context,
-                            requests,        prefill_chunk,      batch};
+  const plan_question asked{std::move(name),
+                            std::move(cluster),
+                            std::move(model),
+                            context,
+                            requests,
+                            prefill_chunk,
+                            batch};
   std::optional<std::pair<actors::plan_request, actors::plan>> made;
   {
     const py::gil_scoped_release apart;
@@ -167,8 +172,8 @@ result<std::uint64_t> entries_in(durable_file& log) {
   return count;
 }
 
-using entry_seen = std::function<void(std::uint64_t, const ledger::entry&,
-                                      const std::vector<ledger::posting>&)>;
+using entry_seen =
+    std::function<void(std::uint64_t, const ledger::entry&, const std::vector<ledger::posting>&)>;
 
 result<ledger_reading> read_ledger(const std::string& path, bool signatures, entry_seen visit) {
   OVIR_ASSIGN(const auto log, storage::open_durable_file_to_read(path));

@@ -47,6 +47,7 @@ constexpr std::array libraries{
     library{"libedit", "histedit.h"},
     library{"libseccomp", "seccomp.h"},
     library{"libsystemd", "systemd/"},
+    library{"pybind11", "pybind11/"},
     library{"POSIX", "poll.h"},
     library{"POSIX", "unistd.h"},
     library{"POSIX", "fcntl.h"},

@@ -43,15 +43,31 @@ def _error_of(status: int, body: bytes) -> OvirError:
     try:
         said = json.loads(body)["error"]
         return OvirError(str(said.get("code") or said.get("type") or status), str(said["message"]))
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return OvirError("malformed", f"the endpoint answered {status} without a reason")
 
 
-def _choice_of(document: dict[str, Any]) -> dict[str, Any]:
+def _document_of(data: bytes) -> dict[str, Any]:
     try:
-        return document["choices"][0]
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict):
+        raise OvirError("malformed", "the endpoint's answer is no JSON object")
+    return document
+
+
+def _object_in(document: Any, key: str | int) -> dict[str, Any]:
+    """A member that is an object; missing and null are an empty one."""
+    try:
+        found = document[key]
     except (KeyError, IndexError, TypeError):
-        raise OvirError("malformed", "the endpoint's answer has no choice") from None
+        found = None
+    if found is None and isinstance(document, dict):
+        return {}
+    if not isinstance(found, dict):
+        raise OvirError("malformed", f"the endpoint's answer has no object {key}")
+    return found
 
 
 class Events:
@@ -114,7 +130,7 @@ class Events:
                     if data == b"[DONE]":
                         self._over = True
                         return
-                    text = self._take(json.loads(data))
+                    text = self._take(_document_of(data))
                     self._last_event = event or self._last_event
                     yield text
         finally:
@@ -127,11 +143,11 @@ class Events:
         if not data.get("choices"):
             self._raw = {**self._raw, **data, "choices": self._raw.get("choices", [])}
             return ""
-        choice = _choice_of(data)
+        choice = _object_in(data.get("choices"), 0)
         self._raw = data
         self._reason = choice.get("finish_reason") or self._reason
-        self._evidence = choice.get("ovir") or data.get("ovir") or self._evidence
-        delta = choice.get("delta") or {}
+        self._evidence = _object_in(choice, "ovir") or self._evidence
+        delta = _object_in(choice, "delta")
         for call in delta.get("tool_calls") or []:
             self._add_call(call)
         text = str(choice.get("text") or delta.get("content") or "")
@@ -139,6 +155,8 @@ class Events:
         return text
 
     def _add_call(self, part: dict[str, Any]) -> None:
+        if not isinstance(part, dict):
+            raise OvirError("malformed", "the endpoint's answer has a tool call that is no object")
         call = self._calls.setdefault(part.get("index", 0), {"function": {"name": "", "arguments": ""}})
         call.update({k: v for k, v in part.items() if k in ("id", "type")})
         function = part.get("function") or {}
@@ -232,7 +250,7 @@ class Cluster:
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None = None,
              headers: dict[str, str] | None = None) -> bytes:
-        # Each address once: a request that nothing heard of can go to the next one.
+        # Each address once. The request's id makes a second try the same request to the cluster.
         for left in reversed(range(len(self._addresses))):
             try:
                 connection, response = self._open(method, path, body, headers)
@@ -251,7 +269,8 @@ class Cluster:
 
     def models(self) -> list[str]:
         """Names of the models, the first of which answers where none is named."""
-        return [str(one["id"]) for one in json.loads(self._ask("GET", "/v1/models"))["data"]]
+        listed = _document_of(self._ask("GET", "/v1/models")).get("data")
+        return [str(_object_in(listed, i).get("id")) for i in range(len(listed or []))]
 
     def _body(self, parameters: dict[str, Any]) -> dict[str, Any]:
         body = {k: v for k, v in parameters.items() if v is not None}
@@ -264,10 +283,10 @@ class Cluster:
 
     def _answer(self, path: str, parameters: dict[str, Any]) -> Answer:
         request = os.urandom(8).hex()
-        document = json.loads(self._ask("POST", path, self._body(parameters), {"X-OVIR-Request": request}))
-        choice = _choice_of(document)
-        message = choice.get("message") or {}
-        evidence = choice.get("ovir") or {}
+        document = _document_of(self._ask("POST", path, self._body(parameters), {"X-OVIR-Request": request}))
+        choice = _object_in(document.get("choices"), 0)
+        message = _object_in(choice, "message")
+        evidence = _object_in(choice, "ovir")
         return Answer(str(choice.get("text") or message.get("content") or ""),
                       str(choice.get("finish_reason") or ""), str(evidence.get("request") or request),
                       str(evidence.get("transcript") or ""), message.get("tool_calls") or [], document)
@@ -301,7 +320,7 @@ class Cluster:
 
     def verdict(self, answer: Answer | str) -> dict[str, Any]:
         """What the endpoint's node finds about an answer: docs/formats/http.md, "Verdict"."""
-        return json.loads(self._ask("GET", f"/v1/receipts/{self._id(answer)}/verdict"))
+        return _document_of(self._ask("GET", f"/v1/receipts/{self._id(answer)}/verdict"))
 
     @staticmethod
     def _id(answer: Answer | str) -> str:
