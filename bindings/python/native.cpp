@@ -15,7 +15,13 @@ storage::env& machine() {
 
 memory_view dense_view(std::shared_ptr<const void> keeper, const void* data, const char* format,
                        py::ssize_t item_bytes, std::vector<py::ssize_t> shape) {
-  memory_view view{std::move(keeper), data, format, item_bytes, std::move(shape), {}};
+  static constexpr std::byte nothing{0}; // readers expect an address even of no bytes
+  memory_view view{std::move(keeper),
+                   data == nullptr ? &nothing : data,
+                   format,
+                   item_bytes,
+                   std::move(shape),
+                   {}};
   view.strides.resize(view.shape.size());
   py::ssize_t stride = item_bytes;
   for (std::size_t i = view.shape.size(); i-- > 0;) {

@@ -86,6 +86,24 @@ private:
   generation& run_;
 };
 
+template <class Number>
+Number number_in(const py::dict& from, std::string_view name, std::string_view range) {
+  try {
+    return from[py::str{std::string{name}}].cast<Number>();
+  } catch (const py::cast_error&) {
+    throw native_error{fail(errc::invalid_argument, "{} {}", name, range)};
+  }
+}
+
+/// Each parameter by its name in JSON.
+void read_sampling(const py::dict& from, sampling_params& to) {
+  for_each_parameter([&](const auto& row) {
+    auto& value = to.*row.value;
+    value = number_in<std::decay_t<decltype(value)>>(from, row.name, range_of(row));
+  });
+  to.seed = number_in<std::uint64_t>(from, "seed", "must be a whole number from 0 to 2^64 - 1");
+}
+
 shared_run start_run(const shared_model& model, std::vector<token_id> prompt,
                      std::uint32_t max_tokens, const py::dict& sampling,
                      std::vector<std::string> stop, const py::dict& how) {
@@ -93,15 +111,10 @@ shared_run start_run(const shared_model& model, std::vector<token_id> prompt,
   plan.terms.prompt = std::move(prompt);
   plan.terms.max_tokens = max_tokens;
   plan.terms.stop = std::move(stop);
-  for_each_parameter([&](const auto& row) {
-    if (const py::str name{std::string{row.name}}; sampling.contains(name)) {
-      auto& value = plan.terms.sampling.*row.value;
-      value = sampling[name].cast<std::decay_t<decltype(value)>>();
-    }
-  });
-  plan.terms.sampling.seed = sampling["seed"].cast<std::uint64_t>();
-  plan.stages = how["stages"].cast<std::uint32_t>();
-  plan.prefill_chunk = how["prefill_chunk"].cast<std::uint32_t>();
+  read_sampling(sampling, plan.terms.sampling);
+  plan.stages = number_in<std::uint32_t>(how, "stages", "must be a whole number, 1 or more");
+  plan.prefill_chunk =
+      number_in<std::uint32_t>(how, "prefill_chunk", "must be a whole number, 1 or more");
   plan.keep_logits = how["keep_logits"].cast<bool>();
   plan.keep_boundaries = how["keep_boundaries"].cast<bool>();
   plan.threads = model->threads();
