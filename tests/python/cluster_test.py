@@ -151,5 +151,5 @@ class Broken(unittest.TestCase):
         with self.assertRaises(ovir.OvirError):
             ovir.Cluster()
         with self.assertRaises(ovir.OvirError) as lost:
-            ovir.Cluster("http://[::1]:1", timeout=5).models()
+            ovir.Cluster("http://127.0.0.1:0", timeout=5).models()
         self.assertEqual(lost.exception.code, "peer_lost")
