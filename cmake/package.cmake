@@ -41,6 +41,14 @@ install(DIRECTORY ${PROJECT_SOURCE_DIR}/config/ DESTINATION ${CMAKE_INSTALL_DOCD
 install(FILES ${PROJECT_SOURCE_DIR}/CHANGELOG.md ${package_folder}/copyright
         DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
+# For Debian's Python, which a system need not have.
+if(OVIR_PYTHON)
+  add_dependencies(ovir_manual ovir_python_package)
+  install(DIRECTORY ${CMAKE_BINARY_DIR}/python/ovir DESTINATION lib/python3/dist-packages
+          FILES_MATCHING PATTERN "*.py" PATTERN "*.pyi" PATTERN "py.typed" PATTERN "*.so"
+          PATTERN "__pycache__" EXCLUDE)
+endif()
+
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME ovir)
 set(CPACK_PACKAGE_CONTACT "Seed 6900fd79 maintainers <maintainers@users.noreply.b-seed-6900fd79.example>")
@@ -59,7 +67,7 @@ set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 # libcurl is loaded by name (apps/ovir/base/curl_library.cpp), so nothing else would ask for it.
 set(CPACK_DEBIAN_PACKAGE_DEPENDS "adduser, libcurl4")
 # The profile `fast` loads it when it is asked for.
-set(CPACK_DEBIAN_PACKAGE_SUGGESTS "libopenblas0-pthread, ocl-icd-libopencl1")
+set(CPACK_DEBIAN_PACKAGE_SUGGESTS "libopenblas0-pthread, ocl-icd-libopencl1, python3 (<< 3.12), python3-numpy")
 set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA
     "${package_folder}/postinst;${package_folder}/prerm;${package_folder}/postrm")
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)

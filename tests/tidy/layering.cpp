@@ -49,6 +49,7 @@ constexpr std::array libraries{
     library{"libsystemd", "systemd/"},
     library{"Avahi", "avahi-"},
     library{"libqrencode", "qrencode.h"},
+    library{"pybind11", "pybind11/"},
     library{"POSIX", "poll.h"},
     library{"POSIX", "unistd.h"},
     library{"POSIX", "fcntl.h"},

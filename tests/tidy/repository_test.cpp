@@ -105,13 +105,13 @@ std::vector<finding> over_code(Rule rule) {
   } while (false)
 
 /// Folders of the picture in docs/ARCHITECTURE.md.
-const std::vector<std::string> folders{"messages", "compute", "learning", "verify", "templates",
-                                       "storage",  "ledger",  "gateway",  "actors", "supervision",
-                                       "node",     "apps",    "config",   "tests",  "bench"};
+const std::vector<std::string> folders{
+    "messages", "compute",     "learning", "verify", "templates", "storage", "ledger", "gateway",
+    "actors",   "supervision", "node",     "apps",   "bindings",  "config",  "tests",  "bench"};
 /// Those whose C++ stands in rooms, each with its own README.
 const std::vector<std::string> houses{"messages",    "compute", "learning", "verify",
                                       "storage",     "ledger",  "gateway",  "actors",
-                                      "supervision", "node",    "apps"};
+                                      "supervision", "node",    "apps",     "bindings"};
 
 std::vector<std::string> houses_and_templates() {
   std::vector<std::string> all = houses;
