@@ -64,6 +64,17 @@ std::vector<node_id> round_coordinator::survivors() const {
   return out;
 }
 
+std::vector<node_id> round_coordinator::finishers() const {
+  if (task_.mode == round_mode::open) {
+    return survivors();
+  }
+  std::vector<node_id> out;
+  for (const auto& [worker, opened] : openings_) {
+    out.push_back(worker);
+  }
+  return out;
+}
+
 bool round_coordinator::is_new(const letter& in) const {
   const node_id from = sender_of(in);
   const auto same = [&](const auto& taken, const auto& x) {
@@ -233,6 +244,19 @@ result<void> round_coordinator::take_opening(const opened_shares& o) {
   }
   openings_.emplace(o.worker, o);
   return {};
+}
+
+bool round_coordinator::has_answered(const node_id& worker) const {
+  switch (phase_) {
+  case round_phase::keys: return adverts_.contains(worker);
+  case round_phase::shares: return shares_.contains(worker);
+  case round_phase::updates: return updates_.contains(worker);
+  case round_phase::votes: return votes_.contains(worker);
+  case round_phase::openings: return openings_.contains(worker);
+  case round_phase::summed:
+  case round_phase::failed: break;
+  }
+  return false;
 }
 
 std::size_t round_coordinator::answered() const {

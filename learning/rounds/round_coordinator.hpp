@@ -57,6 +57,11 @@ public:
   /// What this worker should hear now; nothing while it is its turn or others' to answer.
   [[nodiscard]] std::optional<letter> letter_for(const node_id& worker) const;
 
+  /// Whether this worker's letter of this phase came.
+  [[nodiscard]] bool has_answered(const node_id& worker) const;
+  /// Who answered to the end: they wait for the receipt. In the phase `summed`.
+  [[nodiscard]] std::vector<node_id> finishers() const;
+
   /// In the phase `summed`.
   [[nodiscard]] const round_sum& outcome() const noexcept { return outcome_; }
   /// In the phase `failed`: one sentence.
