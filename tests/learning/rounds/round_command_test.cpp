@@ -276,7 +276,10 @@ TEST(round_command, says_in_one_sentence_what_is_wrong) {
   expect({"--coordinate", "127.0.0.1:0", "-o", out, "--update-norm", "8"}, 2, "--unit-bits");
   expect({"--coordinate", "127.0.0.1:0", "-o", out, "--noise", "0"}, 2, "--noise 0");
   write_file(here.file("bad"), std::string{"abc\n"});
-  expect({"--coordinate", "127.0.0.1:0", "-o", out, "--cohort", here.file("bad")}, 2, "--cohort");
+  const child_result bad = run_ovir({"learn", "round", "--cohort", here.file("bad"), "-o", out,
+                                     "--coordinate", "127.0.0.1:0", "--key", here.key(0)});
+  EXPECT_EQ(bad.exit_code, 3) << bad.err;
+  EXPECT_THAT(bad.err, HasSubstr("bad: line 1: a node's key has 64"));
 }
 
 } // namespace
