@@ -36,8 +36,8 @@ double epsilon_of(double rho, std::uint8_t delta_bits) {
   for (int j = -160; j <= 320; ++j) {
     const double above = std::exp2(j / 16.0); // alpha - 1
     const double alpha = 1 + above;
-    const double epsilon = rho * alpha + (log_over_delta - std::log(alpha)) / above -
-                           std::log1p(1 / above);
+    const double epsilon =
+        rho * alpha + (log_over_delta - std::log(alpha)) / above - std::log1p(1 / above);
     least = std::min(least, epsilon);
   }
   return std::max(least, 0.0);

@@ -10,10 +10,10 @@ namespace ovir::learning {
 
 /// The least noise that a sum has: that of so many workers of whom the coordinator knows nothing.
 struct noise_share {
-  std::uint32_t workers{0};       ///< at least 1
-  std::uint64_t variance{0};      ///< of each, a discrete Gaussian
-  std::uint32_t numbers{0};       ///< in a sum
-  std::uint32_t clip_units{0};    ///< L2 norm of one update at most
+  std::uint32_t workers{0};    ///< at least 1
+  std::uint64_t variance{0};   ///< of each, a discrete Gaussian
+  std::uint32_t numbers{0};    ///< in a sum
+  std::uint32_t clip_units{0}; ///< L2 norm of one update at most
 };
 
 [[nodiscard]] noise_share least_noise(const round_task& task);

@@ -13,9 +13,8 @@ constexpr std::uint64_t laplace_max = std::uint64_t{1} << 41U;
 
 std::uint32_t bits_of(uint128 x) {
   const auto high = static_cast<std::uint64_t>(x >> 64U);
-  return static_cast<std::uint32_t>(high != 0
-                                        ? 64 + std::bit_width(high)
-                                        : std::bit_width(static_cast<std::uint64_t>(x)));
+  return static_cast<std::uint32_t>(high != 0 ? 64 + std::bit_width(high)
+                                              : std::bit_width(static_cast<std::uint64_t>(x)));
 }
 
 // Algorithm 1 for numerator <= denominator: the first K at which a coin of probability

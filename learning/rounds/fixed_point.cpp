@@ -48,14 +48,14 @@ bool within_norm(std::span<const std::int64_t> units, std::uint32_t clip_units) 
   return squares <= static_cast<uint128>(clip_units) * clip_units;
 }
 
-result<std::vector<std::int64_t>> clipped_units(std::span<const float> update,
-                                                std::uint8_t quantum_bits,
-                                                std::uint32_t clip_units) {
+result<std::vector<std::int64_t>>
+clipped_units(std::span<const float> update, std::uint8_t quantum_bits, std::uint32_t clip_units) {
   OVIR_CHECK(clip_units <= limits::round_clip_units_max, clip_units);
   double squares = 0; // of binary32 numbers: below 2^278
   for (const float x : update) {
     if (!std::isfinite(x)) {
-      return fail(errc::nonfinite, "the update holds a NaN or an infinity; train with a lower rate");
+      return fail(errc::nonfinite,
+                  "the update holds a NaN or an infinity; train with a lower rate");
     }
     squares += static_cast<double>(x) * static_cast<double>(x);
   }

@@ -18,9 +18,8 @@ namespace ovir::learning {
 /// `update` in units, rounded towards 0, scaled so that the sum of squares is clip_units^2 at most.
 /// That is checked in integers: no rounding makes the norm larger. `nonfinite` for a NaN or an
 /// infinity.
-[[nodiscard]] result<std::vector<std::int64_t>> clipped_units(std::span<const float> update,
-                                                              std::uint8_t quantum_bits,
-                                                              std::uint32_t clip_units);
+[[nodiscard]] result<std::vector<std::int64_t>>
+clipped_units(std::span<const float> update, std::uint8_t quantum_bits, std::uint32_t clip_units);
 
 /// Whether the sum of squares is clip_units^2 at most, exactly.
 [[nodiscard]] bool within_norm(std::span<const std::int64_t> units, std::uint32_t clip_units);
@@ -31,8 +30,8 @@ namespace ovir::learning {
 [[nodiscard]] result<std::vector<std::int64_t>> unwrapped(std::span<const std::uint64_t> sum,
                                                           std::uint32_t workers);
 
-/// Adds sum / workers to each number: binary64, rounded once to binary32. `nonfinite` where a number
-/// leaves binary32, `malformed` where there are more or fewer numbers.
+/// Adds sum / workers to each number: binary64, rounded once to binary32. `nonfinite` where a
+/// number leaves binary32, `malformed` where there are more or fewer numbers.
 [[nodiscard]] result<void> add_mean(lora_numbers& to, std::span<const std::int64_t> sum,
                                     std::uint32_t workers, std::uint8_t quantum_bits);
 

@@ -40,8 +40,9 @@ result<round_journal> round_journal::open(std::unique_ptr<durable_file> file) {
       if (behind == size) {
         break; // its end was never written
       }
-      return fail(errc::malformed, "the journal of the round is damaged at byte {}; remove it and "
-                                   "begin another round",
+      return fail(errc::malformed,
+                  "the journal of the round is damaged at byte {}; remove it and "
+                  "begin another round",
                   out.end_);
     }
     out.entries_.push_back({std::move(bytes)});

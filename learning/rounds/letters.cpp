@@ -219,8 +219,8 @@ signature sign_task(const secret_key& key, const round_task& task) {
 
 bool signed_by_its_coordinator(const round_offer& offer) {
   const digest name = name_of(offer.task);
-  return verify(offer.task.coordinator, "ovir/rounds-1/offer",
-                std::as_bytes(std::span{name.bytes}), offer.proof);
+  return verify(offer.task.coordinator, "ovir/rounds-1/offer", std::as_bytes(std::span{name.bytes}),
+                offer.proof);
 }
 
 } // namespace ovir::learning

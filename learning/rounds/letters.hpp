@@ -17,9 +17,9 @@
 #include <variant>
 #include <vector>
 
-/// What coordinator and workers of a round say to each other: docs/formats/rounds.md. Each names its
-/// task by digest. What is signed is signed by a node key, over all bytes of the letter before the
-/// signature.
+/// What coordinator and workers of a round say to each other: docs/formats/rounds.md. Each names
+/// its task by digest. What is signed is signed by a node key, over all bytes of the letter before
+/// the signature.
 namespace ovir::learning {
 
 /// Coordinator to all: the task, signed, and the adapter that it begins with.
@@ -158,8 +158,8 @@ struct round_receipt {
   digest task;
   node_id worker; ///< the coordinator, who signs
   std::vector<node_id> survivors;
-  digest sum;     ///< `name_of_sum`
-  digest adapter; ///< BLAKE3 of the new adapter's file: its CID
+  digest sum;                    ///< `name_of_sum`
+  digest adapter;                ///< BLAKE3 of the new adapter's file: its CID
   std::uint64_t rho_bits{0};     ///< binary64
   std::uint64_t epsilon_bits{0}; ///< binary64
   signature proof;

@@ -106,7 +106,8 @@ unseal(const secret32& key, std::span<const std::uint8_t, sealed_bytes> sealed) 
   if (::crypto_aead_xchacha20poly1305_ietf_decrypt(reinterpret_cast<unsigned char*>(out.data()),
                                                    nullptr, nullptr, sealed.data(), sealed.size(),
                                                    nullptr, 0, nonce.data(), raw(key)) != 0) {
-    return fail(errc::digest_mismatch, "a sealed share was not sealed by its sender for this worker");
+    return fail(errc::digest_mismatch,
+                "a sealed share was not sealed by its sender for this worker");
   }
   return out;
 }

@@ -372,9 +372,9 @@ result<void> round_coordinator::take_self_mask(const node_id& survivor) {
 
 result<void> round_coordinator::take_pair_masks(const node_id& vanished) {
   const public_key wanted = adverts_.at(vanished).mask_key;
-  OVIR_ASSIGN(const secret32 key,
-              secret_of(vanished, share_kind::mask_key,
-                        [&](const secret32& s) { return public_of(s) == wanted; }));
+  OVIR_ASSIGN(const secret32 key, secret_of(vanished, share_kind::mask_key, [&](const secret32& s) {
+                return public_of(s) == wanted;
+              }));
   for (const auto& [survivor, update] : updates_) {
     const auto [less, greater] = std::minmax(vanished, survivor);
     OVIR_ASSIGN(const secret32 mask,

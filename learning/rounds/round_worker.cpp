@@ -55,8 +55,9 @@ result<void> check_offer(const round_offer& offer, const node_id& self, const wo
   }
   OVIR_TRY(check_task(task));
   if (task.mode != terms.mode) {
-    return fail(errc::invalid_argument, "the round is {}, and this worker takes part in rounds that "
-                                        "are {}",
+    return fail(errc::invalid_argument,
+                "the round is {}, and this worker takes part in rounds that "
+                "are {}",
                 to_string(task.mode), to_string(terms.mode));
   }
   if (!task.place_of(self)) {
@@ -73,8 +74,9 @@ result<void> check_offer(const round_offer& offer, const node_id& self, const wo
   }
   if (const double epsilon = epsilon_of(task);
       task.mode == round_mode::masked && !(epsilon <= terms.epsilon_max)) {
-    return fail(errc::invalid_argument, "the round has an epsilon of {:.4f}, and this worker takes "
-                                        "{:.4f} at most",
+    return fail(errc::invalid_argument,
+                "the round has an epsilon of {:.4f}, and this worker takes "
+                "{:.4f} at most",
                 epsilon, terms.epsilon_max);
   }
   if (hash_plain(offer.adapter) != task.adapter) {
@@ -85,7 +87,8 @@ result<void> check_offer(const round_offer& offer, const node_id& self, const wo
 
 result<void> check_receipt(const round_task& task, const round_receipt& receipt) {
   if (receipt.task != name_of(task) || receipt.worker != task.coordinator || !is_signed(receipt)) {
-    return fail(errc::digest_mismatch, "the receipt is not this round's, signed by its coordinator");
+    return fail(errc::digest_mismatch,
+                "the receipt is not this round's, signed by its coordinator");
   }
   bool sound = sorted_once(receipt.survivors) && receipt.survivors.size() >= task.survivors_min();
   for (const node_id& n : receipt.survivors) {
@@ -168,9 +171,9 @@ result<letter> round_worker::take(const letter& in) {
 }
 
 const key_advert* round_worker::advert_of(const node_id& worker) const {
-  const auto at = std::lower_bound(
-      keys_.adverts.begin(), keys_.adverts.end(), worker,
-      [](const key_advert& a, const node_id& n) { return a.worker < n; });
+  const auto at =
+      std::lower_bound(keys_.adverts.begin(), keys_.adverts.end(), worker,
+                       [](const key_advert& a, const node_id& n) { return a.worker < n; });
   return at == keys_.adverts.end() || at->worker != worker ? nullptr : &*at;
 }
 
@@ -311,8 +314,9 @@ result<std::vector<std::uint64_t>> round_worker::masked_values() const {
 
 result<letter> round_worker::take_survivors(const survivor_list& list) {
   if (!sorted_once(list.survivors) || list.survivors.size() < task_.survivors_min()) {
-    return fail(errc::malformed, "a list of {} survivors, of which one is there twice or which are "
-                                 "fewer than {}",
+    return fail(errc::malformed,
+                "a list of {} survivors, of which one is there twice or which are "
+                "fewer than {}",
                 list.survivors.size(), task_.survivors_min());
   }
   if (!contains(list.survivors, key_.id())) {
@@ -336,7 +340,8 @@ result<letter> round_worker::take_votes(const vote_list& list) {
   for (const survivor_vote& v : list.votes) {
     voters.push_back(v.worker);
     if (v.task != name_ || v.view != view || !contains(survivors_, v.worker) || !is_signed(v)) {
-      return fail(errc::digest_mismatch, "the vote of {} is not for this worker's list of survivors",
+      return fail(errc::digest_mismatch,
+                  "the vote of {} is not for this worker's list of survivors",
                   short_name(v.worker));
     }
   }

@@ -38,8 +38,9 @@ result<void> check_numbers(const round_task& t) {
                 limits::round_quantum_bits_max);
   }
   if (t.clip_units == 0 || t.clip_units > limits::round_clip_units_max) {
-    return fail(errc::invalid_argument, "the norm at which updates are clipped is 1 to {} units; "
-                                        "the task says {}",
+    return fail(errc::invalid_argument,
+                "the norm at which updates are clipped is 1 to {} units; "
+                "the task says {}",
                 limits::round_clip_units_max, t.clip_units);
   }
   if (t.delta_bits == 0 || t.delta_bits > limits::round_delta_bits_max) {
@@ -59,8 +60,9 @@ result<void> check_masked(const round_task& t) {
                 t.threshold, t.members.size(), t.drop_outs, t.colluders, least, t.survivors_min());
   }
   if (t.noise_variance == 0 || t.noise_variance > limits::round_variance_max) {
-    return fail(errc::invalid_argument, "the noise of a worker has a variance of 1 to {} squared "
-                                        "units; the task says {}",
+    return fail(errc::invalid_argument,
+                "the noise of a worker has a variance of 1 to {} squared "
+                "units; the task says {}",
                 limits::round_variance_max, t.noise_variance);
   }
   return {};

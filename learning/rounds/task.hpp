@@ -34,15 +34,15 @@ struct round_task {
   digest base;    ///< of the model's manifest
   digest adapter; ///< BLAKE3 of the file that the round begins with
   std::uint32_t numbers{0};
-  std::uint8_t quantum_bits{20};    ///< a unit is 2^-quantum_bits
-  std::uint32_t clip_units{1};      ///< L2 norm of a clipped update at most
-  std::uint64_t noise_variance{0};  ///< of one worker's share, in units^2; 0 in the mode open
-  std::uint8_t delta_bits{20};      ///< delta is 2^-delta_bits
-  std::uint32_t drop_outs{0};       ///< members that may vanish
-  std::uint32_t colluders{0};       ///< workers that may tell the coordinator all they know
-  std::uint32_t threshold{0};       ///< shares that rebuild a secret; 0 in the mode open
-  std::string settings;             ///< of the local training, one line
-  std::vector<node_id> members;     ///< sorted, each once
+  std::uint8_t quantum_bits{20};   ///< a unit is 2^-quantum_bits
+  std::uint32_t clip_units{1};     ///< L2 norm of a clipped update at most
+  std::uint64_t noise_variance{0}; ///< of one worker's share, in units^2; 0 in the mode open
+  std::uint8_t delta_bits{20};     ///< delta is 2^-delta_bits
+  std::uint32_t drop_outs{0};      ///< members that may vanish
+  std::uint32_t colluders{0};      ///< workers that may tell the coordinator all they know
+  std::uint32_t threshold{0};      ///< shares that rebuild a secret; 0 in the mode open
+  std::string settings;            ///< of the local training, one line
+  std::vector<node_id> members;    ///< sorted, each once
 
   /// The least cohort: with fewer survivors there is no sum.
   [[nodiscard]] std::uint32_t survivors_min() const noexcept {
@@ -64,7 +64,7 @@ struct round_task {
 [[nodiscard]] std::uint32_t least_threshold(std::uint32_t members, std::uint32_t colluders);
 
 template <class Io, class T>
-  requires std::same_as<std::remove_const_t<T>, round_task>
+requires std::same_as<std::remove_const_t<T>, round_task>
 void fields(Io& io, T& t) {
   io(t.mode, t.round, t.nonce, t.coordinator, t.base, t.adapter, t.numbers, t.quantum_bits);
   io(t.clip_units, t.noise_variance, t.delta_bits, t.drop_outs, t.colluders, t.threshold);

@@ -31,8 +31,8 @@ void check_letter(std::span<const std::byte> bytes) {
 }
 
 void check_journal(std::span<const std::byte> bytes) {
-  auto file = std::make_unique<ovir::test::memory_file>(
-      std::vector<std::byte>{bytes.begin(), bytes.end()});
+  auto file =
+      std::make_unique<ovir::test::memory_file>(std::vector<std::byte>{bytes.begin(), bytes.end()});
   auto read = round_journal::open(std::move(file));
   if (!read) {
     OVIR_CHECK(!read.error().message.empty());

@@ -68,8 +68,8 @@ TEST(golden_rounds, a_task_is_these_fields_in_this_order) {
                            "6162"
                            "04000000" +
                            times("10", 32) + times("11", 32) + times("12", 32) + times("13", 32);
-  EXPECT_EQ(to_hex(to_bytes(letter{round_offer{golden_task(), filled_with<signature>(9),
-                                               {std::byte{0xaa}}}})),
+  EXPECT_EQ(to_hex(to_bytes(
+                letter{round_offer{golden_task(), filled_with<signature>(9), {std::byte{0xaa}}}})),
             "460101" + task + times("09", 64) + "01000000aa");
   EXPECT_EQ(to_hex(name_of(golden_task())), "TASK");
 }
@@ -96,8 +96,8 @@ TEST(golden_rounds, letters_are_tag_version_kind_and_fields) {
        "460104" + head + who + "01000000" + sealed_hex + end},
       {share_delivery{task, {sealed}}, "460105" + head + "01000000" + sealed_hex},
       {masked_update{task, worker, filled_with<digest>(6), {1, ~std::uint64_t{0}}, proof},
-       "460106" + head + who + times("06", 32) + "02000000" + "0100000000000000" +
-           times("ff", 8) + end},
+       "460106" + head + who + times("06", 32) + "02000000" + "0100000000000000" + times("ff", 8) +
+           end},
       {survivor_list{task, {worker}}, "460107" + head + "01000000" + who},
       {vote, "460108" + vote_hex},
       {vote_list{task, {vote}}, "460109" + head + "01000000" + vote_hex},
@@ -107,8 +107,8 @@ TEST(golden_rounds, letters_are_tag_version_kind_and_fields) {
            end},
       {open_update{task, worker, {5}, proof},
        "46010b" + head + who + "01000000" + "0500000000000000" + end},
-      {round_receipt{task, worker, {worker}, filled_with<digest>(7), filled_with<digest>(8), 9, 10,
-                     proof},
+      {round_receipt{
+           task, worker, {worker}, filled_with<digest>(7), filled_with<digest>(8), 9, 10, proof},
        "46010c" + head + who + "01000000" + who + times("07", 32) + times("08", 32) +
            "0900000000000000" + "0a00000000000000" + end},
       {round_end{task, "no"}, "46010d" + head + "0200" + "6e6f"}};
@@ -137,8 +137,8 @@ TEST(golden_rounds, lists_and_numbers_out_of_bounds_are_refused) {
   EXPECT_TRUE(refused(survivor_list{task, {a, a}}));
   EXPECT_TRUE(refused(opened_shares{task, a, {{a, share_kind{3}, {}}}, {}}));
   EXPECT_TRUE(refused(opened_shares{task, a, {{a, share_kind::self_mask, {share_prime}}}, {}}));
-  EXPECT_TRUE(refused(opened_shares{
-      task, a, {{a, share_kind::self_mask, {}}, {a, share_kind::mask_key, {}}}, {}}));
+  EXPECT_TRUE(refused(
+      opened_shares{task, a, {{a, share_kind::self_mask, {}}, {a, share_kind::mask_key, {}}}, {}}));
   // A claim of 2^32 - 1 numbers, of which none is there.
   auto claims = to_bytes(letter{open_update{task, a, {}, {}}});
   std::fill_n(claims.begin() + 67, 4, std::byte{0xff});
@@ -154,9 +154,9 @@ TEST(golden_rounds, masks_shares_noise_and_names_are_these) {
   other.bytes.fill(std::byte{0x42});
   const auto one = filled_with<node_id>(1);
   const auto two = filled_with<node_id>(2);
-  const auto pair = agreed("ovir/rounds-1/pair-mask", secret, public_of(other),
-                           filled_with<digest>(3), one, two)
-                        .value();
+  const auto pair =
+      agreed("ovir/rounds-1/pair-mask", secret, public_of(other), filled_with<digest>(3), one, two)
+          .value();
   EXPECT_EQ(to_hex(std::span<const std::byte>{pair.bytes}), "PAIR");
   std::vector<std::uint64_t> values{5, 0};
   add_mask(values, pair);

@@ -63,9 +63,8 @@ result<void> check_round_options(const round_options& given) {
     return fail(errc::invalid_argument, "give either --coordinate or --join");
   }
   const bool joins = !given.join.empty();
-  const auto address =
-      joins ? check_address(given.join, address_use::connect)
-            : check_address(given.coordinate, address_use::listen);
+  const auto address = joins ? check_address(given.join, address_use::connect)
+                             : check_address(given.coordinate, address_use::listen);
   if (!address) {
     return in_context(joins ? "--join" : "--coordinate", address.error());
   }
@@ -93,16 +92,18 @@ void add_coordinator_options(CLI::App& command, round_options& given) {
   command.add_option("--round", given.round, "Number of the round")->capture_default_str();
   command.add_option("--drop-outs", given.drop_outs, "Workers that may vanish")
       ->capture_default_str();
-  command.add_option("--colluders", given.colluders,
-                     "Workers that may tell the coordinator all they know")
+  command
+      .add_option("--colluders", given.colluders,
+                  "Workers that may tell the coordinator all they know")
       ->capture_default_str();
   command.add_option("--update-norm", given.update_norm, "L2 norm at which updates are clipped")
       ->capture_default_str();
   command.add_option("--unit-bits", given.unit_bits, "Numbers are integers of units of 2^-BITS")
       ->check(count(0, limits::round_quantum_bits_max))
       ->capture_default_str();
-  command.add_option("--noise", given.noise,
-                     "Deviation of the sum's noise, in update norms, at the least cohort")
+  command
+      .add_option("--noise", given.noise,
+                  "Deviation of the sum's noise, in update norms, at the least cohort")
       ->capture_default_str();
   command.add_option("--delta-bits", given.delta_bits, "delta is 2^-BITS")
       ->check(count(1, limits::round_delta_bits_max))
@@ -149,9 +150,8 @@ void add_learn_round(CLI::App& learn, chosen_command& chosen) {
   command->add_option("--mode", given->mode, "private or open")
       ->check(CLI::IsMember({"private", "open"}))
       ->capture_default_str();
-  command
-      ->add_option("--key", given->key,
-                   "File with the secret key (default: node.key in the state folder)");
+  command->add_option("--key", given->key,
+                      "File with the secret key (default: node.key in the state folder)");
   command->add_option("--wait", given->wait_seconds, "Seconds to wait in each phase")
       ->check(CLI::Range(std::uint32_t{1}, seconds_max))
       ->capture_default_str();

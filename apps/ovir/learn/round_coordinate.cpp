@@ -33,8 +33,8 @@ result<std::vector<std::byte>> first_adapter(const round_options& given, const r
     OVIR_ASSIGN(const auto file, map_file(around.environment, given.adapter));
     const auto bytes = file->bytes();
     if (bytes.size() > limits::round_adapter_bytes_max) {
-      return fail(errc::over_limit, "{}: a round takes adapters of {} bytes at most",
-                  given.adapter, limits::round_adapter_bytes_max);
+      return fail(errc::over_limit, "{}: a round takes adapters of {} bytes at most", given.adapter,
+                  limits::round_adapter_bytes_max);
     }
     return std::vector<std::byte>{bytes.begin(), bytes.end()};
   }
@@ -61,13 +61,14 @@ result<void> set_noise(learning::round_task& task, const round_options& given) {
   const double deviation = given.noise * units;
   const double variance = std::ceil(deviation * deviation / task.honest_min());
   if (!(variance >= 1) || variance > static_cast<double>(limits::round_variance_max)) {
-    return fail(errc::invalid_argument, "--noise {}: the noise of a worker would have a variance "
-                                        "of {} squared units; 1 to {} are possible",
+    return fail(errc::invalid_argument,
+                "--noise {}: the noise of a worker would have a variance "
+                "of {} squared units; 1 to {} are possible",
                 given.noise, variance, limits::round_variance_max);
   }
   task.noise_variance = static_cast<std::uint64_t>(variance);
-  task.threshold = learning::least_threshold(static_cast<std::uint32_t>(task.members.size()),
-                                             task.colluders);
+  task.threshold =
+      learning::least_threshold(static_cast<std::uint32_t>(task.members.size()), task.colluders);
   return {};
 }
 
@@ -137,8 +138,9 @@ result<void> coordination::replay(std::vector<learning::journal_entry> entries) 
   auto* const offer = std::get_if<learning::round_offer>(&first);
   if (offer == nullptr || offer->task.coordinator != key_.id() ||
       !learning::signed_by_its_coordinator(*offer) || !learning::check_task(offer->task)) {
-    return fail(errc::unsupported, "{}: is not the journal of a round of this coordinator; remove "
-                                   "it or use --anew",
+    return fail(errc::unsupported,
+                "{}: is not the journal of a round of this coordinator; remove "
+                "it or use --anew",
                 journal_path());
   }
   offer_ = std::move(*offer);
@@ -203,9 +205,9 @@ result<void> coordination::hear(const node_id& from, const letter& what) {
     const auto next = round_->letter_for(from);
     const bool over = next && std::holds_alternative<learning::round_end>(*next);
     static_cast<void>(link_->send(
-        from, to_bytes(over ? *next
-                            : letter{learning::round_end{name_of(offer_.task),
-                                                         taken.error().message}})));
+        from,
+        to_bytes(over ? *next
+                      : letter{learning::round_end{name_of(offer_.task), taken.error().message}})));
     return {};
   }
   if (is_new) {
@@ -236,8 +238,7 @@ result<void> coordination::exchange() {
                std::chrono::seconds{begins ? given_.gather_seconds : given_.wait_seconds};
   while (round_->phase() != round_phase::summed && round_->phase() != round_phase::failed) {
     if (around_.interrupted.load()) {
-      return fail(errc::cancelled, "interrupted; the same command goes on from {}",
-                  journal_path());
+      return fail(errc::cancelled, "interrupted; the same command goes on from {}", journal_path());
     }
     const auto now = round_clock::now();
     if (round_->is_complete() || now >= phase_end_) {
@@ -299,11 +300,10 @@ result<void> coordination::report(const std::vector<std::byte>& adapter,
     document["rho"] = std::bit_cast<double>(receipt.rho_bits);
     document["epsilon"] = std::bit_cast<double>(receipt.epsilon_bits);
     document["delta_bits"] = task.delta_bits;
-    document["recompute"] =
-        fmt::format("round_epsilon.py --workers {} --variance {} --numbers {} --clip {} "
-                    "--delta-bits {}",
-                    noise.workers, noise.variance, noise.numbers, noise.clip_units,
-                    task.delta_bits);
+    document["recompute"] = fmt::format(
+        "round_epsilon.py --workers {} --variance {} --numbers {} --clip {} "
+        "--delta-bits {}",
+        noise.workers, noise.variance, noise.numbers, noise.clip_units, task.delta_bits);
   }
   if (given_.learn.as_json) {
     return write_document(document);
@@ -324,8 +324,7 @@ result<void> coordination::finish() {
   const learning::round_sum& sum = round_->outcome();
   OVIR_ASSIGN(learning::adapter_contents contents, learning::adapter_from(offer_.adapter));
   OVIR_TRY(learning::add_mean(contents.is.numbers, sum.sum,
-                              static_cast<std::uint32_t>(sum.survivors.size()),
-                              task.quantum_bits));
+                              static_cast<std::uint32_t>(sum.survivors.size()), task.quantum_bits));
   contents.from = {"rounds-1", to_cid(task.base), "",
                    fmt::format("task {}, from {}", to_hex(name_of(task)), to_cid(task.adapter)),
                    task.round};

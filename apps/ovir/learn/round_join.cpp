@@ -46,8 +46,7 @@ result<std::vector<float>> train(const round_options& given, const learning::rou
   OVIR_ASSIGN(learning::frozen_model frozen, learning::freeze(model.weights, *kernels));
   const learning::trainer_room room{std::uint64_t{given.learn.memory_mib} << 20U,
                                     given.learn.pass_rows};
-  OVIR_ASSIGN(const auto trainer,
-              learning::trainer::make(frozen, settings, std::move(data), room));
+  OVIR_ASSIGN(const auto trainer, learning::trainer::make(frozen, settings, std::move(data), room));
   const auto zeros = learning::zeros_like(first.is.numbers);
   OVIR_TRY(trainer->resume({first.is, trainer->where_from(), {zeros, zeros}, {}, {}}));
   while (!trainer->is_done()) {
@@ -55,8 +54,8 @@ result<std::vector<float>> train(const round_options& given, const learning::rou
       return fail(errc::cancelled, "interrupted while training; nothing was sent");
     }
     OVIR_ASSIGN(const learning::step_report step, trainer->step(runner));
-    write_note(fmt::format("step {} of {}: loss {:.4f}\n", step.step + 1, settings.steps,
-                           step.loss));
+    write_note(
+        fmt::format("step {} of {}: loss {:.4f}\n", step.step + 1, settings.steps, step.loss));
   }
   return learning::difference_of(trainer->result_so_far().numbers, first.is.numbers);
 }
@@ -129,8 +128,8 @@ result<void> participation::prepare(const learning::round_offer& offer) {
     write_note(fmt::format("private round {}: epsilon {:.4f} at delta 2^-{}\n", task_.round,
                            learning::epsilon_of(task_), task_.delta_bits));
   } else {
-    write_note(fmt::format("open round {}: the coordinator will see this worker's update\n",
-                           task_.round));
+    write_note(
+        fmt::format("open round {}: the coordinator will see this worker's update\n", task_.round));
   }
   OVIR_ASSIGN(const auto update, train(given_, task_, first, model, around_));
   OVIR_ASSIGN(units_, learning::clipped_units(update, task_.quantum_bits, task_.clip_units));
@@ -152,8 +151,8 @@ result<void> participation::send(const letter& out) {
 result<void> participation::keep_update() const {
   std::vector<std::int64_t> all = units_;
   all.insert(all.end(), worker_->noised().begin(), worker_->noised().end());
-  OVIR_ASSIGN(const bool made, around_.environment.make_secret_file(
-                                   given_.keep_update, std::as_bytes(std::span{all})));
+  OVIR_ASSIGN(const bool made, around_.environment.make_secret_file(given_.keep_update,
+                                                                    std::as_bytes(std::span{all})));
   return made ? result<void>{}
               : fail(errc::invalid_argument, "{}: is there already; remove it first",
                      given_.keep_update);

@@ -11,9 +11,8 @@ constexpr std::string_view rounds_name = "ovir-rounds-1"; // in place of a clust
 
 } // namespace
 
-result<std::unique_ptr<round_link>> round_link::make(const secret_key& key,
-                                                     const std::string& listen,
-                                                     std::vector<node_id> admitted) {
+result<std::unique_ptr<round_link>>
+round_link::make(const secret_key& key, const std::string& listen, std::vector<node_id> admitted) {
   std::sort(admitted.begin(), admitted.end());
   std::unique_ptr<round_link> link{new round_link{std::move(admitted)}};
   actors::tls_options options;
@@ -33,8 +32,9 @@ void round_link::connect(const std::string& address) {
 bool round_link::send(const node_id& to, const std::vector<std::byte>& bytes) {
   const auto at = connections_.find(to);
   return at != connections_.end() &&
-         network_->send(at->second, actors::message_kind::tensor, 0,
-                        std::make_shared<const std::vector<std::byte>>(bytes))
+         network_
+             ->send(at->second, actors::message_kind::tensor, 0,
+                    std::make_shared<const std::vector<std::byte>>(bytes))
              .has_value();
 }
 

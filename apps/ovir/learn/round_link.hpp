@@ -18,8 +18,8 @@
 namespace ovir::apps {
 
 /// Letters of a round over the links of nodes (docs/formats/link.md): mutual TLS with node keys,
-/// the cluster's name `ovir-rounds-1`, frames of the channel data. Used by one thread; the network's
-/// threads only hand events over.
+/// the cluster's name `ovir-rounds-1`, frames of the channel data. Used by one thread; the
+/// network's threads only hand events over.
 class round_link : private actors::network_handler {
 public:
   using clock = std::chrono::steady_clock;

@@ -1,8 +1,11 @@
-// Federated rounds as processes: a worker whose coordinator lies, a coordinator with members that lie.
+// Federated rounds as processes: a worker whose coordinator lies, a coordinator with members that
+// lie.
 #include "apps/ovir/learn/round_link.hpp"
 #include "learning/adapter/adapter_file.hpp"
 #include "learning/rounds/round_coordinator.hpp"
 #include "learning/rounds/round_worker.hpp"
+#include "messages/cid.hpp"
+#include "messages/hex.hpp"
 #include "messages/secret_random.hpp"
 #include "tests/support/cluster/cli.hpp"
 #include "tests/support/model/gguf_builder.hpp"
@@ -12,6 +15,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstring>
+#include <filesystem>
 #include <functional>
 
 namespace ovir::test {
@@ -29,13 +34,13 @@ secret_key drawn_key() {
 }
 
 void write_key(const std::string& path, const secret_key& key) {
-  write_file(path,
-             "ovir-key-v1 " + to_hex(std::as_bytes(std::span{key.seed()})) + "\n");
+  write_file(path, "ovir-key-v1 " + to_hex(std::as_bytes(std::span{key.seed()})) + "\n");
   std::filesystem::permissions(path, std::filesystem::perms::owner_read |
                                          std::filesystem::perms::owner_write);
 }
 
-/// Five members, sorted by name, of which a test plays some; a coordinator's key, a model, examples.
+/// Five members, sorted by name, of which a test plays some; a coordinator's key, a model,
+/// examples.
 class attacked_round {
 public:
   attacked_round() : coordinator(drawn_key()) {
@@ -62,10 +67,26 @@ public:
   [[nodiscard]] std::string file(const std::string& name) const { return folder_.path() / name; }
   [[nodiscard]] std::unique_ptr<child_process> worker(std::size_t i,
                                                       const std::string& address) const {
-    return started({"--join", address, "--coordinator", to_hex(coordinator.id()), "--key",
-                    file("key" + std::to_string(i)), "-d", file("data"), "--steps", "1",
-                    "--batch", "2", "--hold-back", "0", "--epsilon-max", "100", "--threads", "1",
-                    "--copy-sent", file("sent" + std::to_string(i))});
+    return started({"--join",
+                    address,
+                    "--coordinator",
+                    to_hex(coordinator.id()),
+                    "--key",
+                    file("key" + std::to_string(i)),
+                    "-d",
+                    file("data"),
+                    "--steps",
+                    "1",
+                    "--batch",
+                    "2",
+                    "--hold-back",
+                    "0",
+                    "--epsilon-max",
+                    "100",
+                    "--threads",
+                    "1",
+                    "--copy-sent",
+                    file("sent" + std::to_string(i))});
   }
   [[nodiscard]] std::unique_ptr<child_process> honest_coordinator() const {
     return started({"--coordinate", "127.0.0.1:0", "--key", file("coordinator.key"), "-o",
@@ -80,8 +101,9 @@ public:
 
 private:
   [[nodiscard]] std::unique_ptr<child_process> started(std::vector<std::string> more) const {
-    std::vector<std::string> all{"/bin/sh", "-c", "exec \"$0\" \"$@\" 2>&1", ovir_program(),
-                                 "learn", "round", "--cohort", file("cohort"), "-m",
+    std::vector<std::string> all{"/bin/sh",         "-c",           "exec \"$0\" \"$@\" 2>&1",
+                                 ovir_program(),    "learn",        "round",
+                                 "--cohort",        file("cohort"), "-m",
                                  file("model.gguf")};
     all.insert(all.end(), more.begin(), more.end());
     return std::make_unique<child_process>(all);
@@ -92,9 +114,9 @@ private:
 
 learning::round_offer attacked_round::offer() const {
   // `ovir learn` of one step tells the model's CID and makes an adapter.
-  const json made = ovir_json({"learn", "-m", file("model.gguf"), "-d", file("data"), "-o",
-                               file("first.gguf"), "--rank", "1", "--targets", "q", "--steps", "1",
-                               "--hold-back", "0"});
+  const json made =
+      ovir_json({"learn", "-m", file("model.gguf"), "-d", file("data"), "-o", file("first.gguf"),
+                 "--rank", "1", "--targets", "q", "--steps", "1", "--hold-back", "0"});
   const std::string bytes = read_file(file("first.gguf"));
   learning::round_offer out;
   const auto span = std::as_bytes(std::span{bytes});
@@ -182,15 +204,15 @@ std::size_t letters_sent(const attacked_round& round) {
   for (std::size_t at = 0; at + 4 <= bytes.size(); ++count) {
     std::uint32_t size = 0;
     std::memcpy(&size, bytes.data() + at, sizeof size);
-    const auto read =
-        learning::letter_from(std::as_bytes(std::span{bytes}.subspan(at + 4, size)));
+    const auto read = learning::letter_from(std::as_bytes(std::span{bytes}.subspan(at + 4, size)));
     EXPECT_TRUE(read && !std::holds_alternative<learning::open_update>(*read));
     at += 4 + size;
   }
   return count;
 }
 
-/// Plays a coordinator that lies at the end; the worker must leave, say this, and have sent so many.
+/// Plays a coordinator that lies at the end; the worker must leave, say this, and have sent so
+/// many.
 void expect_leaves(const std::function<void(lying_coordinator&)>& lie, const std::string& words,
                    std::size_t sent) {
   const attacked_round round;

@@ -1,5 +1,5 @@
-// `ovir learn round` as processes: workers vanish, the coordinator is killed and goes on, and the sum
-// is that of the survivors' updates with their noise.
+// `ovir learn round` as processes: workers vanish, the coordinator is killed and goes on, and the
+// sum is that of the survivors' updates with their noise.
 #include "learning/adapter/adapter_file.hpp"
 #include "learning/rounds/accountant.hpp"
 #include "learning/rounds/fixed_point.hpp"
@@ -57,21 +57,48 @@ public:
 
   [[nodiscard]] std::unique_ptr<child_process>
   coordinate(const std::string& address, const std::vector<std::string>& more = {}) const {
-    std::vector<std::string> all{"learn", "round", "--coordinate", address, "--cohort",
-                                 file("cohort"), "-m", file("model.gguf"), "--key",
-                                 file("coordinator.key"), "-o", file("next.gguf"), "--rank", "1",
-                                 "--targets", "q", "--gather", "60", "--wait", "3"};
+    std::vector<std::string> all{"learn",        "round",
+                                 "--coordinate", address,
+                                 "--cohort",     file("cohort"),
+                                 "-m",           file("model.gguf"),
+                                 "--key",        file("coordinator.key"),
+                                 "-o",           file("next.gguf"),
+                                 "--rank",       "1",
+                                 "--targets",    "q",
+                                 "--gather",     "60",
+                                 "--wait",       "3"};
     all.insert(all.end(), more.begin(), more.end());
     return started(all);
   }
   [[nodiscard]] std::unique_ptr<child_process>
   join(int i, const std::string& address, const std::vector<std::string>& more = {}) const {
     const std::string n = std::to_string(i);
-    std::vector<std::string> all{"learn", "round", "--join", address, "--coordinator", coordinator,
-                                 "--cohort", file("cohort"), "-m", file("model.gguf"), "--key",
-                                 key(i), "-d", file("data" + n), "--steps", "2", "--batch", "2",
-                                 "--rate", "0.01", "--threads", "1", "--hold-back", "0",
-                                 "--copy-sent", file("sent" + n)};
+    std::vector<std::string> all{"learn",
+                                 "round",
+                                 "--join",
+                                 address,
+                                 "--coordinator",
+                                 coordinator,
+                                 "--cohort",
+                                 file("cohort"),
+                                 "-m",
+                                 file("model.gguf"),
+                                 "--key",
+                                 key(i),
+                                 "-d",
+                                 file("data" + n),
+                                 "--steps",
+                                 "2",
+                                 "--batch",
+                                 "2",
+                                 "--rate",
+                                 "0.01",
+                                 "--threads",
+                                 "1",
+                                 "--hold-back",
+                                 "0",
+                                 "--copy-sent",
+                                 file("sent" + n)};
     all.insert(all.end(), more.begin(), more.end());
     return started(all);
   }
@@ -141,8 +168,8 @@ round_receipt receipt_in(const std::string& path) {
   return read ? std::get<round_receipt>(*read) : round_receipt{};
 }
 
-/// No letter of the worker but its masked one has an update's numbers, and that one has none of them
-/// as they are.
+/// No letter of the worker but its masked one has an update's numbers, and that one has none of
+/// them as they are.
 void expect_only_masked(const std::string& sent, const std::vector<std::int64_t>& kept) {
   for (const letter& l : letters_in(sent)) {
     EXPECT_FALSE(std::holds_alternative<open_update>(l));
@@ -209,19 +236,18 @@ TEST(round_command, five_processes_two_of_which_vanish_sum_the_survivors_exactly
   const std::string bytes = read_file(here.file("next.gguf"));
   EXPECT_EQ(hash_plain(std::as_bytes(std::span{bytes})), receipt.adapter);
   EXPECT_THAT(done.out, HasSubstr(to_cid(receipt.adapter)));
-  EXPECT_THAT(done.out, HasSubstr(fmt::format(
-                            "epsilon {:.6f}", std::bit_cast<double>(receipt.epsilon_bits))));
+  EXPECT_THAT(done.out, HasSubstr(fmt::format("epsilon {:.6f}",
+                                              std::bit_cast<double>(receipt.epsilon_bits))));
   EXPECT_FALSE(std::filesystem::exists(here.file("next.gguf.round")));
 }
 
 TEST(round_command, an_open_round_says_so_and_a_next_one_begins_with_its_adapter) {
   const round_folder here;
-  auto coordinator = here.coordinate("127.0.0.1:0", {"--mode", "open", "--drop-outs", "3",
-                                                     "--json"});
+  auto coordinator =
+      here.coordinate("127.0.0.1:0", {"--mode", "open", "--drop-outs", "3", "--json"});
   const std::string address = address_in(*coordinator);
   // One of the five agreed to private rounds alone.
-  const child_result refused =
-      here.join(4, address, {"--epsilon-max", "100"})->wait();
+  const child_result refused = here.join(4, address, {"--epsilon-max", "100"})->wait();
   EXPECT_EQ(refused.exit_code, 2) << refused.out;
   EXPECT_THAT(refused.out, HasSubstr("the round is open"));
   EXPECT_TRUE(letters_in(here.file("sent4")).empty());
@@ -258,8 +284,9 @@ TEST(round_command, an_open_round_says_so_and_a_next_one_begins_with_its_adapter
 TEST(round_command, says_in_one_sentence_what_is_wrong) {
   const round_folder here;
   const auto expect = [&](std::vector<std::string> more, int code, const std::string& part) {
-    std::vector<std::string> all{"learn", "round", "--cohort", here.file("cohort"), "-m",
-                                 here.file("model.gguf"), "--key", here.key(0)};
+    std::vector<std::string> all{
+        "learn", "round",    "--cohort", here.file("cohort"), "-m", here.file("model.gguf"),
+        "--key", here.key(0)};
     all.insert(all.end(), more.begin(), more.end());
     const child_result child = run_ovir(std::move(all));
     EXPECT_EQ(child.exit_code, code) << child.err;

@@ -95,9 +95,11 @@ TEST(round_forgers, lists_of_survivors_out_of_form_are_refused) {
     all_phases(w, 3);
     expect_refused(*w.workers[0], make(w), words);
   };
-  refuses([](const round_world& w) { return survivor_list{name_of(w.task),
-                                                          {w.task.members[0], w.task.members[1]}}; },
-          "fewer than 3");
+  refuses(
+      [](const round_world& w) {
+        return survivor_list{name_of(w.task), {w.task.members[0], w.task.members[1]}};
+      },
+      "fewer than 3");
   refuses(
       [](const round_world& w) {
         survivor_list list{name_of(w.task), w.task.members};
@@ -113,8 +115,11 @@ TEST(round_forgers, lists_of_survivors_out_of_form_are_refused) {
         return list;
       },
       "shared no secrets");
-  refuses([](const round_world& w) { return survivor_list{digest{}, w.task.members}; },
-          "another round");
+  refuses(
+      [](const round_world& w) {
+        return survivor_list{digest{}, w.task.members};
+      },
+      "another round");
 }
 
 TEST(round_forgers, key_lists_with_other_keys_are_refused) {
@@ -246,8 +251,11 @@ TEST(round_forgers, letters_of_other_rounds_strangers_and_late_ones_are_refused)
   round_world other{{.seed = 20}};
   EXPECT_EQ(refusal(w, other.workers[0]->advert()).code, errc::malformed);
   const secret_key stranger = seeded_key(4711);
-  key_advert advert{name_of(w.task), {}, public_of(drawn_secret(seeded_source(1))),
-                    public_of(drawn_secret(seeded_source(2))), {}};
+  key_advert advert{name_of(w.task),
+                    {},
+                    public_of(drawn_secret(seeded_source(1))),
+                    public_of(drawn_secret(seeded_source(2))),
+                    {}};
   sign(advert, stranger);
   EXPECT_FALSE(w.coordinator->take(stranger.id(), advert));
   w.exchange([](std::size_t i) { return i != 4; });
@@ -331,7 +339,10 @@ TEST(round_forgers, offers_outside_the_terms_are_refused) {
           "numbers");
   refuses(changed([](round_task& t) { std::swap(t.members[0], t.members[1]); }), w.terms(),
           "sorted");
-  refuses(changed([](round_task& t) { t.members.erase(t.members.begin()); t.drop_outs = 1; }),
+  refuses(changed([](round_task& t) {
+            t.members.erase(t.members.begin());
+            t.drop_outs = 1;
+          }),
           w.terms(), "no member");
   refuses(changed([](round_task& t) {
             t.mode = round_mode::open;
@@ -343,9 +354,14 @@ TEST(round_forgers, offers_outside_the_terms_are_refused) {
 
 TEST(round_forgers, receipts_of_others_or_with_another_epsilon_are_refused) {
   round_world w{{.seed = 24}};
-  round_receipt receipt{name_of(w.task), {}, w.task.members, {}, {},
+  round_receipt receipt{name_of(w.task),
+                        {},
+                        w.task.members,
+                        {},
+                        {},
                         std::bit_cast<std::uint64_t>(rho_of(least_noise(w.task))),
-                        std::bit_cast<std::uint64_t>(epsilon_of(w.task)), {}};
+                        std::bit_cast<std::uint64_t>(epsilon_of(w.task)),
+                        {}};
   sign(receipt, w.coordinator_key);
   EXPECT_TRUE(check_receipt(w.task, receipt));
   round_receipt other = receipt;

@@ -112,7 +112,8 @@ TEST(round_masks, the_stream_is_chacha20_of_the_published_vector) {
   EXPECT_EQ(stream.next(), 0xa97641ee7be9079fU); // vector 2: counter 1
 }
 
-/// Chi-square of counts against P(x) in proportion to exp(-x^2 / (2 variance)), bins of 40 at least.
+/// Chi-square of counts against P(x) in proportion to exp(-x^2 / (2 variance)), bins of 40 at
+/// least.
 double chi_square(std::uint64_t variance, int draws, std::uint64_t seed, int& bins) {
   keystream chance{drawn_secret(seeded_source(seed))};
   std::map<std::int64_t, int> counts;
@@ -233,10 +234,9 @@ TEST(round_integers, the_mean_is_added_in_units_and_shapes_must_fit) {
   EXPECT_EQ(numbers[0][0].b, (std::vector<float>{3.5F}));
   EXPECT_FALSE(add_mean(numbers, std::vector<std::int64_t>{4, -4}, 2, 1));
   numbers[0][0].b[0] = std::numeric_limits<float>::max();
-  EXPECT_EQ(add_mean(numbers, std::vector<std::int64_t>{0, 0, std::int64_t{1} << 60U}, 1, 0)
-                .error()
-                .code,
-            errc::nonfinite);
+  EXPECT_EQ(
+      add_mean(numbers, std::vector<std::int64_t>{0, 0, std::int64_t{1} << 60U}, 1, 0).error().code,
+      errc::nonfinite);
 }
 
 TEST(round_epsilon, is_that_of_the_formulas_and_of_the_script) {
@@ -259,11 +259,11 @@ TEST(round_epsilon, is_that_of_the_formulas_and_of_the_script) {
   for (const noise_share& n : {wide, noise_share{2, 1, 10, 3}, noise_share{200, 7, 100'000, 50},
                                noise_share{5, 1'500'000, 65'536, 4'096}}) {
     for (const unsigned delta_bits : {10U, 20U, 40U}) {
-      const auto said = run_child(
-          {"/usr/bin/python3", source_file("docs/proofs/round_epsilon.py").string(), "--workers",
-           std::to_string(n.workers), "--variance", std::to_string(n.variance), "--numbers",
-           std::to_string(n.numbers), "--clip", std::to_string(n.clip_units), "--delta-bits",
-           std::to_string(delta_bits)});
+      const auto said =
+          run_child({"/usr/bin/python3", source_file("docs/proofs/round_epsilon.py").string(),
+                     "--workers", std::to_string(n.workers), "--variance",
+                     std::to_string(n.variance), "--numbers", std::to_string(n.numbers), "--clip",
+                     std::to_string(n.clip_units), "--delta-bits", std::to_string(delta_bits)});
       ASSERT_EQ(said.exit_code, 0) << said.err;
       const double wanted = epsilon_of(rho_of(n), static_cast<std::uint8_t>(delta_bits));
       const std::size_t at = said.out.find("epsilon ");
