@@ -2,7 +2,9 @@
 
 #include "apps/compute_threads.hpp"
 #include "apps/ovir/learn/learn_data.hpp"
+#include "apps/ovir/learn/learn_options.hpp"
 #include "apps/ovir/learn/learn_run.hpp"
+#include "apps/ovir/learn/round.hpp"
 #include "apps/pack_model.hpp"
 #include "compute/gguf/manifest.hpp"
 #include "learning/training/example_order.hpp"
@@ -19,24 +21,6 @@
 namespace ovir::apps {
 
 namespace {
-
-struct learn_options {
-  std::string model;
-  std::string data;
-  std::string targets{"all"};
-  std::string optimiser{"adamw"};
-  std::string schedule{"linear"};
-  std::optional<std::uint32_t> steps;
-  std::optional<std::uint32_t> held_back;
-  std::uint32_t epochs{3};
-  bool train_prompts{false};
-  std::uint32_t memory_mib{1536};
-  std::uint32_t pass_rows{1'024};
-  learning::learn_settings settings;
-  learn_watch watch;
-  compute_options how;
-  bool as_json{false};
-};
 
 /// One example in so many is held back, unless the user says otherwise.
 constexpr std::uint32_t held_back_divisor = 20;
@@ -70,7 +54,8 @@ void note_about(const learn_examples& read, std::uint32_t length) {
   }
 }
 
-/// The examples, and the settings that depend on how many there are.
+} // namespace
+
 result<learning::training_data> read_data(const learn_options& given, const ready_model& model,
                                           surroundings& around,
                                           learning::learn_settings& settings) {
@@ -108,6 +93,8 @@ result<learning::learn_settings> settings_of(const learn_options& given,
   settings.length = std::min(settings.length, config.context);
   return settings;
 }
+
+namespace {
 
 json document_of(const learn_options& given, const learning::trainer& trainer,
                  const learn_outcome& outcome) {
@@ -160,6 +147,8 @@ result<exit_code> learn(const learn_options& given, surroundings& around) {
   return exit_code::done;
 }
 
+} // namespace
+
 void add_training_options(CLI::App& command, learn_options& given) {
   learning::learn_settings& s = given.settings;
   const auto count = [](std::uint32_t least, std::uint32_t most) {
@@ -207,6 +196,8 @@ void add_training_options(CLI::App& command, learn_options& given) {
       ->capture_default_str();
 }
 
+namespace {
+
 void add_watching_options(CLI::App& command, learn_options& given) {
   learn_watch& w = given.watch;
   const CLI::Range steps{std::uint32_t{1}, limits::learn_steps_max};
@@ -245,15 +236,22 @@ void add_learn(CLI::App& app, chosen_command& chosen) {
       "\nExample:\n"
       "  ovir learn -m MODEL.gguf -d DATA.jsonl -o ADAPTER.gguf --plot loss.svg");
   command->add_option("-m,--model", given->model, "GGUF file (default: the embedded model)");
-  command->add_option("-d,--data", given->data, "The examples, one JSON object a line")->required();
-  command->add_option("-o,--out", given->watch.out, "The adapter to write, a GGUF file")
-      ->required();
+  command->add_option("-d,--data", given->data, "The examples, one JSON object a line");
+  command->add_option("-o,--out", given->watch.out, "The adapter to write, a GGUF file");
   add_training_options(*command, *given);
   add_watching_options(*command, *given);
   add_threads(*command, given->how);
   add_isa(*command, given->how);
   add_json(*command, given->as_json);
-  command->callback([given, &chosen] {
+  command->require_subcommand(0, 1);
+  add_learn_round(*command, chosen);
+  command->callback([given, command, &chosen] {
+    if (!command->get_subcommands().empty()) {
+      return;
+    }
+    if (given->data.empty() || given->watch.out.empty()) {
+      throw CLI::RequiredError(given->data.empty() ? "--data" : "--out");
+    }
     chosen.as_json = given->as_json;
     chosen.run = [given](surroundings& around) { return learn(*given, around); };
   });
