@@ -12,6 +12,7 @@
 #include "apps/ovir-verify/ledger_proof.hpp"
 #include "apps/ovir-verify/prepare.hpp"
 #include "apps/ovir-verify/replay.hpp"
+#include "apps/ovir-verify/unit_proof.hpp"
 #include "apps/private_memory.hpp"
 #include "apps/receipt_report.hpp"
 #include "apps/transcript_file.hpp"
@@ -43,6 +44,9 @@ struct options {
   std::vector<std::string> reveals;
   std::string prepared;
   std::uint32_t one_in{1};
+  std::string proof;
+  std::string roots;
+  std::string receipt; ///< another way to say `file`
   std::string calibrate;
   prepare_orders prepare;
   std::uint64_t memory_mib{limits::sandbox_memory_mib_default};
@@ -89,6 +93,17 @@ void add_replay(CLI::App& app, options& given) {
       ->capture_default_str();
 }
 
+void add_unit_proof(CLI::App& app, options& given) {
+  CLI::Option* const proof = app.add_option(
+      "--proof", given.proof,
+      "A proof of units of the receipt FILE, by `ovir prove`: check it without the model");
+  CLI::Option* const roots = app.add_option(
+      "--roots", given.roots, "What `ovir model commit` wrote of the model, from who has it");
+  proof->needs(roots);
+  roots->needs(proof);
+  app.add_option("--receipt", given.receipt, "The receipt, instead of FILE")->needs(proof);
+}
+
 void add_prepare(CLI::App& app, options& given) {
   CLI::App* const command = app.add_subcommand(
       "prepare", "Draw the secret vectors with which --reveal is checked without the model");
@@ -127,6 +142,7 @@ void describe(CLI::App& app, options& given) {
       "  ovir-verify prepare --model assets/tales-q4_k_m.gguf --output tales.prepared\n"
       "  ovir receipt reveal story.capsule unit.reveal --layer 0 --window 0\n"
       "  ovir-verify story.capsule --reveal unit.reveal --prepared tales.prepared --any-signer\n"
+      "  ovir-verify story.receipt --proof unit.proof --roots tales.roots --any-signer\n"
       "  ovir run -p \"Once upon a time\" --transcript story.json\n"
       "  ovir-verify story.json\n"
       "  ovir-verify story.json --model assets/tales-q4_k_m.gguf\n"
@@ -152,6 +168,7 @@ void describe(CLI::App& app, options& given) {
       "A ledger's log, or its folder, instead of FILE: check it, and tell which verifier "
       "had to audit which unit, and did");
   add_replay(app, given);
+  add_unit_proof(app, given);
   add_prepare(app, given);
   app.add_option_function<std::string>("--tier",
                                        [](const std::string&) {
@@ -328,8 +345,31 @@ result<exit_code> replay_capsule(const options& given, const std::string& file,
   return verify_capsule(orders, environment, interrupted);
 }
 
+result<exit_code> verify_proof(const options& given, storage::env& environment,
+                               const std::atomic<bool>& interrupted) {
+  if (given.file.empty() == given.receipt.empty() || !given.model.empty() ||
+      !given.capsule.empty() || !given.draw.empty() || !given.reveals.empty()) {
+    return fail(errc::invalid_argument,
+                "--proof needs --roots and one receipt, and nothing else that is to be checked");
+  }
+  unit_proof_orders orders;
+  orders.receipt = given.file.empty() ? given.receipt : given.file;
+  orders.proof = given.proof;
+  orders.roots = given.roots;
+  orders.isa = given.isa;
+  orders.threads = given.threads;
+  OVIR_ASSIGN(orders.who, policy_of(given.signers, environment));
+  orders.bounds.memory_bytes = given.memory_mib << 20U;
+  orders.bounds.time = std::chrono::seconds{given.seconds};
+  orders.as_json = given.as_json;
+  return verify_unit_proof(orders, environment, interrupted);
+}
+
 result<exit_code> verify(const options& given, storage::env& environment,
                          const std::atomic<bool>& interrupted) {
+  if (!given.proof.empty()) {
+    return verify_proof(given, environment, interrupted);
+  }
   if ((given.file.empty() ? 0 : 1) + (given.capsule.empty() ? 0 : 1) +
           (given.draw.empty() ? 0 : 1) !=
       1) {

@@ -97,6 +97,7 @@ int run_main(int argc, char** argv) {
   add_manual(app, chosen);
   add_shell(app, chosen);
   add_receipt(app, chosen);
+  add_prove(app, chosen);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

@@ -378,6 +378,9 @@ result<unit_result> walk::run() {
   std::vector<unit_leaf> leaves;
   digests.add(layer, first_, count_, x, config_.dim, leaves);
   out.output = (leaves.empty() ? digests.open_leaves() : leaves).front().boundary;
+  if (task_.keep_rows) {
+    out.rows = x;
+  }
   scratch_.give(std::move(x));
   return out;
 }

@@ -67,12 +67,18 @@ struct unit_task {
   std::uint32_t draws{0};
   /// Null: everything is computed and returned.
   const unit_spots* spots{nullptr};
+  /// The boundary behind the layer is returned, too. Without spots `positions` may then go beyond
+  /// the window: all windows from it on are computed together, and `output` is the first one's.
+  bool keep_rows{false};
 };
 
 struct unit_result {
   digest output;             ///< as a statement has it: of the boundary, or of K and V
   std::vector<float> logits; ///< [draws][vocabulary]
   unit_between between;      ///< where the task has no spots
+  /// Where the task keeps them, [positions from the window's first on][dim]. Empty where a unit
+  /// ends with K and V, and of the model's last layer.
+  std::vector<float> rows;
 };
 
 /// Memory of a walk for the next one: what it works in is megabytes, and fresh pages cost more than

@@ -42,6 +42,7 @@ void add_doctor(CLI::App& app, chosen_command& chosen);
 void add_cache(CLI::App& app, chosen_command& chosen);
 void add_ledger(CLI::App& app, chosen_command& chosen);
 void add_receipt(CLI::App& app, chosen_command& chosen);
+void add_prove(CLI::App& app, chosen_command& chosen);
 void add_shell(CLI::App& app, chosen_command& chosen);
 
 /// `model inspect`, `model synth`.

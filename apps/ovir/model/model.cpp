@@ -13,6 +13,7 @@ void add_model(CLI::App& app, chosen_command& chosen) {
   add_model_quantize(*model, chosen);
   add_model_manifest(*model, chosen);
   add_model_verify(*model, chosen);
+  add_model_commit(*model, chosen);
   add_model_pull(*model, chosen);
   add_model_list(*model, chosen);
 }
