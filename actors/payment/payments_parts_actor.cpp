@@ -82,4 +82,19 @@ bool holds(payments_pointer self, const sent_command& s, const ledger::promise& 
   return checked.has_value();
 }
 
+signature sign_as_scheduler(payments_pointer self, ledger::command& what) {
+  payments_state& state = self->state;
+  std::visit(
+      [&](auto& x) {
+        if constexpr (requires { x.scheduler; }) {
+          x.scheduler = state.environment.key->id();
+        }
+        if constexpr (requires { x.nonce; }) {
+          x.nonce = ++state.own.nonce;
+        }
+      },
+      what);
+  return ledger::sign_action(*state.environment.key, *state.ledger, what);
+}
+
 } // namespace ovir::actors

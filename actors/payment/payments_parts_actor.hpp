@@ -38,6 +38,9 @@ void ask_for_account(payments_pointer self);
 void submit(payments_pointer self, sent_command& s);
 /// What was not answered in time, or by another keeper.
 void submit_again(payments_pointer self, sent_command& s);
+/// What a scheduler says of its request is its signed word: who is paid for a window, that it is
+/// over, which stages took another's place. Puts its key and a nonce in, where there is a place.
+[[nodiscard]] signature sign_as_scheduler(payments_pointer self, ledger::command& what);
 /// Whether the promise is one of this command, by the keeper.
 [[nodiscard]] bool holds(payments_pointer self, const sent_command& s, const ledger::promise& p);
 

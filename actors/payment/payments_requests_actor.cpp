@@ -344,23 +344,6 @@ namespace {
 
 // Paying
 
-/// What a scheduler says of its request is its signed word: who is paid for a window, that it is
-/// over, which stages took another's place.
-signature sign_as_scheduler(payments_pointer self, ledger::command& what) {
-  payments_state& state = self->state;
-  std::visit(
-      [&](auto& x) {
-        if constexpr (requires { x.scheduler; }) {
-          x.scheduler = state.environment.key->id();
-        }
-        if constexpr (requires { x.nonce; }) {
-          x.nonce = ++state.own.nonce;
-        }
-      },
-      what);
-  return ledger::sign_action(*state.environment.key, *state.ledger, what);
-}
-
 void advance(payments_pointer self, request_id request) {
   payments_state& state = self->state;
   const auto found = state.requests.find(request);

@@ -1,7 +1,7 @@
 #include "ledger/keeper/keeper.hpp"
 
 #include "ledger/keeper/charges.hpp"
-#include "ledger/keeper/voucher_reports.hpp"
+#include "ledger/keeper/reports.hpp"
 #include "ledger/rules/equivocation.hpp"
 #include "ledger/rules/replay_evidence.hpp"
 #include "ledger/rules/standing.hpp"
@@ -511,26 +511,11 @@ void keeper::tell_head(std::vector<keeper_answer>& answers) {
 }
 
 account_report keeper::report_on(const node_id& who) {
-  account_report report;
-  report.who = who;
+  const state& s = book_.view();
+  account_report report = report_on_account(s, who);
   report.genesis = genesis_;
   report.head = head();
-  const state& s = book_.view();
   report.time = std::max(now_, s.last_time());
-  if (const account* const a = s.find(who)) {
-    const policy& rules = s.origin().rules;
-    report.free = a->free;
-    report.pending = a->pending;
-    report.stake = a->stake;
-    report.leaving = a->stake - a->firm_stake();
-    report.earned = a->earned;
-    report.nonce = a->nonce;
-    report.reputation_ppm = reputation_ppm(*a, s.last_time(), rules);
-    report.influence = influence(*a, s.last_time(), rules);
-    report.pending_windows = a->pending_windows;
-  }
-  report.newcomer = s.is_newcomer(who);
-  report.admitted = s.check_admission(who).has_value();
   for (const node_id& node : ejected_) {
     if (report.ejected.size() < limits::credit_ejected_max) {
       report.ejected.push_back(node);
@@ -571,23 +556,8 @@ void keeper::note_escrow(const reserve& r) {
 }
 
 request_report keeper::report_on_request(const digest& request) const {
-  request_report report;
   const auto about = escrows_.find(request);
-  report.request = about == escrows_.end() ? request : about->second;
-  if (const request_record* const q = book_.view().find_request(report.request)) {
-    report.prompt = q->prompt;
-    report.known = true;
-    report.open = q->open && !q->ended;
-    report.prompt_accounted = q->prompt_accounted;
-    report.windows = static_cast<std::uint32_t>(q->windows.size());
-    report.accounted = q->accounted;
-    report.reserved = q->reserved;
-    report.accrued = q->accrued;
-    report.held = q->held;
-    report.expires = q->expires;
-    report.scheduler = q->scheduler;
-  }
-  return report;
+  return ledger::report_on_request(book_.view(), about == escrows_.end() ? request : about->second);
 }
 
 result<entry_run> keeper::entries_from(std::uint64_t first) {

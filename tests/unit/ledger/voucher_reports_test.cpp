@@ -1,5 +1,5 @@
 // What a keeper says of vouchers: what is left, and what their requests cost.
-#include "ledger/keeper/voucher_reports.hpp"
+#include "ledger/keeper/reports.hpp"
 #include "messages/limits/credit.hpp"
 #include "tests/support/ledger/keepers.hpp"
 #include "tests/support/ledger/ledger_world.hpp"

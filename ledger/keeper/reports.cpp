@@ -1,5 +1,6 @@
-#include "ledger/keeper/voucher_reports.hpp"
+#include "ledger/keeper/reports.hpp"
 
+#include "ledger/rules/standing.hpp"
 #include "ledger/rules/tariff.hpp"
 #include "messages/limits/credit.hpp"
 #include "messages/limits/ledger.hpp"
@@ -75,6 +76,45 @@ result<budget_request> outcome_of(const ledger& book, const reserve& r, const st
 }
 
 } // namespace
+
+account_report report_on_account(const state& s, const node_id& who) {
+  account_report report;
+  report.who = who;
+  if (const account* const a = s.find(who)) {
+    const policy& rules = s.origin().rules;
+    report.free = a->free;
+    report.pending = a->pending;
+    report.stake = a->stake;
+    report.leaving = a->stake - a->firm_stake();
+    report.earned = a->earned;
+    report.nonce = a->nonce;
+    report.reputation_ppm = reputation_ppm(*a, s.last_time(), rules);
+    report.influence = influence(*a, s.last_time(), rules);
+    report.pending_windows = a->pending_windows;
+  }
+  report.newcomer = s.is_newcomer(who);
+  report.admitted = s.check_admission(who).has_value();
+  return report;
+}
+
+request_report report_on_request(const state& s, const escrow_id& request) {
+  request_report report;
+  report.request = request;
+  if (const request_record* const q = s.find_request(request)) {
+    report.prompt = q->prompt;
+    report.known = true;
+    report.open = q->open && !q->ended;
+    report.prompt_accounted = q->prompt_accounted;
+    report.windows = static_cast<std::uint32_t>(q->windows.size());
+    report.accounted = q->accounted;
+    report.reserved = q->reserved;
+    report.accrued = q->accrued;
+    report.held = q->held;
+    report.expires = q->expires;
+    report.scheduler = q->scheduler;
+  }
+  return report;
+}
 
 budget_report report_on_voucher(const state& s, const ask_voucher& asked, const node_id& asker,
                                 std::uint64_t now) {

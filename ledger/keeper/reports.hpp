@@ -6,8 +6,14 @@
 
 #include <cstdint>
 
-/// What a keeper says of vouchers: what is left of one, and what its requests cost.
+/// What a keeper says of accounts, requests and vouchers, as far as it follows from the state and
+/// the log.
 namespace ovir::ledger {
+
+/// But for the first entry, the head, the time and who was convicted, which the keeper adds.
+[[nodiscard]] account_report report_on_account(const state& s, const node_id& who);
+
+[[nodiscard]] request_report report_on_request(const state& s, const escrow_id& request);
 
 /// For `asker`. `now`: the ledger's time, in seconds since 1970.
 [[nodiscard]] budget_report report_on_voucher(const state& s, const ask_voucher& asked,
