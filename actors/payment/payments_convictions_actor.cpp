@@ -23,7 +23,7 @@ caf::result<ledger::promise> accuse_scheduler(payments_pointer self, accuse& ask
   payments_state& state = self->state;
   if (!ready(state) || state.orders.size() >= limits::payment_actions_max) {
     return to_caf(fail(errc::peer_lost, "{} that keeps the ledger cannot be reached; try again",
-                       short_name(state.environment.keeper)));
+                       short_name(state.at.node)));
   }
   const auto& charged = std::get<ledger::accrue>(e.second.what);
   const ledger::convict x{charged.request,

@@ -468,7 +468,7 @@ result<void> keeper::admits(const command& what) const {
   }
   if (const convict* const x = std::get_if<convict>(&what)) {
     std::vector<std::byte> known;
-    if (x->kind == evidence_kind::equivocation && around_.evidence_of) {
+    if (x->kind != evidence_kind::replay && around_.evidence_of) {
       OVIR_ASSIGN(known, around_.evidence_of(x->evidence));
     }
     OVIR_ASSIGN(const std::vector<std::byte> evidence,
