@@ -183,7 +183,12 @@ void hear_keeper(ledger_keeper_pointer self, const credit_received& news) {
   follow_group(self, answers);
 }
 
+/// Goes on while the log cannot be read: then the group is there again later.
 void tick_group(ledger_keeper_pointer self) {
+  kept_ledger& kept = *self->state.environment.kept;
+  if (kept.usable() && kept.keeper().is_alone()) {
+    return;
+  }
   self->delayed_send(self, limits::keepers_tick, group_tick{});
   if (self->state.failed || !self->state.group) {
     return;
@@ -446,9 +451,6 @@ void begin(ledger_keeper_pointer self) {
     return fail_with(self, joined.error());
   }
   commit(self, false);
-  if (self->state.group) {
-    tick_group(self);
-  }
 }
 
 void take_check(ledger_keeper_pointer self, ledger_checked& done) {
@@ -471,6 +473,7 @@ caf::behavior ledger_keeper_behavior(ledger_keeper_pointer self,
   if (!self->state.failed) {
     begin(self);
   }
+  tick_group(self);
   self->delayed_send(self, limits::ledger_tick, ledger_tick{});
   return {
       [self](const credit_received& news) { take(self, news); },

@@ -154,7 +154,8 @@ result<std::size_t> keeper_group::propose(raft::milliseconds now, const due_allo
 /// What follows from what the group did just now.
 void keeper_group::look(raft::milliseconds now, std::vector<keeper_answer>& answers) {
   note_leader();
-  if (!leads() && (book_.is_out() || (book_.waits() && !begins_to_lead()))) {
+  const bool has_any = book_.waits() || !book_.unheard().empty();
+  if (!leads() && (book_.is_out() || (has_any && !begins_to_lead()))) {
     book_.take_back(around_.time(), ready_);
   }
   const std::uint64_t size = book_.own_head().head.size;

@@ -414,7 +414,8 @@ result<exit_code> init_several(const init_options& given, surroundings& around) 
   };
   const bool joint = given.keeper_count > 1;
   OVIR_ASSIGN(std::vector<node_id> keepers,
-              joint ? make_keepers(given, state_of, around) : result<std::vector<node_id>>{});
+              joint ? make_keepers(given, state_of, around)
+                    : result<std::vector<node_id>>{std::vector<node_id>{}});
   for (std::uint32_t i = 0; i < given.nodes; ++i) {
     init_options how = given;
     how.keepers = keepers;

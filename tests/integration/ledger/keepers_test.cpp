@@ -22,6 +22,8 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -467,68 +469,107 @@ TEST_F(keepers_of_a_ledger, hear_no_word_of_a_member_that_keeps_nothing) {
             std::string::npos);
 }
 
-// OVIR_KEEPERS_KILLS: how many, such as 300.
-TEST_F(keepers_of_a_ledger, lose_and_double_no_promise_while_they_are_killed) {
-  const char* const given = std::getenv("OVIR_KEEPERS_KILLS");
-  const std::size_t kills = given == nullptr ? 6 : std::strtoul(given, nullptr, 10);
-  const char* const given_seed = std::getenv("OVIR_KEEPERS_SEED");
-  const std::uint64_t seed = given_seed == nullptr ? 43 : std::strtoul(given_seed, nullptr, 10);
-  fmt::print("seed {}, {} kills\n", seed, kills);
-  std::mt19937_64 chance{seed};
-  ASSERT_NO_FATAL_FAILURE(make(true));
-  start_all();
-  ASSERT_LT(wait_for_leader(), all_keepers);
-  const auto bank = shell(payer);
-  for (const machine& m : nodes_) {
-    const std::uint64_t amount = (&m == &nodes_[door] ? 1'000'000 : 500) * one_credit;
-    ASSERT_TRUE(until([&] {
-      const auto said = bank->call(fmt::format("ledger mint {} {}", m.key, amount));
-      return std::holds_alternative<json>(said);
-    })) << last_words();
+class killed_keepers : public keepers_of_a_ledger {
+protected:
+  /// A cluster that pays, and what its nodes need for that.
+  void start_paid() {
+    ASSERT_NO_FATAL_FAILURE(make(true));
+    start_all();
+    ASSERT_LT(wait_for_leader(), all_keepers);
+    const auto bank = shell(payer);
+    for (const machine& m : nodes_) {
+      const std::uint64_t amount = (&m == &nodes_[door] ? 1'000'000 : 500) * one_credit;
+      ASSERT_TRUE(until([&] {
+        const auto said = bank->call(fmt::format("ledger mint {} {}", m.key, amount));
+        return std::holds_alternative<json>(said);
+      })) << last_words();
+    }
+    for (const machine& m : nodes_) {
+      ASSERT_TRUE(until([&] {
+        const json has = ask(payer, "ledger balance " + m.key);
+        return has.is_object() && has["stake"] >= stake;
+      })) << last_words();
+    }
+    for (std::uint32_t which = 0; which < 5; ++which) {
+      ASSERT_TRUE(until([&] { return !(right_[which] = complete(which)).starts_with("status"); }))
+          << right_[which] << last_words();
+    }
   }
-  for (const machine& m : nodes_) {
-    ASSERT_TRUE(until([&] {
-      const json has = ask(payer, "ledger balance " + m.key);
-      return has.is_object() && has["stake"] >= stake;
-    })) << last_words();
-  }
-  std::map<std::uint32_t, std::string> right;
-  for (std::uint32_t which = 0; which < 5; ++which) {
-    ASSERT_TRUE(until([&] { return !(right[which] = complete(which)).starts_with("status"); }))
-        << right[which] << last_words();
-  }
-
-  transfers paying{shell(payer), nodes_[door].key};
-  requests asking{[this](std::uint32_t which) { return complete(which); }, right};
-  std::vector<double> hand_overs;
-  for (std::size_t k = 0; k < kills; ++k) {
+  /// The one that leads more often than others. It is started again, and comes as far as all are.
+  void kill_one(const transfers& paying) {
     const std::size_t leads = wait_for_leader();
-    const std::size_t victim =
-        chance() % 10 < 7 ? leads : static_cast<std::size_t>(chance() % all_keepers);
+    const bool any = chance_() % 10 >= 7;
+    const std::size_t victim = any ? static_cast<std::size_t>(chance_() % all_keepers) : leads;
     const auto before = steady::now();
     kill(victim);
     ASSERT_TRUE(until([&] { return paying.had_behind(before).has_value(); }))
-        << "kill " << k << " of keeper " << victim << "\n"
+        << "keeper " << victim << "\n"
         << last_words();
     if (victim == leads) {
-      hand_overs.push_back(
+      hand_overs_.push_back(
           std::chrono::duration<double>(*paying.had_behind(before) - before).count());
     }
-    start(victim);
-    const std::uint64_t now = paying.promised().back().entry;
-    ASSERT_TRUE(until([&] { return all_have(now + 1); }))
-        << "kill " << k << " of keeper " << victim << "\n"
-        << last_words();
+    come_back(victim, paying);
   }
-  // An empty disk
-  const std::size_t lost = (wait_for_leader() + 1) % all_keepers;
-  kill(lost);
-  std::filesystem::remove_all(nodes_[lost].state / "ledger");
-  (void)join(lost, {"--replace"});
-  start(lost);
-  const std::uint64_t so_far = paying.promised().back().entry;
-  ASSERT_TRUE(until([&] { return all_have(so_far + 1); })) << last_words();
+  void lose_a_disk(const transfers& paying) {
+    const std::size_t lost = (wait_for_leader() + 1) % all_keepers;
+    kill(lost);
+    std::filesystem::remove_all(nodes_[lost].state / "ledger");
+    (void)join(lost, {"--replace"});
+    come_back(lost, paying);
+  }
+  void come_back(std::size_t keeper, const transfers& paying) {
+    start(keeper);
+    const std::uint64_t so_far = paying.promised().back().entry;
+    ASSERT_TRUE(until([&] { return all_have(so_far + 1); })) << "keeper " << keeper << "\n"
+                                                             << last_words();
+  }
+  /// The same in all, with each promised transfer once and where it was promised.
+  void check_logs(const std::vector<promised_transfer>& promised) const {
+    const auto log = log_of(0);
+    for (std::size_t i = 1; i < all_keepers; ++i) {
+      const auto other = log_of(i); // what time makes due may have come to one of them
+      const std::size_t both = std::min(log.size(), other.size());
+      EXPECT_LE(std::max(log.size(), other.size()) - both, 2U);
+      EXPECT_TRUE(
+          std::equal(log.begin(), log.begin() + static_cast<std::ptrdiff_t>(both), other.begin()));
+    }
+    std::map<std::uint64_t, std::vector<std::uint64_t>> entered; // by amount
+    for (std::uint64_t i = 0; i < log.size(); ++i) {
+      const auto e = ledger::decode_entry(log[i]);
+      ASSERT_TRUE(e) << e.error().message;
+      if (const auto* const t = std::get_if<ledger::transfer>(&e->what)) {
+        entered[t->amount].push_back(i);
+      }
+    }
+    for (const promised_transfer& one : promised) {
+      EXPECT_EQ(entered[one.amount], std::vector<std::uint64_t>{one.entry}) << one.amount;
+    }
+  }
 
+  std::mt19937_64 chance_;
+  std::map<std::uint32_t, std::string> right_; ///< texts of requests
+  std::vector<double> hand_overs_;             ///< seconds
+};
+
+std::uint64_t number_from(const char* name, std::uint64_t otherwise) {
+  const char* const given = std::getenv(name);
+  return given == nullptr ? otherwise : std::strtoull(given, nullptr, 10);
+}
+
+// OVIR_KEEPERS_KILLS: how many, such as 300.
+TEST_F(killed_keepers, lose_and_double_no_promise_and_stop_no_request) {
+  const std::uint64_t kills = number_from("OVIR_KEEPERS_KILLS", 6);
+  const std::uint64_t seed = number_from("OVIR_KEEPERS_SEED", 43);
+  fmt::print("seed {}, {} kills\n", seed, kills);
+  chance_.seed(seed);
+  ASSERT_NO_FATAL_FAILURE(start_paid());
+  transfers paying{shell(payer), nodes_[door].key};
+  requests asking{[this](std::uint32_t which) { return complete(which); }, right_};
+  for (std::uint64_t k = 0; k < kills; ++k) {
+    ASSERT_NO_FATAL_FAILURE(kill_one(paying)) << "kill " << k;
+  }
+  ASSERT_NO_FATAL_FAILURE(lose_a_disk(paying));
   paying.stop();
   asking.stop();
   EXPECT_EQ(paying.refused(), "") << last_words();
@@ -538,33 +579,15 @@ TEST_F(keepers_of_a_ledger, lose_and_double_no_promise_while_they_are_killed) {
   for (std::size_t i = 0; i < all_keepers; ++i) {
     kill(i);
   }
-  const auto log = log_of(0);
-  for (std::size_t i = 1; i < all_keepers; ++i) {
-    const auto other = log_of(i); // what time makes due may have come to one of them
-    const std::size_t both = std::min(log.size(), other.size());
-    EXPECT_LE(std::max(log.size(), other.size()) - both, 2U);
-    EXPECT_TRUE(
-        std::equal(log.begin(), log.begin() + static_cast<std::ptrdiff_t>(both), other.begin()));
-  }
-  std::map<std::uint64_t, std::vector<std::uint64_t>> entered; // by amount
-  for (std::uint64_t i = 0; i < log.size(); ++i) {
-    const auto e = ledger::decode_entry(log[i]);
-    ASSERT_TRUE(e) << e.error().message;
-    if (const auto* const t = std::get_if<ledger::transfer>(&e->what)) {
-      entered[t->amount].push_back(i);
-    }
-  }
   const auto promised = paying.promised();
   EXPECT_GT(promised.size(), kills);
-  for (const promised_transfer& one : promised) {
-    EXPECT_EQ(entered[one.amount], std::vector<std::uint64_t>{one.entry}) << one.amount;
-  }
-  std::ranges::sort(hand_overs);
+  ASSERT_NO_FATAL_FAILURE(check_logs(promised));
+  std::ranges::sort(hand_overs_);
   fmt::print("{} transfers promised, {} requests answered, {} leaders killed; hand-over: median "
              "{:.2f} s, most {:.2f} s\n",
-             promised.size(), asking.count(), hand_overs.size(),
-             hand_overs.empty() ? 0.0 : hand_overs[hand_overs.size() / 2],
-             hand_overs.empty() ? 0.0 : hand_overs.back());
+             promised.size(), asking.count(), hand_overs_.size(),
+             hand_overs_.empty() ? 0.0 : hand_overs_[hand_overs_.size() / 2],
+             hand_overs_.empty() ? 0.0 : hand_overs_.back());
 }
 
 } // namespace
