@@ -228,9 +228,8 @@ result<void> access_list::still_open(const shown_token& shown) const {
   }
   if (const std::size_t used = uses_of(shown.by->key, shown.token.node); used >= shown.by->uses) {
     return fail(errc::over_limit,
-                "the invitation {} was used by {} nodes, as often as it may be; "
-                "ask for a new one",
-                short_name(shown.by->key), used);
+                "the invitation {} is used up ({} of {} nodes); ask for a new one",
+                short_name(shown.by->key), used, shown.by->uses);
   }
   return {};
 }

@@ -80,7 +80,7 @@ TEST_F(invitations, let_in_as_many_nodes_as_they_say_also_over_restarts) {
   restart();
   EXPECT_EQ(refusal(guest(11, by)), "");
   restart();
-  EXPECT_THAT(refusal(guest(12, by)), HasSubstr("was used by 2 nodes"));
+  EXPECT_THAT(refusal(guest(12, by)), HasSubstr("is used up (2 of 2"));
   EXPECT_EQ(refusal(guest(10, by)), "") << "who is in stays in";
   EXPECT_EQ(list_->roles_of(key_numbered(11).id()), worker_);
   EXPECT_TRUE(list_->roles_of(key_numbered(12).id()).empty());
