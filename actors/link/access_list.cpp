@@ -228,11 +228,15 @@ result<void> access_list::still_open(const shown_token& shown) const {
   }
   if (const std::size_t used = uses_of(shown.by->key, shown.token.node); used >= shown.by->uses) {
     return fail(errc::over_limit,
-                "the invitation {} was used by {} nodes, as often as it may be; "
-                "ask for a new one",
-                short_name(shown.by->key), used);
+                "the invitation {} is used up ({} of {} nodes); ask for a new one",
+                short_name(shown.by->key), used, shown.by->uses);
   }
   return {};
+}
+
+bool access_list::was_let_in_by(const admission& entry, const invitation& by) {
+  const auto shown = shown_token_from_bytes(entry.token);
+  return shown && shown->by && shown->by->key == by.key && !entry.roles.empty();
 }
 
 result<role_set> access_list::by_token(const peer_hello& hello, std::uint64_t unix_now) {
@@ -253,9 +257,11 @@ result<role_set> access_list::by_token(const peer_hello& hello, std::uint64_t un
   }
   const auto known = admitted_.find(hello.node);
   admission entry = known == admitted_.end() ? admission{} : known->second;
+  // Whoever has an invitation signs tokens as it likes: for a key, all of them are one.
+  const bool again = shown.by && was_let_in_by(entry, *shown.by);
   const bool used =
-      std::find(entry.used.begin(), entry.used.end(), token.nonce) != entry.used.end();
-  if ((used && entry.kicked) || token.nonce == no_nonce) {
+      again || std::find(entry.used.begin(), entry.used.end(), token.nonce) != entry.used.end();
+  if ((entry.kicked && (used || shown.by)) || token.nonce == no_nonce) {
     return fail(errc::invalid_argument, "{} was kicked; it needs a new join token",
                 short_name(hello.node));
   }
@@ -264,7 +270,7 @@ result<role_set> access_list::by_token(const peer_hello& hello, std::uint64_t un
   if (!used) {
     OVIR_TRY(still_open(shown));
   }
-  OVIR_ASSIGN(const role_set roles, wanted_within(hello, token.roles));
+  OVIR_ASSIGN(const role_set roles, wanted_within(hello, again ? entry.roles : token.roles));
   if (!used || entry.token.empty()) {
     if (!used) {
       entry.roles = token.roles;
@@ -419,7 +425,9 @@ result<void> access_list::revoke(const shown_token& shown) {
   const node_id& key = shown.token.node;
   OVIR_TRY(check(shown, 0));
   const auto known = admitted_.find(key);
-  if (known != admitted_.end() && (!known->second.roles.empty() || known->second.convicted)) {
+  const bool admitted =
+      known != admitted_.end() && (!known->second.roles.empty() || known->second.convicted);
+  if (admitted || settings_.keys.contains(key) || key == settings_.self) {
     return fail(errc::not_found, "{} is a member and no invitation; kick it", short_name(key));
   }
   if (known != admitted_.end() && known->second.kicked && !known->second.token.empty()) {

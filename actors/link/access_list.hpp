@@ -103,6 +103,7 @@ private:
   [[nodiscard]] result<void> revoke(const shown_token& shown);
   /// Whether its invitation lets one more node in; also where there is none.
   [[nodiscard]] result<void> still_open(const shown_token& shown) const;
+  [[nodiscard]] static bool was_let_in_by(const admission& entry, const invitation& by);
   /// Of an invitation, in admissions of others than `node`.
   [[nodiscard]] std::size_t uses_of(const node_id& invitation_key, const node_id& node) const;
   void note(const node_id& node);

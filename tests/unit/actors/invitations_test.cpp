@@ -6,6 +6,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace ovir::actors {
 namespace {
 
@@ -78,7 +80,7 @@ TEST_F(invitations, let_in_as_many_nodes_as_they_say_also_over_restarts) {
   restart();
   EXPECT_EQ(refusal(guest(11, by)), "");
   restart();
-  EXPECT_THAT(refusal(guest(12, by)), HasSubstr("was used by 2 nodes"));
+  EXPECT_THAT(refusal(guest(12, by)), HasSubstr("is used up (2 of 2"));
   EXPECT_EQ(refusal(guest(10, by)), "") << "who is in stays in";
   EXPECT_EQ(list_->roles_of(key_numbered(11).id()), worker_);
   EXPECT_TRUE(list_->roles_of(key_numbered(12).id()).empty());
@@ -92,7 +94,21 @@ TEST_F(invitations, a_kicked_guest_takes_its_use_with_it_and_returns_by_no_token
   ASSERT_EQ(refusal(guest(10, by)), "");
   ASSERT_TRUE(list_->kick(key_numbered(10).id()));
   EXPECT_NE(refusal(guest(10, by)), "");
+  EXPECT_NE(refusal(guest(10, by, 5)), "") << "a token that it signed for itself since";
+  EXPECT_NE(refusal(guest(10, invite(5, 3), 5, 3)), "") << "nor another invitation's";
   EXPECT_NE(refusal(guest(11, by)), "");
+  peer_hello pardoned = guest(10, by);
+  pardoned.token = to_bytes(issue_token(admin_, pardoned.node, worker_, party_end, nonce_of(7)));
+  EXPECT_EQ(refusal(pardoned), "");
+}
+
+TEST_F(invitations, a_guest_that_signs_tokens_for_itself_without_end_is_remembered_once) {
+  const invitation by = invite(1);
+  for (int i = 1; i < 200; ++i) {
+    ASSERT_EQ(refusal(guest(10, by, static_cast<std::uint8_t>(i))), "");
+  }
+  const std::string kept = env_.read("admissions", 1U << 20U).value();
+  EXPECT_EQ(std::count(kept.begin(), kept.end(), '\n'), 2);
 }
 
 TEST_F(invitations, end_at_their_time_and_keep_whom_they_let_in) {
@@ -156,6 +172,10 @@ TEST_F(invitations, are_revoked_by_admins_alone_and_members_by_no_revocation) {
   ASSERT_EQ(refusal(member), "");
   EXPECT_FALSE(list_->show(revocation(20), party));
   EXPECT_EQ(list_->roles_of(member.node), worker_);
+  settings_.keys[key_numbered(22).id()] = worker_;
+  restart();
+  EXPECT_FALSE(list_->show(revocation(22), party));
+  EXPECT_EQ(list_->roles_of(key_numbered(22).id()), worker_);
   // A node that shows a revocation as its leave
   peer_hello odd = guest(21, by);
   odd.token = revocation(21);

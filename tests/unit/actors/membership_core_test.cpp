@@ -585,5 +585,16 @@ TEST(membership_core, holds_no_more_members_than_it_may_and_prefers_the_living) 
   EXPECT_THAT(core.members(), SizeIs(few.members_max));
 }
 
+TEST_F(membership_unit, hands_on_notices_of_invitations_and_bounds_them) {
+  (void)meet(ann, "a");
+  const notices told{{{std::byte{1}}, {}}};
+  EXPECT_EQ(only<heard_notices>(hear(ann, told)).at(0).tokens, told.tokens);
+  result<effects> last = effects{};
+  for (int i = 0; i < 100 && last; ++i) {
+    last = core.on_gossip(ann.id(), encode_gossip({told, {}}), now);
+  }
+  EXPECT_EQ(last.error().code, errc::over_limit);
+}
+
 } // namespace
 } // namespace ovir::actors
