@@ -233,7 +233,8 @@ result<void> coordination::end_phase() {
 }
 
 result<void> coordination::exchange() {
-  const bool begins = round_->phase() == round_phase::keys || round_->answered() == 0;
+  const bool begins =
+      round_->phase() == round_phase::keys || offer_.task.mode == learning::round_mode::open;
   phase_end_ = round_clock::now() +
                std::chrono::seconds{begins ? given_.gather_seconds : given_.wait_seconds};
   while (round_->phase() != round_phase::summed && round_->phase() != round_phase::failed) {

@@ -1,4 +1,4 @@
-// Whole rounds: the sum is exact whoever vanishes when, and only masked numbers leave a worker.
+// Whole rounds: the sum is exact, drop-outs or not, and only masked numbers leave a worker.
 #include "learning/rounds/fixed_point.hpp"
 #include "tests/learning/rounds/round_world.hpp"
 
