@@ -128,6 +128,11 @@ void refuse(payments_pointer self, request_id request, error why) {
   forget(self, request);
 }
 
+bool is_redeemed(const paid& p) {
+  const auto r = reservation_in(p.reservation);
+  return r && r->voucher != digest{};
+}
+
 void send_reservation(payments_pointer self, request_id request, paid& p) {
   const auto what = reservation_in(p.reservation);
   if (!what) {
@@ -252,7 +257,8 @@ caf::result<credit_reserved> reserve(payments_pointer self, reserve_credit& aske
     p.asked = std::move(asked);
     p.core.reset(); // it goes on from what the keeper has
     p.lead = {};
-    if (p.reservation.empty() || (!p.reserved && !p.resumed)) { // nothing is promised yet
+    // Nothing is promised yet. What an earlier life asked a voucher for may be refused.
+    if (p.reservation.empty() || (!p.reserved && (!p.resumed || is_redeemed(p)))) {
       if (p.answer.pending()) {
         p.answer.deliver(to_caf(fail(errc::cancelled, "another lead of the request asks")));
       }
