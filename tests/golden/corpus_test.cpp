@@ -11,6 +11,8 @@
 #include "tests/support/cluster/cli.hpp"
 #include "tests/support/shared_files.hpp"
 #include "verify/receipt_replay.hpp"
+#include "verify/units/model_roots.hpp"
+#include "verify/units/unit_proof.hpp"
 
 #include <gtest/gtest.h>
 
@@ -52,6 +54,9 @@ const format formats[] = {
     {"audit", "question", is_audit<audit_question>},
     {"audit", "answer", is_audit<audit_answer>},
     {"audit", "addendum", is_audit<audit_addendum>},
+    {"unit_proof", "roots", [](auto bytes) { return proofs::decode_roots(bytes).has_value(); }},
+    {"unit_proof", "proof",
+     [](auto bytes) { return proofs::decode_unit_proof(bytes).has_value(); }},
     {"addenda", "file", [](auto bytes) { return decode_addenda(bytes).has_value(); }},
     {"audit", "reveal", is_audit<audit_reveal>},
     {"audit", "vouch", is_audit<audit_vouch>},
