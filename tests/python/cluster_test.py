@@ -122,6 +122,12 @@ class Broken(unittest.TestCase):
             list(ovir.Cluster(at).stream("a", model="m"))
         self.assertEqual(lost.exception.code, "peer_lost")
         self.assertLess(len(server.seen), 20)
+        server.answers[:] = [(200, text_event(1, "On") + event(2, error={"code": "busy", "message": "later"}))]
+        events = ovir.Cluster(at).stream("a", model="m")
+        with self.assertRaises(ovir.OvirError):
+            list(events)
+        with self.assertRaises(ovir.OvirError):
+            events.answer()
 
     def test_lies_of_an_endpoint_are_errors(self):
         for status, body, code in ((200, b"{}", "malformed"), (200, b'{"choices": []}', "malformed"),

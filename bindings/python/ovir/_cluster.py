@@ -138,7 +138,6 @@ class Events:
 
     def _take(self, data: dict[str, Any]) -> str:
         if "error" in data:
-            self._over = True
             raise _error_of(200, json.dumps(data).encode())
         if not data.get("choices"):
             self._raw = {**self._raw, **data, "choices": self._raw.get("choices", [])}
@@ -167,6 +166,8 @@ class Events:
         """The whole answer; waits for what is missing."""
         for _ in self:
             pass
+        if not self._over:
+            raise OvirError("peer_lost", "the answer was not told to its end")
         return Answer("".join(self._texts), self._reason,
                       str(self._evidence.get("request") or self._request),
                       str(self._evidence.get("transcript") or ""),
@@ -260,6 +261,8 @@ class Cluster:
                     connection.close()
                 if len(data) > _BODY_BYTES_MAX:
                     raise OvirError("over_limit", f"the answer has more than {_BODY_BYTES_MAX} bytes")
+                if response.length:
+                    raise http.client.IncompleteRead(data, response.length)
                 return data
             except (OSError, http.client.HTTPException) as e:
                 self._use_next_address()
