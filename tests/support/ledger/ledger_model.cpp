@@ -333,6 +333,7 @@ bool ledger_model::run(const ledger::reserve& x) {
                    {},
                    static_cast<std::uint64_t>(layers),
                    0,
+                   false,
                    x.voucher == digest{} ? "" : text(x.voucher),
                    quote};
   for (const ledger::path_stage& s : x.stages) {

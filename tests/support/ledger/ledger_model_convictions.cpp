@@ -46,6 +46,9 @@ credits ledger_model::take_back(request& q, std::size_t first, const std::string
 bool ledger_model::run(const ledger::convict& x) {
   const std::string id = to_hex(x.request);
   const std::string guilty = to_hex(x.guilty);
+  if (x.kind == ledger::evidence_kind::double_charge) {
+    return !gone(id) && convict_scheduler(id, x);
+  }
   if (gone(id) || x.window >= requests_.at(id).windows.size() ||
       ejected_.contains(to_hex(x.finder)) ||
       !std::all_of(x.verdicts.begin(), x.verdicts.end(),
@@ -100,12 +103,28 @@ bool ledger_model::run(const ledger::convict& x) {
     windows_.push_back(std::move(extra));
     units_.emplace_back();
   }
-  go("stake/" + guilty, "free/" + to_hex(x.finder),
+  slash(guilty, to_hex(x.finder));
+  return true;
+}
+
+void ledger_model::slash(const std::string& guilty, const std::string& finder) {
+  go("stake/" + guilty, "free/" + finder,
      of("stake/" + guilty) * rules_.rules.finder_ppm / parts_per_one);
   go("stake/" + guilty, "burn", of("stake/" + guilty));
   go("pending/" + guilty, "burn", of("pending/" + guilty));
   called_back_.erase(guilty);
   ejected_.insert(guilty);
+}
+
+bool ledger_model::convict_scheduler(const std::string& id, const ledger::convict& x) {
+  const request& q = requests_.at(id);
+  const std::string guilty = to_hex(x.guilty);
+  if ((q.scheduler.empty() ? q.payer : q.scheduler) != guilty ||
+      ejected_.contains(to_hex(x.finder))) {
+    return false;
+  }
+  slash(guilty, to_hex(x.finder));
+  close(id);
   return true;
 }
 
