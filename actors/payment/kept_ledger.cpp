@@ -197,6 +197,10 @@ result<void> kept_ledger::reopen() {
   around.keep_evidence = [this](const digest& name, std::span<const std::byte> bytes) {
     return keep_evidence(name, bytes);
   };
+  around.claims_say = [this](const ledger::command& what) {
+    return claims_say_ ? claims_say_(what)
+                       : result<void>{fail(errc::busy, "no claims are known here yet")};
+  };
   OVIR_ASSIGN(auto made, ledger::keeper::make(std::move(*book), std::move(around)));
   keeper_.emplace(std::move(made));
   const std::uint64_t last = keeper_->book().view().last_time();

@@ -68,6 +68,11 @@ public:
   /// no longer when the log is read again.
   [[nodiscard]] result<std::unique_ptr<ledger::keeper_group>>
   join_group(std::function<void(const node_id&, std::vector<std::byte>)> send);
+  /// `say`: whether claims that are known here lead to what another keeper proposes
+  /// (`ledger::keeper_surroundings::claims_say`). Until then none do.
+  void ask_of_claims(std::function<result<void>(const ledger::command&)> say) {
+    claims_say_ = std::move(say);
+  }
   /// Reads the log again, after a failed write: what lasts of it is in the log, nowhere else.
   /// Nothing waits at the keeper.
   [[nodiscard]] result<void> reopen();
@@ -105,6 +110,7 @@ private:
                                            std::span<const std::byte> bytes) const;
 
   kept_ledger_options how_;
+  std::function<result<void>(const ledger::command&)> claims_say_;
   std::unique_ptr<storage::held_lock> lock_;
   std::unique_ptr<durable_file> file_;
   std::unique_ptr<derived_index> index_; ///< null where the disk refused it

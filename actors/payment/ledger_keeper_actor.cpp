@@ -252,6 +252,17 @@ void take_claim(ledger_keeper_pointer self, const node_id& from, std::uint64_t i
   send_all(self, {{from, std::move(answer)}});
 }
 
+/// Valid as long as the keeper is not replaced.
+claims_book::surroundings around_claims(const ledger_keeper_state& state) {
+  ledger::keeper& keeper = state.environment.kept->keeper();
+  return {[&keeper](const ledger::escrow_id& request) { return open_request(keeper, request); },
+          keeper.book().view().origin().rules,
+          &keeper.ejected(),
+          [links = state.environment.links](const node_id& node) { return links->reachable(node); },
+          state.environment.env->now(),
+          [&keeper](const ledger::window_share& s) { return keeper.book().view().is_paid(s); }};
+}
+
 /// What stages claim, and who drives their requests does not see to.
 void enter_claims(ledger_keeper_pointer self) {
   ledger_keeper_state& state = self->state;
@@ -259,12 +270,7 @@ void enter_claims(ledger_keeper_pointer self) {
     return;
   }
   ledger::keeper& keeper = state.environment.kept->keeper();
-  const peers& links = *state.environment.links;
-  const auto all = state.claims.due(
-      {[&](const ledger::escrow_id& request) { return open_request(keeper, request); },
-       keeper.book().view().origin().rules, &keeper.ejected(),
-       [&](const node_id& node) { return links.reachable(node); }, state.environment.env->now(),
-       [&](const ledger::window_share& s) { return keeper.book().view().is_paid(s); }});
+  const auto all = state.claims.due(around_claims(state));
   for (const ledger::command& what : all) {
     if (const auto entered = keeper.enter_claimed(what); !entered) {
       return; // it is due again
@@ -447,6 +453,9 @@ caf::result<log_check> start_check(ledger_keeper_pointer self) {
 
 void begin(ledger_keeper_pointer self) {
   (void)self->state.environment.kept->tell_time(); // from now on it goes on
+  self->state.environment.kept->ask_of_claims([self](const ledger::command& what) {
+    return self->state.claims.say(what, around_claims(self->state));
+  });
   if (const auto joined = join_group(self); !joined) {
     return fail_with(self, joined.error());
   }
