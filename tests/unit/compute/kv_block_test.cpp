@@ -27,7 +27,7 @@ std::vector<std::byte> example() {
   return test::kv_bytes(cache, 3, 1, repeated(0xAA), &output);
 }
 
-errc refusal(std::vector<std::byte> bytes) {
+errc refused_with(std::vector<std::byte> bytes) {
   const auto block = kv_block::decode(test::share(std::move(bytes)));
   EXPECT_FALSE(block);
   return block ? errc::internal : block.error().code;
@@ -147,7 +147,7 @@ TEST(kv_block, of_any_other_length_is_refused) {
   }
   std::vector<std::byte> longer = right;
   longer.push_back(std::byte{});
-  EXPECT_EQ(refusal(longer), errc::malformed);
+  EXPECT_EQ(refused_with(longer), errc::malformed);
 }
 
 // Everything that a forger could change and seal again.
@@ -159,18 +159,18 @@ TEST(kv_block, sealed_again_after_a_change_is_refused_where_it_makes_no_sense) {
     return block;
   };
   ASSERT_TRUE(kv_block::decode(test::share(with(8, 3, 4))));
-  EXPECT_EQ(refusal(with(4, 1, 2)), errc::unsupported);
-  EXPECT_EQ(refusal(with(4, 3, 2)), errc::unsupported);
-  EXPECT_EQ(refusal(with(6, 2, 2)), errc::malformed); // element
-  EXPECT_EQ(refusal(with(8, limits::layers_max, 4)), errc::over_limit);
-  EXPECT_EQ(refusal(with(12, limits::context_max / 32, 4)), errc::over_limit);
-  EXPECT_EQ(refusal(with(16, 0, 4)), errc::over_limit);                // heads
-  EXPECT_EQ(refusal(with(16, limits::heads_max, 4)), errc::malformed); // size
-  EXPECT_EQ(refusal(with(20, 0xFFFFFFFF, 4)), errc::over_limit);       // head_dim
-  EXPECT_EQ(refusal(with(24, 31, 4)), errc::malformed);                // positions
-  EXPECT_EQ(refusal(with(28, 1, 4)), errc::malformed);                 // reserved
-  EXPECT_EQ(refusal(with(192, 0x7C00, 2)), errc::malformed);           // infinity
-  EXPECT_EQ(refusal(with(194, 0xFE01, 2)), errc::malformed);           // NaN
+  EXPECT_EQ(refused_with(with(4, 1, 2)), errc::unsupported);
+  EXPECT_EQ(refused_with(with(4, 3, 2)), errc::unsupported);
+  EXPECT_EQ(refused_with(with(6, 2, 2)), errc::malformed); // element
+  EXPECT_EQ(refused_with(with(8, limits::layers_max, 4)), errc::over_limit);
+  EXPECT_EQ(refused_with(with(12, limits::context_max / 32, 4)), errc::over_limit);
+  EXPECT_EQ(refused_with(with(16, 0, 4)), errc::over_limit);                // heads
+  EXPECT_EQ(refused_with(with(16, limits::heads_max, 4)), errc::malformed); // size
+  EXPECT_EQ(refused_with(with(20, 0xFFFFFFFF, 4)), errc::over_limit);       // head_dim
+  EXPECT_EQ(refused_with(with(24, 31, 4)), errc::malformed);                // positions
+  EXPECT_EQ(refused_with(with(28, 1, 4)), errc::malformed);                 // reserved
+  EXPECT_EQ(refused_with(with(192, 0x7C00, 2)), errc::malformed);           // infinity
+  EXPECT_EQ(refused_with(with(194, 0xFE01, 2)), errc::malformed);           // NaN
 }
 
 TEST(kv_block, beyond_the_limit_is_refused_by_its_numbers) {
@@ -181,7 +181,7 @@ TEST(kv_block, beyond_the_limit_is_refused_by_its_numbers) {
   std::memcpy(block.data() + 16, &heads, 4);
   std::memcpy(block.data() + 20, &dim, 4);
   test::check_kv_block(block);
-  EXPECT_EQ(refusal(block), errc::over_limit);
+  EXPECT_EQ(refused_with(block), errc::over_limit);
 }
 
 } // namespace
