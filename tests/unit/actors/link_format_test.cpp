@@ -31,7 +31,7 @@ std::vector<std::byte> from_hex(std::string_view text) {
   return bytes;
 }
 
-link_hello member() {
+link_hello member_hello() {
   link_hello hello;
   hello.roles.add(role::worker).add(role::store);
   hello.life = 0x0102'0304'0506'0708;
@@ -47,7 +47,7 @@ std::vector<std::byte> body_of(const link_hello& hello) {
 }
 
 TEST(link_format, a_hello_has_the_bytes_its_page_shows) {
-  EXPECT_EQ(encode_hello(member()),
+  EXPECT_EQ(encode_hello(member_hello()),
             from_hex("4f564c48 0100 2b00"
                      "0100 0500 0807060504030201 0900000000000000 04 74657374"
                      "0e00 5b666538303a3a375d3a37373030 0000"));
@@ -72,7 +72,7 @@ TEST(link_format, a_verdict_has_the_bytes_its_page_shows) {
 }
 
 TEST(link_format, a_hello_comes_back_as_it_was) {
-  link_hello hello = member();
+  link_hello hello = member_hello();
   EXPECT_EQ(*decode_hello_body(body_of(hello)), hello);
   hello.kind = channel::admin;
   hello.address.clear();
@@ -90,7 +90,7 @@ TEST(link_format, a_hello_comes_back_as_it_was) {
 }
 
 TEST(link_format, every_shortening_and_lengthening_of_a_hello_is_refused) {
-  link_hello hello = member();
+  link_hello hello = member_hello();
   hello.token.assign(30, std::byte{7});
   hello.binding.emplace();
   std::vector<std::byte> body = body_of(hello);
@@ -102,16 +102,16 @@ TEST(link_format, every_shortening_and_lengthening_of_a_hello_is_refused) {
 }
 
 TEST(link_format, a_hello_with_text_that_is_none_is_refused) {
-  link_hello hello = member();
+  link_hello hello = member_hello();
   hello.cluster = "te\nst";
   EXPECT_EQ(check(hello).error().code, errc::malformed);
-  hello = member();
+  hello = member_hello();
   hello.address = "nowhere";
   EXPECT_EQ(check(hello).error().code, errc::malformed);
-  hello = member();
+  hello = member_hello();
   hello.cluster.assign(limits::cluster_name_bytes_max + 1, 'c');
   EXPECT_EQ(check(hello).error().code, errc::over_limit);
-  hello = member();
+  hello = member_hello();
   hello.token.emplace_back();
   EXPECT_EQ(check(hello).error().code, errc::malformed) << "no binding";
 }
