@@ -557,7 +557,8 @@ void keeper::note_escrow(const reserve& r) {
 
 request_report keeper::report_on_request(const digest& request) const {
   const auto about = escrows_.find(request);
-  return ledger::report_on_request(book_.view(), about == escrows_.end() ? request : about->second);
+  return ovir::ledger::report_on_request(book_.view(),
+                                         about == escrows_.end() ? request : about->second);
 }
 
 result<entry_run> keeper::entries_from(std::uint64_t first) {
