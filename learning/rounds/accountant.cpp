@@ -9,6 +9,13 @@
 
 namespace ovir::learning {
 
+namespace {
+
+/// e^-600: beside it nothing of the others is seen.
+constexpr double least_exponent = -600;
+
+} // namespace
+
 noise_share least_noise(const round_task& task) {
   return {task.honest_min(), task.noise_variance, task.numbers, task.clip_units};
 }
@@ -21,8 +28,8 @@ double rho_of(const noise_share& noise) {
   double tau = 0;
   for (std::uint32_t k = 1; k < noise.workers; ++k) {
     const double part = static_cast<double>(k) / (static_cast<double>(k) + 1);
-    tau += compute::exact_pow(std::numbers::e,
-                              -2 * std::numbers::pi * std::numbers::pi * variance * part);
+    const double exponent = -2 * std::numbers::pi * std::numbers::pi * variance * part;
+    tau += compute::exact_pow(std::numbers::e, std::max(exponent, least_exponent));
   }
   tau *= 10;
   const double clip = noise.clip_units;
