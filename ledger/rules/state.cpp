@@ -30,7 +30,7 @@ std::uint64_t content_of(const entry& e, std::span<const std::byte> bytes) {
   return sum;
 }
 
-constexpr std::uint32_t snapshot_version = 2;
+constexpr std::uint32_t snapshot_version = 1;
 constexpr std::uint64_t magic = 0x3150'414e'5352'4c4fULL; // "OLRSNAP1"
 
 error damaged(std::string_view what) {
