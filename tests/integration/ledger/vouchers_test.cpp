@@ -252,11 +252,13 @@ TEST_F(voucher_cluster, gives_back_what_is_not_used_and_ends_when_its_account_sa
   ASSERT_EQ(early.status, 200) << early.body;
   const std::uint64_t told = plain_json::parse(early.body)["usage"]["total_tokens"];
   EXPECT_LT(told, 100U);
-  ASSERT_TRUE(paid_->nodes().wait_until([&] {
-    const plain_json now = account(0);
-    return now["spent"] > 0 && now["reserved"] == 0;
-  })) << account(0)
-      << state();
+  ASSERT_TRUE(paid_->nodes().wait_until(
+      [&] {
+        const plain_json now = account(0);
+        return now["spent"] > 0 && now["reserved"] == 0;
+      },
+      refunded))
+      << account(0) << state();
   const std::uint64_t used = account(0)["spent"].get<std::uint64_t>() / credit;
   EXPECT_TRUE(used == told || used == told + 1)
       << used << ": with the token that ends it, " << told;

@@ -47,6 +47,11 @@ public:
                                                  const std::vector<std::uint8_t>& stages,
                                                  std::uint64_t cached_ppm = 0,
                                                  const std::vector<std::uint8_t>& servers = {});
+  /// From now on `last_request` is the one that a test reserved for itself.
+  void drive(const ledger::reserve& r, std::uint8_t driver) {
+    last_request = escrow_of(r);
+    drivers_[last_request] = driver;
+  }
   /// The end of `last_request`, by who drives it.
   [[nodiscard]] ledger::authentic_command settle() const;
   [[nodiscard]] ledger::authentic_command commit(std::uint8_t verifier, const digest& anchor,

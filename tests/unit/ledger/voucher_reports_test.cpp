@@ -58,7 +58,8 @@ protected:
     r.stages = {{ledger_world::node(2), 4, 1'000'000}, {ledger_world::node(3), 4, 1'000'000}};
     r.nonce = ++nonce_;
     must(world_->sign(scheduler, r), now);
-    return world_->last_request = escrow_of(r);
+    world_->drive(r, scheduler);
+    return world_->last_request;
   }
   budget_report ask(std::uint8_t key, std::uint8_t asker, std::uint64_t now = t0) {
     digest name;

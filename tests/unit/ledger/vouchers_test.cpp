@@ -93,7 +93,7 @@ protected:
     r.expires = t0 + 500;
     r.stages = {{ledger_world::node(2), 4, 1'000'000}, {ledger_world::node(3), 4, 1'000'000}};
     r.nonce = ++nonce_;
-    world_.last_request = escrow_of(r);
+    world_.drive(r, scheduler);
     return r;
   }
   authentic_command redeem(const digest& name, std::uint64_t tokens,
@@ -102,7 +102,13 @@ protected:
   }
   const voucher_record& of(const digest& name) { return *book_.view().vouchers().find(name); }
   micro_credits free() { return book_.view().find(ledger_world::node(owner))->free; }
-  void settle_last() { must(world_.keep(settle{world_.last_request})); }
+  /// Its scheduler ends it, and its stages have had their time to claim.
+  void settle_last() {
+    must(world_.settle());
+    for (const command& due : book_.view().due(t0 + limits::ledger_claims_wait_s, 10)) {
+      must(world_.keep(due), t0 + limits::ledger_claims_wait_s);
+    }
+  }
 
   test::memory_file file_;
   test::memory_index index_;
@@ -274,6 +280,10 @@ TEST_F(vouchers, are_cancelled_by_the_account_alone_where_it_schedules_itself) {
   must(world_.sign(owner, v));
   must(redeem(voucher_id(v), 40, owner));
   must(world_.sign(owner, cancel{world_.last_request, ledger_world::node(owner), ++nonce_}));
+  EXPECT_EQ(of(voucher_id(v)).left(), 60 * c) << "until its stages have had their time to claim";
+  const std::vector<command> due = book_.view().due(t0 + limits::ledger_claims_wait_s, 10);
+  ASSERT_EQ(due.size(), 1U);
+  must(world_.keep(due[0]), t0 + limits::ledger_claims_wait_s);
   EXPECT_EQ(of(voucher_id(v)).left(), 100 * c);
   const digest name = make(100 * c);
   must(redeem(name, 40));
