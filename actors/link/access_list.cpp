@@ -137,6 +137,9 @@ result<std::unique_ptr<access_list>> access_list::load(storage::env& env, settin
   for (const auto& one : list->admitted_) {
     list->note(one.first);
   }
+  std::stable_partition(list->noticed_.begin(), list->noticed_.end(), [&](const node_id& node) {
+    return !list->admitted_.at(node).roles.empty(); // guests before revocations
+  });
   // Naming a key in the configuration lets a kicked node in again, when this one is restarted.
   for (const auto& [node, roles] : list->settings_.keys) {
     if (const auto known = list->admitted_.find(node); known != list->admitted_.end()) {
@@ -461,15 +464,14 @@ std::vector<access_list::known_invitation> access_list::invitations() const {
   return out;
 }
 
-std::vector<std::vector<std::byte>> access_list::notices(std::size_t& first, std::size_t most,
-                                                         std::uint64_t unix_now) const {
+std::vector<std::vector<std::byte>> access_list::notices(std::size_t& first,
+                                                         std::size_t most) const {
   const std::lock_guard lock{guard_};
   std::vector<std::vector<std::byte>> out;
   while (first < noticed_.size() && out.size() < most) {
     const std::vector<std::byte>& token = admitted_.at(noticed_[first++]).token;
     const auto shown = shown_token_from_bytes(token);
-    const bool over = shown && shown->by && unix_now >= shown->by->expires_unix;
-    if (shown && (shown->by || is_revocation(*shown)) && !over) {
+    if (shown && (shown->by || is_revocation(*shown))) {
       out.push_back(token);
     }
   }

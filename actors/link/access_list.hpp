@@ -72,11 +72,12 @@ public:
     bool revoked{false};
   };
   [[nodiscard]] std::vector<known_invitation> invitations() const;
-  /// What other members must hear so that all count the uses of an invitation: revocations, and
-  /// tokens by invitations that are not over. At most `most`, beginning with the one of index
-  /// `first` of all that this node ever learned, behind which `first` is then.
-  [[nodiscard]] std::vector<std::vector<std::byte>> notices(std::size_t& first, std::size_t most,
-                                                            std::uint64_t unix_now) const;
+  /// What other members must hear so that all know the guests of an invitation, also those that
+  /// join later: tokens by invitations, and revocations behind the guests that came before. At most
+  /// `most`, beginning with the one of index `first` of all that this node ever learned, behind
+  /// which `first` is then.
+  [[nodiscard]] std::vector<std::vector<std::byte>> notices(std::size_t& first,
+                                                            std::size_t most) const;
   /// Never again, unless an admin issues a new token or the configuration names it and this node is
   /// restarted.
   [[nodiscard]] result<void> kick(const node_id& node);

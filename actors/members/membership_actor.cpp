@@ -56,11 +56,16 @@ void publish(membership_pointer self) {
   }
 }
 
-/// Of invitations. Honest members pass on only what they checked.
+/// Of invitations. Honest members pass on only what they checked. Their word counts for when a
+/// guest came: a node that joins later has to know the guests of invitations that ended meanwhile.
 void take_notices(membership_pointer self, const heard_notices& heard) {
   const membership_environment& around = self->state.environment;
   for (const std::vector<std::byte>& token : heard.tokens) {
-    const auto counts = around.access->show(token, around.env->unix_seconds());
+    const auto shown = shown_token_from_bytes(token);
+    const bool is_notice = shown && (shown->by || is_revocation(*shown));
+    const result<void> counts =
+        is_notice ? around.access->show(token, 0)
+                  : fail(errc::malformed, "the notice is no token by an invitation");
     if (counts) {
       continue;
     }
@@ -140,8 +145,7 @@ void tell_notices(membership_pointer self) {
     if (m.node == state.core->self() || !around.links->connected(m.node)) {
       continue;
     }
-    auto tokens = around.access->notices(state.notices_told[m.node], limits::notices_max,
-                                         around.env->unix_seconds());
+    auto tokens = around.access->notices(state.notices_told[m.node], limits::notices_max);
     if (!tokens.empty()) {
       around.links->send_gossip(m.node, encode_gossip({notices{std::move(tokens)}, {}}));
     }

@@ -243,6 +243,26 @@ void reserve_signed(payments_pointer self, request_id request, paid& p) {
   send_reserved(self, request, p, std::get<ledger::reserve>(e->what), e->proof);
 }
 
+/// A request that begins while no keeper can be asked, or none is believed.
+caf::result<credit_reserved> without_keeper(payments_state& state) {
+  const bool contradicts = state.signed_by_keepers.contradicts;
+  if (state.environment.serves_unpaid && !contradicts) {
+    ++state.count.unentered;
+    return credit_reserved{};
+  }
+  if (!state.ledger && !contradicts) { // since this node began
+    return to_caf(fail(errc::busy,
+                       "requests are paid for here, and {} that keeps the ledger cannot be reached "
+                       "yet; try again in a moment",
+                       short_name(state.at.node)));
+  }
+  return to_caf(fail(errc::unsupported,
+                     "requests are paid for here, and {} that keeps the ledger {}; try again when "
+                     "it is back, or ask a node that serves without",
+                     short_name(state.at.node),
+                     contradicts ? "contradicted itself" : "cannot be reached"));
+}
+
 } // namespace
 
 caf::result<credit_reserved> reserve(payments_pointer self, reserve_credit& asked) {
@@ -274,23 +294,7 @@ caf::result<credit_reserved> reserve(payments_pointer self, reserve_credit& aske
     return credit_reserved{true, {}};
   }
   if (!ready(state)) {
-    if (state.environment.serves_unpaid && !state.signed_by_keepers.contradicts) {
-      ++state.count.unentered;
-      return credit_reserved{};
-    }
-    if (!state.ledger && !state.signed_by_keepers.contradicts) { // since this node began
-      return to_caf(
-          fail(errc::busy,
-               "requests are paid for here, and {} that keeps the ledger cannot be reached "
-               "yet; try again in a moment",
-               short_name(state.at.node)));
-    }
-    return to_caf(
-        fail(errc::unsupported,
-             "requests are paid for here, and {} that keeps the ledger {}; try again "
-             "when it is back, or ask a node that serves without",
-             short_name(state.at.node),
-             state.signed_by_keepers.contradicts ? "contradicted itself" : "cannot be reached"));
+    return without_keeper(state);
   }
   if (state.requests.size() >= limits::payments_open_max) {
     return to_caf(fail(errc::busy, "{} requests wait to be settled by the ledger's keeper",

@@ -329,6 +329,17 @@ generation_order order_for(const completion_request& request, const served_model
   return order;
 }
 
+std::optional<api_error> check_orders(const completion_request& request, const served_model& model,
+                                      std::vector<generation_order>& orders) {
+  if (auto refused = check_constraint(request, model, orders)) {
+    return refused;
+  }
+  if (auto refused = check_sampling(request, model, orders)) {
+    return refused;
+  }
+  return check_logprobs(request, orders);
+}
+
 api_result<prepared_request> prepare_answers(const completion_request& request,
                                              const served_model& model, request_id id,
                                              std::string_view declared_format,
@@ -386,13 +397,7 @@ api_result<prepared_request> prepare_answers(const completion_request& request,
       out.orders.push_back(std::move(order));
     }
   }
-  if (const auto refused = check_constraint(request, model, out.orders)) {
-    return *refused;
-  }
-  if (const auto refused = check_sampling(request, model, out.orders)) {
-    return *refused;
-  }
-  if (const auto refused = check_logprobs(request, out.orders)) {
+  if (const auto refused = check_orders(request, model, out.orders)) {
     return *refused;
   }
   out.shape.system_folded = folded;

@@ -1,11 +1,20 @@
 #include "learning/rounds/accountant.hpp"
 
+#include "compute/base/exact_math.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numbers>
 
 namespace ovir::learning {
+
+namespace {
+
+/// e^-600: beside it nothing of the others is seen.
+constexpr double least_exponent = -600;
+
+} // namespace
 
 noise_share least_noise(const round_task& task) {
   return {task.honest_min(), task.noise_variance, task.numbers, task.clip_units};
@@ -19,7 +28,8 @@ double rho_of(const noise_share& noise) {
   double tau = 0;
   for (std::uint32_t k = 1; k < noise.workers; ++k) {
     const double part = static_cast<double>(k) / (static_cast<double>(k) + 1);
-    tau += std::exp(-2 * std::numbers::pi * std::numbers::pi * variance * part);
+    const double exponent = -2 * std::numbers::pi * std::numbers::pi * variance * part;
+    tau += compute::exact_pow(std::numbers::e, std::max(exponent, least_exponent));
   }
   tau *= 10;
   const double clip = noise.clip_units;
@@ -34,10 +44,10 @@ double epsilon_of(double rho, std::uint8_t delta_bits) {
   const double log_over_delta = delta_bits * std::numbers::ln2;
   double least = std::numeric_limits<double>::infinity();
   for (int j = -160; j <= 320; ++j) {
-    const double above = std::exp2(j / 16.0); // alpha - 1
+    const double above = compute::exact_pow(2, j / 16.0); // alpha - 1
     const double alpha = 1 + above;
-    const double epsilon =
-        rho * alpha + (log_over_delta - std::log(alpha)) / above - std::log1p(1 / above);
+    const double epsilon = rho * alpha + (log_over_delta - compute::exact_log(alpha)) / above -
+                           compute::exact_log(1 + 1 / above);
     least = std::min(least, epsilon);
   }
   return std::max(least, 0.0);

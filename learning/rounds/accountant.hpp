@@ -5,7 +5,7 @@
 #include <cstdint>
 
 /// What a round promises of differential privacy (docs/formats/rounds.md, recomputed by
-/// docs/proofs/round_epsilon.py). Neighbours: a worker's whole update is there, or is all zeros.
+/// round_epsilon.py in docs/proofs). Neighbours: a worker's whole update is there, or is all zeros.
 namespace ovir::learning {
 
 /// The least noise that a sum has: that of so many workers of whom the coordinator knows nothing.

@@ -115,12 +115,15 @@ result<void> read_rules(evidence_schema::Asked::Reader from, std::size_t present
   if (!plain && !from.isRules()) {
     return fail(errc::malformed, "a receipt whose rules of sampling are of an unknown kind");
   }
-  OVIR_ASSIGN(to.constraint, text(plain ? from.getConstraint() : from.getRules().getConstraint(),
-                                  limits::constraint_bytes_max, "a constraint"));
   if (plain) {
+    OVIR_ASSIGN(to.constraint,
+                text(from.getConstraint(), limits::constraint_bytes_max, "a constraint"));
     return {};
   }
-  const auto list = from.getRules().getFurther();
+  const auto rules = from.getRules(); // once: the message is counted as it is read
+  OVIR_ASSIGN(to.constraint,
+              text(rules.getConstraint(), limits::constraint_bytes_max, "a constraint"));
+  const auto list = rules.getFurther();
   OVIR_TRY(all_there(list, word_bytes, present, "numbers"));
   std::vector<std::uint64_t> words;
   for (const std::uint64_t word : list) {

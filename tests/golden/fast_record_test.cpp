@@ -8,7 +8,7 @@
 namespace ovir {
 namespace {
 
-fast_record example() {
+fast_record example_record() {
   fast_record r;
   r.model.bytes.fill(3);
   r.layers = 2;
@@ -22,7 +22,7 @@ fast_record example() {
 }
 
 TEST(fast_record_golden, a_record_is_these_bytes) {
-  const auto bytes = encode_fast_record(example());
+  const auto bytes = encode_fast_record(example_record());
   EXPECT_EQ(bytes.size(), 280U);
   EXPECT_EQ(to_hex(hash_plain(bytes)),
             "58df4525f7590ecb51fa18336dc523fc52f96c8dfe3d3ddc03c85eb7cac6fd3c");
@@ -30,7 +30,7 @@ TEST(fast_record_golden, a_record_is_these_bytes) {
 }
 
 TEST(fast_record_golden, every_flipped_bit_is_refused_or_unsigned) {
-  std::vector<std::byte> bytes = encode_fast_record(example());
+  std::vector<std::byte> bytes = encode_fast_record(example_record());
   for (std::size_t i = 0; i < 8 * bytes.size(); ++i) {
     bytes[i / 8] ^= std::byte{1} << static_cast<int>(i % 8);
     const auto read = decode_fast_record(bytes);
@@ -40,7 +40,7 @@ TEST(fast_record_golden, every_flipped_bit_is_refused_or_unsigned) {
 }
 
 TEST(fast_record_golden, another_version_is_refused_by_its_number) {
-  auto bytes = encode_fast_record(example());
+  auto bytes = encode_fast_record(example_record());
   bytes[24] = std::byte{2};
   const auto read = decode_fast_record(bytes);
   ASSERT_FALSE(read);

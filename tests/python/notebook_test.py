@@ -1,4 +1,4 @@
-"""Executes docs/guide/notebook.ipynb, cell by cell, and compares what it prints with what it shows.
+"""Executes notebook.ipynb of the guide, cell by cell, and compares what it prints with what it shows.
 
 OVIR_WRITE_NOTEBOOK=1 writes what was printed into the notebook instead."""
 

@@ -7,7 +7,7 @@
 #include "verify/units/unit_proof.hpp"
 
 /// The part of a unit proof's check that is about integers and hashes alone, as
-/// docs/proofs/verify_units.py has it, too. What is left is the receipt and the steps between
+/// verify_units.py in docs/proofs has it, too. What is left is the receipt and the steps between
 /// products (unit_verifier.hpp).
 namespace ovir::proofs {
 

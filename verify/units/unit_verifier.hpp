@@ -24,7 +24,7 @@ struct proof_public {
 /// a chance below 2^-100), and boundaries, K and V, logits and tokens that the receipt states of
 /// these units follow from them. Needs no weights and no secrets.
 ///
-/// A failure without a signer is the proof's: whoever made it did not prove. One with a signer says
+/// A failure without a signer is the proof's: the file proves nothing. One with a signer says
 /// that a stage stated something else than follows from integers that are proven. Neither convicts:
 /// replay does. Errors: receipt, roots and proof do not belong together. Time and memory are
 /// bounded by the sizes of proof and receipt. Precondition: the receipt passes `check_receipt`.

@@ -174,7 +174,7 @@ result<void> write_report(const options& given, const findings& all, surrounding
   json report{{"report", 1}, {"machine", document_of(all)}};
   if (!given.config.empty()) {
     OVIR_ASSIGN(const auto node, read_node_config(around.environment, given.config));
-    const json config = document_of(node);
+    const json config = apps::document_of(node);
     report["node"] = config_for_report(config);
     const auto log = end_of_log(node, around);
     report["log"] = log ? json(log_for_report(*log, config)) // a message would name the path

@@ -494,6 +494,31 @@ void add_operator(CLI::App& command, init_options& given) {
       ->excludes(admin);
 }
 
+/// `given` outlives the parse.
+void add_keepers(CLI::App& command, init_options& given) {
+  command
+      .add_option("--keepers", given.keeper_count,
+                  "Of several nodes, the first 1, 3, 5 or 7 keep the ledger; more than half of "
+                  "them must be up")
+      ->check(CLI::Range(std::size_t{1}, limits::ledger_keepers_max))
+      ->capture_default_str();
+  command
+      .add_option_function<std::vector<std::string>>(
+          "--keeper",
+          [&given](const std::vector<std::string>& all) {
+            for (const std::string& text : all) {
+              const auto key = node_id_from_hex(text);
+              if (!key || key->empty()) {
+                throw CLI::ValidationError("--keeper", "give a node's key, 64 hexadecimal digits");
+              }
+              given.keepers.push_back(*key);
+            }
+          },
+          "Keys of the nodes that keep the cluster's ledger, with commas (default: this one, "
+          "unless it joins others)")
+      ->delimiter(',');
+}
+
 } // namespace
 
 void add_init(CLI::App& app, chosen_command& chosen) {
@@ -525,13 +550,7 @@ void add_init(CLI::App& app, chosen_command& chosen) {
                    "--folder (default: here), each with the next ports from 7381 (--http), 7311 "
                    "(--shells) and 7301 (--listen) on; of many nodes further on, none twice")
       ->check(CLI::Range(std::size_t{1}, limits::local_nodes_max));
-  command
-      ->add_option(
-          "--keepers", given->keeper_count,
-          "Of several nodes, the first 1, 3, 5 or 7 keep the ledger; more than half of them "
-          "must be up")
-      ->check(CLI::Range(std::size_t{1}, limits::ledger_keepers_max))
-      ->capture_default_str();
+  add_keepers(*command, *given);
   command->add_option("--name", given->name, "What people call the node (default: the machine's)");
   command->add_option("--cluster", given->cluster, "The cluster it belongs to")
       ->capture_default_str();
@@ -545,22 +564,6 @@ void add_init(CLI::App& app, chosen_command& chosen) {
   command->add_option("--listen", given->listen,
                       "HOST:PORT where other members reach it (default: it is alone)");
   command->add_option("--join", given->join, "HOST:PORT of members to join through, with commas")
-      ->delimiter(',');
-  command
-      ->add_option_function<std::vector<std::string>>(
-          "--keeper",
-          [given](const std::vector<std::string>& all) {
-            for (const std::string& text : all) {
-              const auto key = node_id_from_hex(text);
-              if (!key || key->empty()) {
-                throw CLI::ValidationError("--keeper", "give a node's key, 64 hexadecimal digits");
-              }
-              given->keepers.push_back(*key);
-            }
-          },
-          "Keys of the nodes that keep the cluster's ledger, with commas (default: this one, "
-          "unless "
-          "it joins others)")
       ->delimiter(',');
   add_operator(*command, *given);
   add_json(*command, given->as_json);

@@ -212,7 +212,7 @@ class Cluster:
 
     `key` is an API key (`ovir key create`); by default the environment's OVIR_API_KEY. `timeout` in
     seconds is for each silence of the network, not for an answer. Parameters of answers are those of
-    docs/openapi.json, by keyword. Raises OvirError with the endpoint's code. Any thread may use it.
+    openapi.json (docs), by keyword. Raises OvirError with the endpoint's code. Any thread may use it.
     """
 
     def __init__(self, *addresses: str, key: str | None = None, timeout: float = 60) -> None:

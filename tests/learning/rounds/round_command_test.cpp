@@ -295,8 +295,8 @@ TEST(round_command, says_in_one_sentence_what_is_wrong) {
   const std::string out = here.file("x.gguf");
   expect({}, 2, "either --coordinate or --join");
   expect({"--coordinate", "127.0.0.1:0"}, 2, "needs --out");
-  expect({"--join", "127.0.0.1:1"}, 2, "needs --coordinator and --data");
-  expect({"--join", "127.0.0.1:1", "--coordinator", here.names[1], "-d", here.file("data0")}, 2,
+  expect({"--join", "127.0.0.1:0"}, 2, "needs --coordinator and --data");
+  expect({"--join", "127.0.0.1:0", "--coordinator", here.names[1], "-d", here.file("data0")}, 2,
          "needs --epsilon-max");
   expect({"--coordinate", "127.0.0.1:0", "-o", out, "--drop-outs", "4"}, 2, "two honest ones");
   expect({"--coordinate", "127.0.0.1:0", "-o", out, "--drop-outs", "3"}, 2, "threshold");

@@ -39,6 +39,19 @@ void append(const std::filesystem::path& path, const std::string& text) {
 
 } // namespace
 
+namespace {
+
+std::string policy_text(const paid_cluster::options& how) {
+  return fmt::format("mode = \"{}\"\n[rules]\naudit_window_s = {}\n"
+                     "newcomer_units = {}\n{}\n{}",
+                     how.mode, how.audit_window_s, how.newcomer_units, how.more_rules,
+                     how.mode == "free"     ? ""
+                     : how.mode == "bonded" ? deterring_bonded
+                                            : deterring_zero_bond);
+}
+
+} // namespace
+
 paid_cluster::paid_cluster(const options& how) {
   compute::synth_spec spec;
   spec.layers = layers;
@@ -80,12 +93,7 @@ paid_cluster::paid_cluster(const options& how) {
       .tables =
           how.liar.empty() || how.mode == "zero-bond" ? "" : "[audit]\nleast_rate_ppm = 300000\n"});
   const std::string policy = folder_.path() / "ledger.toml";
-  write_file(policy, fmt::format("mode = \"{}\"\n[rules]\naudit_window_s = {}\n"
-                                 "newcomer_units = {}\n{}\n{}",
-                                 how.mode, how.audit_window_s, how.newcomer_units, how.more_rules,
-                                 how.mode == "free"     ? ""
-                                 : how.mode == "bonded" ? deterring_bonded
-                                                        : deterring_zero_bond));
+  write_file(policy, policy_text(how));
   for (std::size_t i = 0; i < cluster_->size(); ++i) {
     const bool keeps = cluster_->node(i).has_role("ledger");
     const bool audits = cluster_->node(i).has_role("verifier");

@@ -206,7 +206,7 @@ TEST_F(invitations, a_key_known_by_an_expired_token_still_takes_a_use) {
   EXPECT_TRUE(list_->roles_of(late).empty());
 }
 
-TEST_F(invitations, are_told_to_others_once_in_order_and_not_after_their_end) {
+TEST_F(invitations, are_told_to_others_once_and_those_know_the_guests_also_after_the_end) {
   const invitation by = invite(5);
   const invitation short_one = invite(5, 3, party + 10);
   peer_hello member = guest(20, by);
@@ -216,23 +216,25 @@ TEST_F(invitations, are_told_to_others_once_in_order_and_not_after_their_end) {
   ASSERT_EQ(refusal(guest(10, by)), "");
   ASSERT_TRUE(list_->show(revocation(), party));
   std::size_t at = 0;
-  EXPECT_THAT(list_->notices(at, 2, party), ::testing::SizeIs(2));
-  EXPECT_EQ(list_->notices(at, 8, party), (std::vector<std::vector<std::byte>>{revocation()}));
-  EXPECT_THAT(list_->notices(at, 8, party), IsEmpty());
+  EXPECT_THAT(list_->notices(at, 2), ::testing::SizeIs(2));
+  EXPECT_EQ(list_->notices(at, 8), (std::vector<std::vector<std::byte>>{revocation()}));
+  EXPECT_THAT(list_->notices(at, 8), IsEmpty());
   restart();
   at = 0;
-  EXPECT_THAT(list_->notices(at, 8, party + 10), ::testing::SizeIs(2)) << "one is over";
-  // Another node that hears them knows as much.
-  at = 0;
-  const auto told = list_->notices(at, 8, party);
+  const auto told = list_->notices(at, 8);
+  ASSERT_EQ(told.size(), 3U);
+  EXPECT_EQ(told.back(), revocation()) << "behind the guests that came before it";
+  // A node that joins when both have ended hears it.
   storage::memory_env other_env;
   const auto other = access_list::load(other_env, settings_).value();
   for (const auto& token : told) {
-    EXPECT_TRUE(other->show(token, party));
+    EXPECT_TRUE(other->show(token, 0));
   }
   EXPECT_EQ(other->invitations().size(), 2U);
   EXPECT_FALSE(other->admit(guest(12, by), party));
-  EXPECT_TRUE(other->admit(guest(10, by), party));
+  EXPECT_FALSE(other->admit(guest(12, short_one, 1, 3), party_end));
+  EXPECT_TRUE(other->admit(guest(10, by), party_end));
+  EXPECT_TRUE(other->admit(guest(11, short_one, 1, 3), party_end));
 }
 
 } // namespace

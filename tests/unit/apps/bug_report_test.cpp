@@ -23,7 +23,7 @@ TEST(bug_report, keeps_numbers_and_the_programs_own_words_of_a_configuration) {
                     {"listen", "10.1.2.3:7300"},
                     {"seeds", {"a.example:7300", "b.example:7300"}},
                     {"join_token_set", true},
-                    {"models", {{{"path", "/home/ann/secret.gguf"}, {"layers", {{"first", 0}}}}}},
+                    {"models", {{{"path", "/srv/ann/secret.gguf"}, {"layers", {{"first", 0}}}}}},
                     {"log", {{"level", "debug"}, {"file", "/var/log/ann"}, {"max_mib", 16}}},
                     {"ledger", {{"keeper", nullptr}, {"when_away", "serve"}}}};
   const json kept = config_for_report(config);
@@ -45,13 +45,13 @@ cluster = "findme2"
 roles = ["worker", "scheduler"]
 listen = "findme3.example:7300"
 advertise = "findme4.example:7300"
-admin_listen = "127.0.0.1:7310"
+admin_listen = "127.0.0.1:0"
 state = "/findme5"
 seeds = ["findme6.example:7300"]
 [[model]]
 path = "/findme7.gguf"
 [gateway]
-listen = "127.0.0.1:7380"
+listen = "127.0.0.1:0"
 keys = "/findme8"
 hosts = ["findme9.example"]
 [log]
@@ -91,7 +91,7 @@ TEST(bug_report, knows_no_way_by_which_these_get_through) {
   const std::array<std::string_view, 14> private_words{
       "10.0.0.1",  "10.0.0.1:80",     "[fe80::1]",  "fe80::1",          "host.example",
       "host:7300", "a1b2c3d4",        "deadbeef12", "1234567890123456", "ovir-join-AAAA",
-      "/home/ann", "ann@example.org", "'quoted'",   "\"quoted\""};
+      "/srv/ann",  "ann@example.org", "'quoted'",   "\"quoted\""};
   for (const std::string_view word : private_words) {
     for (const auto* const around : {"lost {}", "{} lost", "({}), lost", "lost {}.", "{}"}) {
       const std::string line = fmt::format(fmt::runtime(around), word);
