@@ -51,7 +51,8 @@ TEST(audit_golden, messages_are_these_bytes) {
   EXPECT_EQ(
       std::get<audit_question>(*decode_audit(*encode_audit(audit_question{7, ruled, {}}))).task,
       ruled);
-  EXPECT_EQ(named(audit_question{7, ruled, {}}), "e704d5d4fa99215716e20dc35d0386de4c67d450f303b9499bccd5df5a0d75e1");
+  EXPECT_EQ(named(audit_question{7, ruled, {}}),
+            "e704d5d4fa99215716e20dc35d0386de4c67d450f303b9499bccd5df5a0d75e1");
   EXPECT_EQ(named(audit_answer{7, some(1), sign_outcome(cast.key(3), task_digest(task), some(1))}),
             "a0066269a7e40e9b8e51baaa3b2c3ae8a3333504ceeda853047a39a22043a886");
   EXPECT_EQ(named(audit_reveal{7, place, bytes}),

@@ -72,7 +72,8 @@ receipt with_rules() {
 TEST(receipt_golden, further_numbers_take_the_place_of_the_constraint) {
   const auto bytes = encode_receipt(with_rules());
   EXPECT_EQ(bytes.size(), 1792U);
-  EXPECT_EQ(to_hex(hash_plain(bytes)), "ab67f87fb670b953cd6c4f386f5c3f23692f14f7d858bd65296637e100b247d8");
+  EXPECT_EQ(to_hex(hash_plain(bytes)),
+            "ab67f87fb670b953cd6c4f386f5c3f23692f14f7d858bd65296637e100b247d8");
 }
 
 // Field by field, without the code under test.
