@@ -82,7 +82,9 @@ TEST(join_token_golden, a_token_by_an_invitation_is_these_bytes) {
             "00000000000000000000000000000000"                                 // nonce
             "fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025" // invitation's key
   );
-  EXPECT_EQ(text.substr(188, 128), "5bdb1d32a85fb720fae3bd88af3df6ac5b5fec4fbbd619d246b847e026d0ac7eff9526d07c9464b167e23580310cbf80fcc684f21e5b39915ff4ea977be87108");
+  EXPECT_EQ(text.substr(188, 128),
+            "5bdb1d32a85fb720fae3bd88af3df6ac5b5fec4fbbd619d246b847e026d0ac7eff9526d07c9464b167e235"
+            "80310cbf80fcc684f21e5b39915ff4ea977be87108");
   EXPECT_EQ(text.substr(316, 164),
             "4f564931"                                                         // "OVI1"
             "fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025" // key
@@ -91,7 +93,8 @@ TEST(join_token_golden, a_token_by_an_invitation_is_these_bytes) {
             "14000000"                                                         // uses
             "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a" // admin
   );
-  EXPECT_EQ(text.substr(480), "3397a1a47ee05f7ec3fda02564887a59f7a39eeff78d2b5bf8418a150e946a231c4efa5a3e5782ec78dd505bef3969c7bdf67662ef2a4a5ec747deb911e1e408");
+  EXPECT_EQ(text.substr(480), "3397a1a47ee05f7ec3fda02564887a59f7a39eeff78d2b5bf8418a150e946a231c4e"
+                              "fa5a3e5782ec78dd505bef3969c7bdf67662ef2a4a5ec747deb911e1e408");
 }
 
 } // namespace

@@ -34,7 +34,7 @@ protected:
 };
 
 TEST_F(answer_choice, the_likeliest_by_the_sum_of_their_logprobs_are_told_and_all_are_billed) {
-  const auto asked = complete(R"(", "n": 2, "best_of": 4, "temperature": 1)");
+  const auto asked = complete(R"(, "n": 2, "best_of": 4, "temperature": 1)");
   ASSERT_EQ(cluster_.started.size(), 4U);
   for (const auto& start : cluster_.started) {
     EXPECT_EQ(start.order.logprobs, 0U);
@@ -70,14 +70,15 @@ TEST_F(answer_choice, the_likeliest_are_chosen_for_each_prompt) {
 }
 
 TEST_F(answer_choice, without_logprobs_no_answer_is_called_the_best) {
-  const auto asked = complete(R"(", "best_of": 2)");
+  const auto asked = complete(R"(, "best_of": 2)");
   app_->calls().on_token(tag(), {0, 7, "x", nullptr});
   EXPECT_EQ(asked->head.status, 503);
   EXPECT_EQ(body_of(*asked)["error"]["code"], "logprobs_lost");
 }
 
 TEST_F(answer_choice, a_prompt_is_repeated_in_front_of_its_answers) {
-  const auto asked = complete(R"( upon", "echo": true, "n": 2)");
+  const auto asked =
+      ask(R"({"model": "m", "prompt": "Once upon", "echo": true, "n": 2})", "/v1/completions");
   answer(0, " a time", {-1.0F});
   answer(1, " a cow", {-1.0F});
   const plain_json body = body_of(*asked);
@@ -87,7 +88,7 @@ TEST_F(answer_choice, a_prompt_is_repeated_in_front_of_its_answers) {
 }
 
 TEST_F(answer_choice, a_stream_repeats_the_prompt_in_its_first_event_alone) {
-  const auto asked = complete(R"(", "echo": true, "stream": true)");
+  const auto asked = complete(R"(, "echo": true, "stream": true)");
   const std::uint64_t tag = cluster_.started.at(0).tag;
   app_->calls().on_token(tag, {0, 7, " upon", nullptr});
   app_->calls().on_token(tag, {1, 7, " a", nullptr});
