@@ -61,8 +61,9 @@ TEST(round_journal, damage_before_the_end_is_refused_and_at_the_end_is_cut) {
     bytes[at] ^= std::byte{1};
     auto journal = round_journal::open(std::make_unique<memory_file>(bytes));
     if (at >= 77) {
-      ASSERT_TRUE(journal);
-      EXPECT_EQ(journal->take_entries().size(), 2U) << at;
+      // A shorter length leaves bytes behind it, which no torn end does.
+      EXPECT_TRUE(journal || at < 77 + sizeof(std::uint32_t)) << at;
+      EXPECT_TRUE(!journal || journal->take_entries().size() == 2U) << at;
     } else if (journal) { // a length that reaches beyond the end looks torn
       EXPECT_LT(journal->take_entries().size(), 2U) << at;
     }

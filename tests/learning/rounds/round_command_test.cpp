@@ -168,6 +168,15 @@ round_receipt receipt_in(const std::string& path) {
   return read ? std::get<round_receipt>(*read) : round_receipt{};
 }
 
+/// A worker says again what a coordinator that came back does not have.
+std::size_t different_in(const std::string& path) {
+  std::set<std::vector<std::byte>> all;
+  for (const letter& l : letters_in(path)) {
+    all.insert(to_bytes(l));
+  }
+  return all.size();
+}
+
 /// No letter of the worker but its masked one has an update's numbers, and that one has none of
 /// them as they are.
 void expect_only_masked(const std::string& sent, const std::vector<std::int64_t>& kept) {
@@ -218,7 +227,7 @@ TEST(round_command, five_processes_two_of_which_vanish_sum_the_survivors_exactly
     if (i != 1 && i != 3) {
       const child_result worker = workers[static_cast<std::size_t>(i)]->wait();
       EXPECT_EQ(worker.exit_code, 0) << worker.out;
-      EXPECT_EQ(letters_in(here.file("sent" + n)).size(), 5U);
+      EXPECT_EQ(different_in(here.file("sent" + n)), 5U) << "what it says again is what it said";
     }
     if (std::filesystem::exists(here.file("kept" + n))) {
       expect_only_masked(here.file("sent" + n), numbers_in(here.file("kept" + n)));
@@ -295,9 +304,9 @@ TEST(round_command, says_in_one_sentence_what_is_wrong) {
   const std::string out = here.file("x.gguf");
   expect({}, 2, "either --coordinate or --join");
   expect({"--coordinate", "127.0.0.1:0"}, 2, "needs --out");
-  expect({"--join", "127.0.0.1:0"}, 2, "needs --coordinator and --data");
-  expect({"--join", "127.0.0.1:0", "--coordinator", here.names[1], "-d", here.file("data0")}, 2,
-         "needs --epsilon-max");
+  expect({"--join", "node.example:7300"}, 2, "needs --coordinator and --data");
+  expect({"--join", "node.example:7300", "--coordinator", here.names[1], "-d", here.file("data0")},
+         2, "needs --epsilon-max");
   expect({"--coordinate", "127.0.0.1:0", "-o", out, "--drop-outs", "4"}, 2, "two honest ones");
   expect({"--coordinate", "127.0.0.1:0", "-o", out, "--drop-outs", "3"}, 2, "threshold");
   expect({"--coordinate", "127.0.0.1:0", "-o", out, "--update-norm", "8"}, 2, "--unit-bits");

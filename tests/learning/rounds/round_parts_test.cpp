@@ -233,10 +233,10 @@ TEST(round_integers, the_mean_is_added_in_units_and_shapes_must_fit) {
   EXPECT_EQ(numbers[0][0].a, (std::vector<float>{2, 1}));
   EXPECT_EQ(numbers[0][0].b, (std::vector<float>{3.5F}));
   EXPECT_FALSE(add_mean(numbers, std::vector<std::int64_t>{4, -4}, 2, 1));
-  numbers[0][0].b[0] = std::numeric_limits<float>::max();
-  EXPECT_EQ(
-      add_mean(numbers, std::vector<std::int64_t>{0, 0, std::int64_t{1} << 60U}, 1, 0).error().code,
-      errc::nonfinite);
+  numbers[0][0].b[0] = std::numeric_limits<float>::infinity();
+  const auto added = add_mean(numbers, std::vector<std::int64_t>{0, 0, 1}, 1, 0);
+  ASSERT_FALSE(added);
+  EXPECT_EQ(added.error().code, errc::nonfinite);
 }
 
 TEST(round_epsilon, is_that_of_the_formulas_and_of_the_script) {
