@@ -199,7 +199,7 @@ void serve(exchange_pointer self, const peer_info& peer, const block_view& view)
                                    to = peer.connection, ticket = view.header.ticket, i,
                                    name = names[i], computes](compute::parallel_runner&) {
       const auto bytes =
-          around.blocks && computes ? around.tiers->serve(name) : around.tiers->input_at(name);
+          around.blocks && computes ? around.tiers->serve(name) : around.tiers->serve_input(name);
       const block_kind kind = bytes ? block_kind::block : block_kind::missing;
       around.links->send_bulk(
           to,

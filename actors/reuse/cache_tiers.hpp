@@ -60,6 +60,8 @@ public:
   void hold(const hold_inputs& inputs) { inputs_.hold(inputs); }
   /// The input that a statement names; null where it is not here. Its digest is not checked.
   [[nodiscard]] bytes_pointer input_at(const digest& name);
+  /// The same for another node, which gets no block by this name.
+  [[nodiscard]] bytes_pointer serve_input(const digest& name);
   /// What waits for the disk, and what lookups found there; none when there is nothing.
   [[nodiscard]] std::optional<batch> take_batch();
   /// The sentences for the log.
