@@ -252,7 +252,7 @@ TEST_F(cli_ledger, vouchers_are_signed_listed_and_revoked) {
   EXPECT_EQ(entry["entry"].get<std::string>().substr(16, 2), "14") << "its kind";
   EXPECT_THAT(fail({"voucher", name, "1", "--expires", "4000000000", "--scheduler", bob,
                     "--sign-for", id, "--key", path("alice")},
-                   3)
+                   2)
                   .err,
               HasSubstr("give --nonce"));
 }
