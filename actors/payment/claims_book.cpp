@@ -74,7 +74,7 @@ std::uint32_t windows_taken(const evidence_terms& terms, const stage_records* be
 
 /// Whether another reservation pays a stage as much as this accrual would, for a statement that
 /// binds what it is for: who went on with the request pays for all that was stated before.
-bool is_paid_elsewhere(const ledger::accrue& wanted, const std::deque<const stage_records*>& path,
+bool is_paid_elsewhere(const ledger::accrue& wanted, const std::vector<const stage_records*>& all,
                        const evidence_terms& terms, const claims_book::surroundings& around,
                        std::uint64_t prompt) {
   const std::uint32_t first = ledger::windows_paid(prompt, wanted.window).first;
@@ -83,7 +83,7 @@ bool is_paid_elsewhere(const ledger::accrue& wanted, const std::deque<const stag
     if (around.is_paid(other)) {
       return true;
     }
-    for (const stage_records* const s : path) {
+    for (const stage_records* const s : all) {
       if (s->signer.node != share.node) {
         continue;
       }
@@ -250,7 +250,9 @@ std::vector<ledger::command> claims_book::due_of(const request& r, const claimed
   const std::uint64_t most =
       (about.reservation.prompt + about.reservation.completion_max) / limits::window_positions + 1;
   std::map<place, stage> sound;
+  std::vector<const stage_records*> stated; // more windows than this reservation is for
   for (const auto& [at, s] : r.stages) {
+    stated.push_back(&s.records);
     sound[at] = {s.terms, sound_part(s.terms, s.records, most), 0};
   }
   bool shown = false;
@@ -266,7 +268,7 @@ std::vector<ledger::command> claims_book::due_of(const request& r, const claimed
     shown = true;
     auto all = payments(found, s.terms, about, around);
     if (!all.empty() &&
-        !(around.is_paid && is_paid_elsewhere(std::get<ledger::accrue>(all.front()), found.stages,
+        !(around.is_paid && is_paid_elsewhere(std::get<ledger::accrue>(all.front()), stated,
                                               s.terms, around, about.reservation.prompt))) {
       return all;
     }

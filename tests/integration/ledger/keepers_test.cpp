@@ -52,6 +52,7 @@ constexpr std::string_view paid_rules = R"(mode = "bonded"
 [rules]
 audit_window_s = 3600
 newcomer_units = 100000
+actions_per_minute_max = 1000000
 [deterrence]
 audit_rate_ppm = 150000
 unit_fee = 32000000

@@ -170,14 +170,14 @@ TEST(sampler, presence_is_taken_once_and_frequency_as_often_as_a_token_was_drawn
 }
 
 TEST(sampler, each_operation_rounds_to_binary32_in_the_order_of_the_page) {
-  // fl(0.1 * 3), fl(x - that), fl(that - 0.3), and the other order is another number.
-  const float x = 1.0F;
+  // fl(0.1 * 3), fl(x - that), fl(that - 0.9), and the other order is another number.
+  const float x = 3.0F;
   const float often = 3.0F * 0.1F;
   const float first = x - often;
-  const float right = first - 0.3F;
-  ASSERT_NE(right, (x - 0.3F) - often);
+  const float right = first - 0.9F;
+  ASSERT_NE(right, (x - 0.9F) - often);
   sampling_params p;
-  p.presence_penalty = 0.3F;
+  p.presence_penalty = 0.9F;
   p.frequency_penalty = 0.1F;
   const std::vector<token_id> output{1, 1, 1};
   EXPECT_EQ(sampler{p}.draw(std::vector{right, x}, {}, 3, {}, output), 0U) << "equal: lowest id";

@@ -116,7 +116,7 @@ TEST_F(answer_choice, a_vector_is_cut_and_of_length_one_again) {
 
 TEST_F(answer_choice, biases_of_unknown_tokens_and_lengths_beyond_the_room_are_refused) {
   const auto param = [this](const std::string& more) {
-    return body_of(*complete("\", " + more))["error"]["param"];
+    return body_of(*complete(", " + more))["error"]["param"];
   };
   EXPECT_EQ(param(R"("logit_bias": {"1000000": 1})"), "logit_bias");
   EXPECT_EQ(param(R"("min_tokens": 5, "max_tokens": 4)"), "min_tokens");

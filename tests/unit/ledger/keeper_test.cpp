@@ -3,6 +3,7 @@
 #include "ledger/rules/equivocation.hpp"
 #include "ledger/rules/invariants.hpp"
 #include "messages/limits/credit.hpp"
+#include "messages/limits/ledger.hpp"
 #include "tests/support/ledger/keepers.hpp"
 #include "tests/support/ledger/ledger_world.hpp"
 #include "tests/support/memory_file.hpp"
@@ -158,6 +159,11 @@ TEST_F(keepers, let_only_whom_a_payer_entrusted_spend_and_no_more_than_it_signed
   more.window = 1;
   EXPECT_THAT(refused(ask(2, signed_by(2, more))), HasSubstr("only 30 were reserved for"));
   EXPECT_EQ(refused(ask(2, signed_by(2, end_of(r)))), "");
+  EXPECT_EQ(keeper_->book().view().find(ledger_world::node(1))->free, 100 * credit)
+      << "stages may claim what was left out";
+  now_ += limits::ledger_claims_wait_s;
+  std::vector<keeper_answer> answers;
+  EXPECT_TRUE(keeper_->commit(now_, {}, answers));
   EXPECT_EQ(keeper_->book().view().find(ledger_world::node(1))->free, 120 * credit)
       << "what is left comes back to who paid";
   EXPECT_TRUE(check_invariants(keeper_->book().view()));

@@ -1,11 +1,13 @@
 #include "ledger/keeper/ledger.hpp"
 #include "ledger/rules/invariants.hpp"
 #include "ledger/rules/standing.hpp"
+#include "messages/limits/ledger.hpp"
 #include "tests/support/ledger/ledger_world.hpp"
 #include "tests/support/memory_file.hpp"
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 
 namespace ovir::ledger {
@@ -82,8 +84,10 @@ TEST_F(ledger_test, a_request_is_reserved_accrued_released_and_the_rest_refunded
   EXPECT_EQ(of(3).free, 24'750'000U);
   EXPECT_EQ(of(1).free, 40 * c);
   const std::vector<command> over = book.view().due(t0 + 159, 10);
-  ASSERT_EQ(over.size(), 1U);
-  must(world.keep(over[0]), t0 + 159);
+  const auto back = std::find_if(
+      over.begin(), over.end(), [](const command& c) { return std::holds_alternative<expire>(c); });
+  ASSERT_NE(back, over.end());
+  must(world.keep(*back), t0 + 159);
   EXPECT_EQ(of(1).free, 50 * c);
   EXPECT_EQ(book.view().find_request(world.last_request), nullptr);
 }
@@ -354,6 +358,11 @@ TEST_F(ledger_test, nothing_is_stuck_when_a_party_dies) {
   const authentic_command later = world.reserve(1, {2}, 10, 10, t0 + 500);
   must(later, t0 + 60);
   must(world.sign(1, cancel{world.last_request, ledger_world::node(1), 500}), t0 + 60);
+  EXPECT_EQ(of(1).free, 80 * c) << "its stages may have begun";
+  const std::uint64_t then = t0 + 60 + limits::ledger_claims_wait_s;
+  for (const command& due : book.view().due(then, 5)) {
+    must(world.keep(due), then);
+  }
   EXPECT_EQ(of(1).free, 100 * c);
 }
 

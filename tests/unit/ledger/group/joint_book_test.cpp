@@ -195,6 +195,8 @@ TEST_F(joint_books, order_what_each_must_examine_once_most_would_admit_it) {
   compensate fee;
   fee.to = ledger_world::node(4);
   fee.request = leaf_hash({});
+  fee.receipt = leaf_hash({});
+  fee.signer = ledger_world::node(5);
   fee.amount = 5;
   std::vector<std::byte> bytes;
   encode({0, fee, {}}, bytes);
@@ -226,6 +228,8 @@ TEST_F(joint_books, refuse_what_most_keepers_never_examine) {
   compensate fee;
   fee.to = ledger_world::node(4);
   fee.request = leaf_hash({});
+  fee.receipt = leaf_hash({});
+  fee.signer = ledger_world::node(5);
   fee.amount = 5;
   std::vector<std::byte> bytes;
   encode({0, fee, {}}, bytes);
