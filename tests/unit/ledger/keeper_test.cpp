@@ -163,7 +163,7 @@ TEST_F(keepers, let_only_whom_a_payer_entrusted_spend_and_no_more_than_it_signed
       << "stages may claim what was left out";
   now_ += limits::ledger_claims_wait_s;
   std::vector<keeper_answer> answers;
-  EXPECT_TRUE(keeper_->commit(now_, {}, answers));
+  EXPECT_TRUE(keeper_->commit(now_, {now_, 10, 0}, answers));
   EXPECT_EQ(keeper_->book().view().find(ledger_world::node(1))->free, 120 * credit)
       << "what is left comes back to who paid";
   EXPECT_TRUE(check_invariants(keeper_->book().view()));

@@ -7,7 +7,6 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <array>
 
 namespace ovir::ledger {
@@ -38,6 +37,11 @@ protected:
   void must(const authentic_command& one, std::uint64_t now = t0) {
     const command_outcome out = run(one, now);
     EXPECT_TRUE(out.done) << out.why.message;
+  }
+  void run_due(std::uint64_t then) {
+    for (const command& due : book.view().due(then, 10)) {
+      must(world.keep(due), then);
+    }
   }
   std::string refusal(const authentic_command& one, std::uint64_t now = t0) {
     const digest before = hash_plain(book.view().snapshot());
@@ -83,11 +87,7 @@ TEST_F(ledger_test, a_request_is_reserved_accrued_released_and_the_rest_refunded
   EXPECT_EQ(of(2).pending, 0U);
   EXPECT_EQ(of(3).free, 24'750'000U);
   EXPECT_EQ(of(1).free, 40 * c);
-  const std::vector<command> over = book.view().due(t0 + 159, 10);
-  const auto back = std::find_if(
-      over.begin(), over.end(), [](const command& c) { return std::holds_alternative<expire>(c); });
-  ASSERT_NE(back, over.end());
-  must(world.keep(*back), t0 + 159);
+  run_due(t0 + 159);
   EXPECT_EQ(of(1).free, 50 * c);
   EXPECT_EQ(book.view().find_request(world.last_request), nullptr);
 }
@@ -351,18 +351,13 @@ TEST_F(ledger_test, nothing_is_stuck_when_a_party_dies) {
   must(world.mint(1, 100 * c));
   must(world.reserve(1, {2}, 10, 10, t0 + 50));
   EXPECT_TRUE(book.view().due(t0 + 49, 5).empty());
-  for (const command& due : book.view().due(t0 + 50, 5)) {
-    must(world.keep(due), t0 + 50);
-  }
+  run_due(t0 + 50);
   EXPECT_EQ(of(1).free, 100 * c);
   const authentic_command later = world.reserve(1, {2}, 10, 10, t0 + 500);
   must(later, t0 + 60);
   must(world.sign(1, cancel{world.last_request, ledger_world::node(1), 500}), t0 + 60);
   EXPECT_EQ(of(1).free, 80 * c) << "its stages may have begun";
-  const std::uint64_t then = t0 + 60 + limits::ledger_claims_wait_s;
-  for (const command& due : book.view().due(then, 5)) {
-    must(world.keep(due), then);
-  }
+  run_due(t0 + 60 + limits::ledger_claims_wait_s);
   EXPECT_EQ(of(1).free, 100 * c);
 }
 
