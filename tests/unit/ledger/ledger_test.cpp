@@ -80,10 +80,7 @@ TEST_F(ledger_test, a_request_is_reserved_accrued_released_and_the_rest_refunded
   must(world.keep(first), t0 + 100);
   EXPECT_EQ(of(2).free, 14'850'000U);
   EXPECT_EQ(of(2).earned, 14'850'000U);
-  const std::vector<command> due = book.view().due(t0 + 150, 10);
-  ASSERT_EQ(due.size(), 2U);
-  EXPECT_TRUE(std::holds_alternative<epoch_end>(due[0]));
-  must(world.keep(due[1]), t0 + 150);
+  run_due(t0 + 150);
   EXPECT_EQ(of(2).pending, 0U);
   EXPECT_EQ(of(3).free, 24'750'000U);
   EXPECT_EQ(of(1).free, 40 * c);
