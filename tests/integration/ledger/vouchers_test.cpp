@@ -233,7 +233,7 @@ TEST_F(voucher_cluster, holds_a_budget_to_the_token_at_three_gateways_and_over_t
     EXPECT_EQ(tokens, budget);
     EXPECT_EQ(spent, budget * credit);
   }
-  EXPECT_EQ(of(paid_->account("client"), "free"), (10'000 - budget) * credit);
+  EXPECT_EQ(of(paid_->account_of(paid_->client().id()), "free"), (10'000 - budget) * credit);
   EXPECT_EQ(of(paid_->account("front"), "free"), 0U) << "no node paid";
   EXPECT_EQ(paid_->verify().at("ok"), true);
 }
