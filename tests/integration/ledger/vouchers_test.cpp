@@ -96,13 +96,6 @@ protected:
 
   /// An answer of all its tokens, or of a few.
   [[nodiscard]] static std::string body_of(std::uint32_t tokens, bool ends_early) {
-<<<<<<< HEAD
-    plain_json body{{"model", "synthetic.gguf"}, {"max_tokens", tokens}, {"seed", 3}};
-    if (ends_early) {
-      body["response_format"] = {
-          {"type", "json_schema"},
-          {"json_schema", {{"name", "it"}, {"schema", {{"type", "boolean"}}}}}};
-=======
     plain_json body{{"model", "synthetic.gguf"},
                     {"max_tokens", tokens},
                     {"temperature", 0.8},
@@ -111,7 +104,6 @@ protected:
       body["response_format"] = {
           {"type", "json_schema"},
           {"json_schema", {{"name", "short"}, {"schema", {{"type", "boolean"}}}}}};
->>>>>>> 7ef05ec63ce3c5bc0aaec1f27e2e4b548c068e6b
     } else {
       body["min_tokens"] = tokens;
     }
