@@ -20,9 +20,9 @@ class Served(FolderTest):
                                        stdout=subprocess.DEVNULL, text=True)
         self.addCleanup(self.stop)
         for line in self.server.stderr:
-            if found := re.search(r"http://127\.0\.0\.1:\d+", line):
+            if found := re.search(r"answers HTTP on (127\.0\.0\.1:\d+)", line):
                 break
-        self.cluster = ovir.Cluster(found[0])
+        self.cluster = ovir.Cluster("http://" + found[1])
 
     def stop(self):
         self.server.kill()

@@ -262,6 +262,7 @@ class Model:
 
     def stream(self, prompt: str | Sequence[int], *, max_tokens: int = 128, temperature: float = 0,
                top_k: int = 0, top_p: float = 1, min_p: float = 0, repeat_penalty: float = 1,
+               presence_penalty: float = 0, frequency_penalty: float = 0, min_tokens: int = 0,
                seed: int | None = None, stop: Sequence[str] = (), stages: int = 1,
                prefill_chunk: int = 64, keep_logits: bool = False,
                keep_boundaries: bool = False) -> Stream:
@@ -278,7 +279,8 @@ class Model:
         if seed is None:
             seed = int.from_bytes(os.urandom(8), "little") >> (64 - _SEED_BITS) if temperature else 0
         sampling = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p,
-                    "repeat_penalty": repeat_penalty, "seed": seed}
+                    "repeat_penalty": repeat_penalty, "presence_penalty": presence_penalty,
+                    "frequency_penalty": frequency_penalty, "min_tokens": min_tokens, "seed": seed}
         how = {"stages": stages, "prefill_chunk": prefill_chunk, "keep_logits": keep_logits,
                "keep_boundaries": keep_boundaries}
         if isinstance(stop, str):
