@@ -340,8 +340,10 @@ public:
                             const std::function<bool()>& stop) override {
     avahi_search searching{found};
     OVIR_TRY(searching.start());
-    const auto end = std::chrono::steady_clock::now() + longest;
-    while (!searching.done() && !stop() && std::chrono::steady_clock::now() < end) {
+    const auto begun = std::chrono::steady_clock::now();
+    const auto lasts = [&] { return std::chrono::steady_clock::now() - begun; };
+    while ((!searching.done() || lasts() < limits::lan_search_least) && !stop() &&
+           lasts() < longest) {
       searching.step();
     }
     return searching.end();

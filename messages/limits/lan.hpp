@@ -20,6 +20,9 @@ inline constexpr std::size_t lan_rows_max = 64;                // of the table t
 inline constexpr std::size_t lan_addresses_max = 32;           // kept of one cluster
 inline constexpr std::uint32_t lan_cache_entries_max = 16'384; // records kept of each interface
 inline constexpr std::chrono::milliseconds lan_search_time{3'000}; // while nothing is found
+/// A host says nothing again within a second of saying it (RFC 6762, section 6): one that another
+/// search just heard answers later.
+inline constexpr std::chrono::milliseconds lan_search_least{1'500};
 // Between two looks at what interrupts a search
 inline constexpr std::chrono::milliseconds lan_search_poll{50};
 
