@@ -260,7 +260,7 @@ result<role_set> access_list::by_token(const peer_hello& hello, std::uint64_t un
   }
   const auto known = admitted_.find(hello.node);
   admission entry = known == admitted_.end() ? admission{} : known->second;
-  // Whoever has an invitation signs tokens as it likes: for a key, all of them are one.
+  // A guest can sign any number of tokens by its invitation: for one key they count as one.
   const bool again = shown.by && was_let_in_by(entry, *shown.by);
   const bool used =
       again || std::find(entry.used.begin(), entry.used.end(), token.nonce) != entry.used.end();

@@ -18,8 +18,8 @@ using token_mask = std::span<const std::uint64_t>;
 
 /// Says of every prefix of an answer which tokens may come next so that the answer becomes one that
 /// its constraint allows, and complete within its tokens (docs/formats/constraint.md), or does not
-/// end too early. A function of the request, the vocabulary and the tokens so far: whoever goes on
-/// with a request, or checks it, finds the same.
+/// end too early. A function of the request, the vocabulary and the tokens so far: a node that goes
+/// on with a request, or checks it, finds the same.
 class token_matcher {
 public:
   /// `text`: a constraint as it is written. Errors of `constraint::make`; `unsupported` where the

@@ -158,8 +158,8 @@ struct revoke {
   std::uint64_t nonce{0};
 };
 
-// By whoever keeps the log: what follows from evidence, from time, or from work seen by others. Who
-// drives a request signs what it says of it.
+// By the keeper: what follows from evidence, from time, or from work seen by others. The scheduler
+// that drives a request signs what it says of it.
 
 /// Its verifier's part of the seed of the epoch that was closed last. Whoever hands it in: it
 /// proves itself.
@@ -257,7 +257,7 @@ using command = std::variant<genesis, mint, transfer, lock, unlock, unlocked, re
 [[nodiscard]] command_kind kind_of(const command& c) noexcept;
 /// Whose signature a command needs; null where it needs none.
 [[nodiscard]] const node_id* signer_of(const command& c) noexcept;
-/// Whether it is an accrual or an end that nobody signs: it follows from what stages claim.
+/// Whether it is an accrual or an end without a signature: it follows from what stages claim.
 [[nodiscard]] bool is_claimed(const command& c) noexcept;
 /// What puts the commands of an account in order, at least 1; nothing for kinds that need no order.
 [[nodiscard]] std::optional<std::uint64_t> nonce_of(const command& c) noexcept;

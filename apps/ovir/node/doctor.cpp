@@ -169,7 +169,7 @@ result<std::string> end_of_log(const supervision::node_options& node, surroundin
   return text;
 }
 
-/// What helps whoever looks for a fault, in a file that strangers may read.
+/// Writes what helps to find a fault into a file that strangers may read.
 result<void> write_report(const options& given, const findings& all, surroundings& around) {
   json report{{"report", 1}, {"machine", document_of(all)}};
   if (!given.config.empty()) {

@@ -37,7 +37,7 @@ struct init_options {
   std::string listen; ///< empty: a node alone
   std::vector<std::string> join;
   std::vector<node_id>
-      keepers{};     ///< of the cluster's ledger; none: this node, where it joins nobody
+      keepers{};     ///< of the cluster's ledger; none: this node, unless it joins others
   bool keeps{false}; ///< the ledger, together with the others of `keepers`
   std::uint32_t keeper_count{1}; ///< of several nodes: the first ones
   std::string admin_key;  ///< secret, of who operates the node; empty: the operator's folder's
