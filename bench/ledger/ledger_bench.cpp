@@ -97,17 +97,23 @@ nlohmann::ordered_json measure_signatures(const options& given) {
   return summary(given, std::move(seconds), 1);
 }
 
+std::unique_ptr<side> make_side(const options& given) {
+  const std::string& name = given.side;
+  return name == "ovir"                                    ? make_ovir(given.folder, false)
+         : name == "ovir-indexed"                          ? make_ovir(given.folder, true)
+         : name == "joint"                                 ? make_joint(given.folder)
+         : name == "keeper"                                ? make_keepers(given.folder, 1)
+         : name == "keepers"                               ? make_keepers(given.folder, 3)
+         : name == "sqlite"                                ? make_sqlite(given.folder, false)
+         : name == "sqlite-memory"                         ? make_sqlite(given.folder, true)
+         : name == "postgres-set" || name == "standby-set" ? make_postgres(given.connection, true)
+         : name == "postgres-pipeline" || name == "standby-pipeline"
+             ? make_postgres(given.connection, false)
+             : nullptr;
+}
+
 nlohmann::ordered_json measure(const options& given) {
-  const std::unique_ptr<side> it =
-      given.side == "ovir"                ? make_ovir(given.folder, false)
-      : given.side == "ovir-indexed"      ? make_ovir(given.folder, true)
-      : given.side == "keeper"            ? make_keepers(given.folder, 1)
-      : given.side == "keepers"           ? make_keepers(given.folder, 3)
-      : given.side == "sqlite"            ? make_sqlite(given.folder, false)
-      : given.side == "sqlite-memory"     ? make_sqlite(given.folder, true)
-      : given.side == "postgres-set"      ? make_postgres(given.connection, true)
-      : given.side == "postgres-pipeline" ? make_postgres(given.connection, false)
-                                          : nullptr;
+  const std::unique_ptr<side> it = make_side(given);
   if (!it) {
     give_up("there is no side " + given.side);
   }

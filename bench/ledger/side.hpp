@@ -40,6 +40,8 @@ inline constexpr std::uint64_t first_balance = 1'000'000'000'000;
 [[nodiscard]] std::unique_ptr<side> make_ovir(const std::string& folder, bool indexed);
 /// As nodes keep it, with signatures and promises: 1 or several keepers of one process.
 [[nodiscard]] std::unique_ptr<side> make_keepers(const std::string& folder, std::size_t count);
+/// As `make_ovir`, three times: servers of one process that agree by Raft, a thread each.
+[[nodiscard]] std::unique_ptr<side> make_joint(const std::string& folder);
 /// `ids_in_memory`: uniqueness is kept by a hash table beside it, as OVIR's is.
 [[nodiscard]] std::unique_ptr<side> make_sqlite(const std::string& folder, bool ids_in_memory);
 /// `connection` is libpq's. `set_based`: one statement per batch, else one per transfer, pipelined.
