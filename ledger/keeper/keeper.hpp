@@ -1,5 +1,6 @@
 #pragma once
 
+#include "ledger/keeper/charges.hpp"
 #include "ledger/keeper/ledger.hpp"
 #include "ledger/keeper/ledger_clock.hpp"
 #include "ledger/keeper/message.hpp"
@@ -53,10 +54,12 @@ struct asked_command {
   authentic_command what;
   std::vector<std::byte> evidence; ///< of a conviction
 };
-/// What becomes a batch: what was asked for, and behind it what time makes possible.
+/// What becomes a batch: what was asked for, behind it what time makes possible, and convictions of
+/// schedulers that this keeper saw charge twice.
 struct gathered_commands {
   std::vector<asked_command> asked;
   std::vector<authentic_command> due;
+  std::vector<found_charge> accused;
 };
 
 /// An answer on its way.
@@ -103,7 +106,7 @@ public:
 
   // Of one of several keepers
 
-  /// What `commit` would make last; it waits here no longer. Evidence is kept.
+  /// What `commit` would make last; but for `accused`, it waits here no longer. Evidence is kept.
   [[nodiscard]] result<gathered_commands> gather(std::uint64_t now, const due_allowance& due);
   /// Makes a batch last. An error: the ledger must be opened anew.
   [[nodiscard]] result<batch_outcome> enter(std::span<const authentic_command> batch,
@@ -112,8 +115,9 @@ public:
   [[nodiscard]] result<void> follow(std::span<const std::vector<std::byte>> entries,
                                     const signed_head& head);
   /// Whether this keeper would admit a command that its sender does not sign, if it came from who
-  /// may send it. The evidence of a conviction is kept.
-  [[nodiscard]] result<void> admits(const command& what) const;
+  /// may send it. `evidence`: of a conviction that this proves. It is kept.
+  [[nodiscard]] result<void> admits(const command& what,
+                                    std::span<const std::byte> evidence = {}) const;
   /// Of a conviction that another keeper puts into an order: the evidence is kept, if it convicts.
   [[nodiscard]] result<void> learn_evidence(const node_id& from, role_set roles,
                                             submit asked) const {
@@ -205,6 +209,8 @@ private:
   };
   std::map<digest, vouched> vouched_; ///< convictions that lack a verdict, by what they say
   std::uint64_t now_{0};              ///< of the last commit
+  /// By whom they convict. Each of several keepers has them: any may lead next.
+  std::map<node_id, found_charge> accused_;
   keeper_counts counts_;
 };
 

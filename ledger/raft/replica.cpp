@@ -231,18 +231,22 @@ bool replica::skip_agreed(append_entries& m) const {
   return true;
 }
 
-bool replica::takes_all(const append_entries& m) const {
+/// What this server does not take is left out with all behind it: what is before may be what it
+/// waits for, and is agreed on without it. False where nothing is left.
+bool replica::cut_untaken(append_entries& m) const {
   std::size_t bytes = log_->entry_bytes();
+  std::size_t count = log_->state().entries.size();
   std::uint64_t index = m.before;
-  for (const entry& e : m.entries) {
-    ++index;
+  const auto end = std::find_if_not(m.entries.begin(), m.entries.end(), [&](const entry& e) {
     bytes += e.bytes.size();
-    if (log_->term_at(index) != e.term && !owner_.takes(e)) {
-      return false;
-    }
+    return bytes <= limits::raft_journal_bytes_max && ++count <= limits::raft_journal_entries_max &&
+           (log_->term_at(++index) == e.term || owner_.takes(e));
+  });
+  if (end == m.entries.begin() && !m.entries.empty()) {
+    return false;
   }
-  return bytes <= limits::raft_journal_bytes_max &&
-         log_->state().entries.size() + m.entries.size() <= limits::raft_journal_entries_max;
+  m.entries.erase(end, m.entries.end());
+  return true;
 }
 
 bool replica::admits(milliseconds now, std::uint8_t from, append_entries& m) {
@@ -252,7 +256,7 @@ bool replica::admits(milliseconds now, std::uint8_t from, append_entries& m) {
   if (m.term < library_->term()) {
     return true;
   }
-  if (!skip_agreed(m) || !takes_all(m)) {
+  if (!skip_agreed(m) || !cut_untaken(m)) {
     return false;
   }
   const std::uint64_t end = m.before + m.entries.size();

@@ -30,7 +30,7 @@ public:
   virtual void send(std::uint8_t to, letter what) = 0;
   /// A number between both, drawn evenly.
   virtual std::uint32_t between(std::uint32_t least, std::uint32_t most) = 0;
-  /// Whether this server writes such an entry of another one; else the letter is dropped.
+  /// Whether this server writes such an entry of another one; else it writes none behind it either.
   virtual bool takes(const entry& e) = 0;
   /// Whether it believes that this stands for what was agreed; else the letter is dropped.
   virtual bool takes(const snapshot& s) = 0;
@@ -96,7 +96,7 @@ private:
   [[nodiscard]] bool admits(milliseconds now, std::uint8_t from, const standing& m);
   [[nodiscard]] bool is_leader_of(std::uint64_t term, std::uint8_t from);
   [[nodiscard]] bool skip_agreed(append_entries& m) const;
-  [[nodiscard]] bool takes_all(const append_entries& m) const;
+  [[nodiscard]] bool cut_untaken(append_entries& m) const;
 
   void send(std::uint8_t to, letter what) override;
   std::uint32_t between(std::uint32_t least, std::uint32_t most) override;
