@@ -2,7 +2,6 @@
 
 #include "ledger/keeper/charges.hpp"
 #include "ledger/rules/attest.hpp"
-#include "messages/limits/credit.hpp"
 #include "messages/limits/keepers.hpp"
 #include "messages/limits/ledger.hpp"
 #include "messages/limits/raft.hpp"
@@ -360,24 +359,14 @@ void joint_book::promise(std::vector<keeper_answer>& answers) {
   }
 }
 
-result<void> joint_book::follow(const entry_run& run, std::vector<keeper_answer>& answers) {
+result<void> joint_book::follow(const log_part& part, std::vector<keeper_answer>& answers) {
+  const entry_run& run = part.run;
   const std::uint64_t size = own_.book().log().size();
-  if (run.first != size + missing_.size() || run.entries.empty()) {
-    missing_.clear();
-    missing_bytes_ = 0;
+  if (run.first > size || run.first + run.entries.size() <= size) {
     return fail(errc::invalid_argument, "these are not the entries behind {}", size);
   }
-  for (const std::vector<std::byte>& entry : run.entries) {
-    missing_bytes_ += entry.size();
-    missing_.push_back(entry);
-  }
-  if (size + missing_.size() < run.head.head.size &&
-      missing_bytes_ <= limits::credit_catch_up_bytes_max) {
-    return {}; // more is to come
-  }
-  const std::vector<std::vector<std::byte>> all = std::exchange(missing_, {});
-  missing_bytes_ = 0;
-  OVIR_TRY(own_.follow(all, run.head)); // which asks for most keepers' signatures
+  const auto news = std::span{run.entries}.subspan(static_cast<std::size_t>(size - run.first));
+  OVIR_TRY(own_.follow(news, run.head, part.path)); // which asks for most keepers' signatures
   signed_size_ = std::max(signed_size_, run.head.head.size);
   open_.clear();
   sign_here(answers);

@@ -30,6 +30,7 @@ keeper::keeper(ledger book, keeper_surroundings around, std::vector<std::byte> g
 
 /// What is looked up often, from the ledger.
 void keeper::learn() {
+  unlearned_ = false;
   ejected_.clear();
   escrows_.clear();
   for (const auto& [node, a] : book_.view().accounts()) {
@@ -387,6 +388,9 @@ result<void> keeper::keep_evidence_of(const asked_command& one) const {
 
 result<batch_outcome> keeper::enter(std::span<const authentic_command> batch, std::uint64_t now,
                                     std::vector<keeper_answer>& answers) {
+  if (unlearned_) {
+    learn();
+  }
   OVIR_ASSIGN(batch_outcome done, book_.commit(batch, now));
   bool convicted = false;
   for (std::size_t i = 0; i < batch.size(); ++i) {
@@ -457,8 +461,12 @@ result<std::size_t> keeper::commit(std::uint64_t now, const due_allowance& due,
 }
 
 result<void> keeper::follow(std::span<const std::vector<std::byte>> entries,
-                            const signed_head& head) {
-  OVIR_TRY(book_.follow(entries, head, {}));
+                            const signed_head& head, std::span<const digest> path) {
+  OVIR_TRY(book_.follow(entries, head, {}, path));
+  unlearned_ = true;
+  if (book_.log().size() < head.head.size) {
+    return {};
+  }
   head_ = head;
   learn();
   std::erase_if(accused_, [this](const auto& one) { return ejected_.contains(one.first); });

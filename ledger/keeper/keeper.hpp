@@ -111,9 +111,13 @@ public:
   /// Makes a batch last. An error: the ledger must be opened anew.
   [[nodiscard]] result<batch_outcome> enter(std::span<const authentic_command> batch,
                                             std::uint64_t now, std::vector<keeper_answer>& answers);
-  /// Entries behind this keeper's log, up to a head that most keepers signed.
+  /// Entries behind this keeper's log: the next of one whose head most keepers signed
+  /// (`ledger::follow`). The head counts once all of it is here.
   [[nodiscard]] result<void> follow(std::span<const std::vector<std::byte>> entries,
-                                    const signed_head& head);
+                                    const signed_head& head, std::span<const digest> path);
+  /// Entries from `first` on and the head, as much as a message has room for. Precondition:
+  /// `has_head`.
+  [[nodiscard]] result<entry_run> entries_from(std::uint64_t first);
   /// Whether this keeper would admit a command that its sender does not sign, if it came from who
   /// may send it. `evidence`: of a conviction that this proves. It is kept.
   [[nodiscard]] result<void> admits(const command& what,
@@ -185,7 +189,6 @@ private:
              std::vector<keeper_answer>& answers);
   [[nodiscard]] account_report report_on(const node_id& who);
   void note_escrow(const reserve& r);
-  [[nodiscard]] result<entry_run> entries_from(std::uint64_t first);
   [[nodiscard]] result<promise> promise_of(std::uint64_t index);
   [[nodiscard]] result<void> keep_evidence_of(const asked_command& one) const;
   [[nodiscard]] bool note(const authentic_command& asked, const command_outcome& one);
@@ -202,6 +205,7 @@ private:
   std::size_t evidence_waiting_{0}; ///< bytes
   std::set<node_id> askers_;        ///< at most limits::keeper_askers_max
   std::set<node_id> ejected_;
+  bool unlearned_{false};               ///< entries were followed since `learn`
   std::map<digest, escrow_id> escrows_; ///< by what they are about; some are over
   struct vouched {
     convict what;

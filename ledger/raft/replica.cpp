@@ -114,6 +114,19 @@ result<place> replica::propose(milliseconds now, std::span<const std::byte> byte
   return where;
 }
 
+bool replica::wants_snapshot() const {
+  const std::uint64_t before = log_ && log_->state().before ? log_->state().before->index : 0;
+  return log_ && agreed_ >= before + limits::raft_snapshot_every;
+}
+
+/// The library asks for a snapshot behind an entry that it applies, and at no other time.
+void replica::ask_for_snapshots(milliseconds now) {
+  if (leads() && log_->last_index() == agreed_) {
+    static_cast<void>(library_->barrier(now)); // else it leads no longer
+    look(now);
+  }
+}
+
 bool replica::leads() const {
   return library_ && library_->now_is() == role::leader &&
          log_->term_at(agreed_) == library_->term();

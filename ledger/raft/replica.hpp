@@ -64,6 +64,14 @@ public:
   /// is not agreed yet.
   [[nodiscard]] result<place> propose(milliseconds now, std::span<const std::byte> bytes);
 
+  /// So much was agreed on since the last snapshot that another one is due.
+  [[nodiscard]] bool wants_snapshot() const;
+  /// Of a leader whose owner could give one now: writes an entry without a command, behind which
+  /// every server asks its owner. Nothing while another entry is not agreed on.
+  void ask_for_snapshots(milliseconds now);
+  /// Entries in its journal.
+  [[nodiscard]] std::size_t kept() const { return log_ ? log_->state().entries.size() : 0; }
+
   /// It leads, and knows all that was agreed before.
   [[nodiscard]] bool leads() const;
   /// 0: none is known.

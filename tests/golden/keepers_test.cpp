@@ -1,4 +1,5 @@
 // The bytes of docs/formats/keepers.md.
+#include "ledger/group/log_part.hpp"
 #include "ledger/keeper/batch_order.hpp"
 #include "messages/limits/credit.hpp"
 #include "messages/limits/keepers.hpp"
@@ -79,6 +80,28 @@ TEST(golden_keepers, an_order_out_of_bounds_is_refused) {
   EXPECT_EQ(batch_order_from(bytes).error().code, errc::malformed);
   bytes[1] = std::byte{1};
   EXPECT_EQ(batch_order_from(bytes).error().code, errc::unsupported);
+}
+
+TEST(golden_keepers, a_part_of_a_log_is_a_proof_and_a_message_of_entries) {
+  secret_key key = secret_key::from_seed(std::array<std::byte, secret_key::seed_size>{});
+  log_part p;
+  p.path = {hash("ovir/test/keepers", {})};
+  p.run.first = 3;
+  p.run.entries = {{std::byte{0xaa}}};
+  p.run.head = sign(key, log_head{p.path[0], 9, p.path[0], p.path[0], 1'700'000'000});
+  const std::vector<std::byte> bytes = to_bytes(p);
+  EXPECT_EQ(digits(bytes), "01" + to_hex(p.path[0]) + digits(to_bytes(message{0, p.run})));
+  EXPECT_EQ(log_part_from(bytes).value(), p);
+  for (std::size_t size = 0; size < bytes.size(); ++size) {
+    EXPECT_FALSE(log_part_from(std::span{bytes}.first(size))) << size;
+  }
+  std::vector<std::byte> wrong = bytes;
+  wrong[0] = std::byte{limits::keepers_path_max + 1};
+  EXPECT_EQ(log_part_from(wrong).error().code, errc::over_limit);
+  wrong = {std::byte{0}};
+  const std::vector<std::byte> asks = to_bytes(message{0, ask_entries{4}});
+  wrong.insert(wrong.end(), asks.begin(), asks.end());
+  EXPECT_EQ(log_part_from(wrong).error().code, errc::malformed);
 }
 
 } // namespace
