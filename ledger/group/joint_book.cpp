@@ -1,7 +1,7 @@
 #include "ledger/group/joint_book.hpp"
 
+#include "ledger/keeper/charges.hpp"
 #include "ledger/rules/attest.hpp"
-#include "messages/limits/credit.hpp"
 #include "messages/limits/keepers.hpp"
 #include "messages/limits/ledger.hpp"
 #include "messages/limits/raft.hpp"
@@ -45,7 +45,8 @@ digest unheard_name(std::span<const std::byte> entry) { return hash("ovir/keeper
 /// What a keeper examined, or was told by stages.
 bool needs_words(const asked_command& one, const node_id& own) {
   const command& what = one.what.what();
-  return std::holds_alternative<convict>(what) || std::holds_alternative<compensate>(what) ||
+  return (std::holds_alternative<convict>(what) && !is_proved_by_charges(what)) ||
+         std::holds_alternative<compensate>(what) ||
          (one.from == own && one.id == 0 && signer_of(what) == nullptr);
 }
 
@@ -78,29 +79,39 @@ joint_book::put_together(std::uint64_t now, const due_allowance& due, std::size_
   }
   drop_unheard(now);
   out_order made{{own_.book().id(), own_.book().log().size(), now, {}}, {}};
+  checked_order checked;
   std::size_t bytes = order_frame_bytes;
-  const auto add = [&](const authentic_command& c) {
+  const auto add = [&](const authentic_command& c, const std::vector<std::byte>& evidence) {
     std::vector<std::byte> encoded = entry_of(c);
-    bytes += encoded.size() + sizeof(std::uint32_t);
+    const bool has_evidence = is_proved_by_charges(c.what());
+    bytes += encoded.size() + sizeof(std::uint32_t) +
+             (has_evidence ? evidence.size() + sizeof(std::uint32_t) : 0);
     if (bytes > limits::raft_entry_bytes_max ||
-        made.what.entries.size() >= limits::ledger_batch_entries_max) {
+        made.what.entries.size() >= limits::ledger_batch_entries_max ||
+        (has_evidence && made.what.evidence.size() >= limits::keepers_order_evidence_max)) {
       return false;
     }
     made.what.entries.push_back(std::move(encoded));
+    if (has_evidence) {
+      made.what.evidence.push_back(evidence);
+    }
+    checked.entries.push_back(c);
     return true;
   };
-  checked_order checked;
-  while (!queue_.empty() && add(queue_.front().what)) {
-    checked.entries.push_back(queue_.front().what);
+  while (!queue_.empty() && add(queue_.front().what, queue_.front().evidence)) {
     made.asked.push_back(std::move(queue_.front()));
     queue_.pop_front();
   }
   for (const authentic_command& c : all.due) {
-    if (!add(c)) {
+    if (!add(c, {})) {
       break; // it is due again
     }
-    checked.entries.push_back(c);
     ++due_count;
+  }
+  for (const found_charge& one : all.accused) {
+    if (!add(one.what, one.evidence)) {
+      break; // as is this
+    }
   }
   if (made.what.entries.empty()) {
     return std::optional<batch_order>{};
@@ -217,10 +228,19 @@ result<void> joint_book::check(const batch_order& order, std::uint64_t now) {
                 off);
   }
   checked_order checked{order, {}};
+  auto evidence = order.evidence.begin();
   for (const std::vector<std::byte>& bytes : order.entries) {
     OVIR_ASSIGN(authentic_command one, authentic(order.ledger, bytes));
-    OVIR_TRY(own_.admits(one.what()));
+    const bool has_evidence = is_proved_by_charges(one.what());
+    if (has_evidence && evidence == order.evidence.end()) {
+      return fail(errc::invalid_argument, "the order convicts without evidence");
+    }
+    OVIR_TRY(own_.admits(one.what(), has_evidence ? std::span<const std::byte>{*evidence++}
+                                                  : std::span<const std::byte>{}));
     checked.entries.push_back(std::move(one));
+  }
+  if (evidence != order.evidence.end()) {
+    return fail(errc::invalid_argument, "the order has evidence of no conviction in it");
   }
   note_checked(std::move(checked));
   return {};
@@ -339,24 +359,14 @@ void joint_book::promise(std::vector<keeper_answer>& answers) {
   }
 }
 
-result<void> joint_book::follow(const entry_run& run, std::vector<keeper_answer>& answers) {
+result<void> joint_book::follow(const log_part& part, std::vector<keeper_answer>& answers) {
+  const entry_run& run = part.run;
   const std::uint64_t size = own_.book().log().size();
-  if (run.first != size + missing_.size() || run.entries.empty()) {
-    missing_.clear();
-    missing_bytes_ = 0;
+  if (run.first > size || run.first + run.entries.size() <= size) {
     return fail(errc::invalid_argument, "these are not the entries behind {}", size);
   }
-  for (const std::vector<std::byte>& entry : run.entries) {
-    missing_bytes_ += entry.size();
-    missing_.push_back(entry);
-  }
-  if (size + missing_.size() < run.head.head.size &&
-      missing_bytes_ <= limits::credit_catch_up_bytes_max) {
-    return {}; // more is to come
-  }
-  const std::vector<std::vector<std::byte>> all = std::exchange(missing_, {});
-  missing_bytes_ = 0;
-  OVIR_TRY(own_.follow(all, run.head)); // which asks for most keepers' signatures
+  const auto news = std::span{run.entries}.subspan(static_cast<std::size_t>(size - run.first));
+  OVIR_TRY(own_.follow(news, run.head, part.path)); // which asks for most keepers' signatures
   signed_size_ = std::max(signed_size_, run.head.head.size);
   open_.clear();
   sign_here(answers);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "ledger/group/log_part.hpp"
 #include "ledger/keeper/batch_order.hpp"
 #include "ledger/keeper/keeper.hpp"
 #include "messages/node_id.hpp"
@@ -68,13 +69,10 @@ public:
   [[nodiscard]] std::uint64_t signed_size() const noexcept { return signed_size_; }
   /// Size of the last head that a keeper is known to have signed; 0: none is.
   [[nodiscard]] std::uint64_t signed_by(const node_id& keeper) const;
-  /// How many entries there are here, with those that wait for the rest of a head.
-  [[nodiscard]] std::uint64_t wants() const noexcept {
-    return own_.book().log().size() + missing_.size();
-  }
-  /// Entries from `wants` on. They are kept once they lead to a head that most signed.
-  /// `invalid_argument`, `digest_mismatch`: not these.
-  [[nodiscard]] result<void> follow(const entry_run& run, std::vector<keeper_answer>& answers);
+  /// Entries behind this keeper's log, of one whose head most signed. They are checked against it
+  /// and last at once, so what was taken is never fetched again. `invalid_argument`,
+  /// `digest_mismatch`: not these.
+  [[nodiscard]] result<void> follow(const log_part& part, std::vector<keeper_answer>& answers);
 
 private:
   struct out_order {
@@ -118,8 +116,6 @@ private:
   std::map<node_id, signed_head> others_; ///< what each other keeper signed last
   std::deque<later_promise> later_;       ///< ascending by index
   std::uint64_t signed_size_{0};
-  std::vector<std::vector<std::byte>> missing_; ///< entries behind the log, of a head to come
-  std::size_t missing_bytes_{0};
 };
 
 } // namespace ovir::ledger

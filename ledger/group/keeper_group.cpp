@@ -1,5 +1,6 @@
 #include "ledger/group/keeper_group.hpp"
 
+#include "ledger/group/log_part.hpp"
 #include "ledger/keeper/message.hpp"
 #include "messages/limits/keepers.hpp"
 
@@ -16,9 +17,10 @@ namespace {
 
 constexpr std::uint8_t says_letter = 1;  // of the group: raft::letter
 constexpr std::uint8_t says_head = 2;    // signed_head: signed by its sender, or by most keepers
-constexpr std::uint8_t says_message = 3; // asks for entries or has them: message
+constexpr std::uint8_t says_message = 3; // asks for entries: message
 constexpr std::uint8_t says_ask = 4;     // an entry with time 0: would the other one admit it?
 constexpr std::uint8_t says_word = 5;    // the name of such an entry, which the sender would admit
+constexpr std::uint8_t says_part = 6;    // entries that were asked for: log_part
 
 std::vector<std::byte> said(std::uint8_t kind, std::span<const std::byte> bytes) {
   std::vector<std::byte> all{std::byte{kind}};
@@ -97,9 +99,6 @@ void keeper_group::receive(raft::milliseconds now, const node_id& from,
     if (auto m = message_from(rest)) {
       if (const auto* const asked = std::get_if<ask_entries>(&m->body)) {
         answer_entries(from, asked->first);
-      } else if (const auto* const run = std::get_if<entry_run>(&m->body)) {
-        const auto done = book_.follow(*run, ready_);
-        disk_ = !done && done.error().code == errc::io_failed ? done : disk_;
       }
     }
     break;
@@ -109,6 +108,7 @@ void keeper_group::receive(raft::milliseconds now, const node_id& from,
     }
     break;
   case says_word: take_word(from, rest); break;
+  case says_part: take_part(rest); break;
   default: break;
   }
   look(now, answers);
@@ -127,6 +127,18 @@ void keeper_group::take_head(const node_id& from, const signed_head& head) {
   before = head.head;
 }
 
+void keeper_group::take_part(std::span<const std::byte> bytes) {
+  const auto part = log_part_from(bytes);
+  if (!part || !disk_) {
+    return;
+  }
+  const auto done = book_.follow(*part, ready_);
+  disk_ = !done && done.error().code == errc::io_failed ? done : disk_;
+  if (done) {
+    asks_on_ = true;
+  }
+}
+
 void keeper_group::take_word(const node_id& from, std::span<const std::byte> bytes) {
   digest name;
   if (bytes.size() == name.bytes.size()) {
@@ -139,7 +151,8 @@ result<std::size_t> keeper_group::propose(raft::milliseconds now, const due_allo
                                           std::vector<keeper_answer>& answers) {
   OVIR_TRY(sound());
   std::size_t became_due = 0;
-  if (!leads()) {
+  if (!leads() || replica_->wants_snapshot()) {
+    look(now, answers);
     return became_due;
   }
   OVIR_ASSIGN(const auto order, book_.put_together(around_.time(), due, became_due));
@@ -167,6 +180,7 @@ void keeper_group::look(raft::milliseconds now, std::vector<keeper_answer>& answ
   }
   ask_for_words(now);
   ask_for_entries(now);
+  ask_for_snapshots(now);
   book_.take_refused(ready_);
   for (keeper_answer& a : ready_) {
     if (auto* const news = std::get_if<leader_news>(&a.what.body)) {
@@ -203,20 +217,36 @@ void keeper_group::ask_for_words(raft::milliseconds now) {
   }
 }
 
-/// Of the keeper that leads. Where none is known, of each in turn: one that was away may refuse
-/// what it is told until it has them.
+/// A snapshot stands for what most keepers signed. Behind an order its head is not signed yet: when
+/// a snapshot is due, no order is made until that is signed, and then an entry that changes
+/// nothing.
+void keeper_group::ask_for_snapshots(raft::milliseconds now) {
+  if (!leads() || !replica_->wants_snapshot() || book_.is_out() || !snapshot_now()) {
+    return;
+  }
+  if (replica_->last_index() == replica_->last_agreed()) {
+    tell_others(says_head, to_bytes(around_.own->head())); // so that they can give one as well
+    replica_->ask_for_snapshots(now);
+  }
+}
+
+/// Of who had some just now; else of the keeper that leads and of the others in turn: the leader
+/// may have none to give, and one that was away may refuse what it is told until it has them.
 void keeper_group::ask_for_entries(raft::milliseconds now) {
-  if (book_.signed_size() <= book_.own_head().head.size ||
-      now - asked_at_ <= limits::keepers_ask_again) {
+  const std::uint64_t size = book_.own_head().head.size;
+  if (book_.signed_size() <= size || (!asks_on_ && now - asked_at_ <= limits::keepers_ask_again)) {
     return;
   }
   asked_at_ = now;
-  node_id from = leader().value_or(keepers_[asked_++ % keepers_.size()]);
-  if (from == around_.key->id()) {
-    from = keepers_[asked_++ % keepers_.size()];
+  if (!std::exchange(asks_on_, false)) {
+    const std::size_t turn = asked_++;
+    const node_id& next = keepers_[turn / 2 % keepers_.size()];
+    asked_of_ = turn % 2 == 0 ? leader().value_or(next) : next;
   }
-  if (from != around_.key->id()) {
-    around_.send(from, said(says_message, to_bytes(message{0, ask_entries{book_.wants()}})));
+  if (asked_of_ != around_.key->id()) {
+    around_.send(asked_of_, said(says_message, to_bytes(message{0, ask_entries{size}})));
+  } else {
+    asked_at_ -= limits::keepers_ask_again; // not of itself: of the next
   }
 }
 
@@ -230,6 +260,7 @@ group_report keeper_group::report() const {
   r.recovering = replica_->is_recovering();
   r.term = replica_->term();
   r.agreed = replica_->last_agreed();
+  r.kept = replica_->kept();
   r.hand_overs = hand_overs_;
   return r;
 }
@@ -243,10 +274,20 @@ void keeper_group::tell_others(std::uint8_t kind, std::span<const std::byte> byt
 }
 
 void keeper_group::answer_entries(const node_id& to, std::uint64_t first) {
-  std::vector<keeper_answer> answer;
-  around_.own->take(to, {}, {0, ask_entries{first}}, answer);
-  for (const keeper_answer& a : answer) {
-    around_.send(to, said(says_message, to_bytes(a.what)));
+  keeper& own = *around_.own;
+  if (!own.has_head()) {
+    return;
+  }
+  auto run = own.entries_from(first);
+  if (!run || run->entries.empty()) {
+    return;
+  }
+  log_part part{{}, std::move(*run)};
+  const std::uint64_t end = first + part.run.entries.size();
+  auto path = own.book().prove_consistency(end, part.run.head.head.size);
+  if (path) {
+    part.path = std::move(*path);
+    around_.send(to, said(says_part, to_bytes(part)));
   }
 }
 

@@ -37,6 +37,7 @@ struct group_report {
   bool recovering{false}; ///< it lost its disk, and does not vote yet
   std::uint64_t term{0};
   std::uint64_t agreed{0};     ///< entries of the group's own log
+  std::size_t kept{0};         ///< how many of them are in the journal here
   std::uint64_t hand_overs{0}; ///< other leaders than before, since this keeper began
 };
 
@@ -78,7 +79,9 @@ public:
   /// It leads, or will as soon as it knows all that was agreed before.
   [[nodiscard]] bool begins_to_lead() const { return leader() == around_.key->id(); }
   /// Something waits that can be proposed now.
-  [[nodiscard]] bool can_propose() const { return leads() && !book_.is_out() && book_.waits(); }
+  [[nodiscard]] bool can_propose() const {
+    return leads() && !book_.is_out() && book_.waits() && !replica_->wants_snapshot();
+  }
   [[nodiscard]] bool is_out() const noexcept { return book_.is_out(); }
   [[nodiscard]] group_report report() const;
   /// An error once it can do nothing more: the ledger and this must be opened anew.
@@ -102,6 +105,8 @@ private:
   void take_word(const node_id& from, std::span<const std::byte> bytes);
   void ask_for_words(raft::milliseconds now);
   void ask_for_entries(raft::milliseconds now);
+  void take_part(std::span<const std::byte> bytes);
+  void ask_for_snapshots(raft::milliseconds now);
   void note_leader();
 
   group_surroundings around_;
@@ -112,7 +117,9 @@ private:
   std::uint64_t told_{0}; ///< size of the head that the others were told last
   raft::milliseconds told_at_{0};
   raft::milliseconds asked_at_{0};      ///< for entries that are missing here
-  std::size_t asked_{0};                ///< whom, where no leader is known
+  bool asks_on_{false};                 ///< some came: for the next at once
+  std::size_t asked_{0};                ///< how often another was asked for them
+  node_id asked_of_;                    ///< the last
   raft::milliseconds words_at_{0};      ///< when words were asked for
   std::set<digest> words_asked_;        ///< at that time
   std::map<node_id, log_head> told_by_; ///< the head that each keeper told last

@@ -19,6 +19,8 @@ struct batch_order {
   std::uint64_t time{0};   ///< in seconds since 1970
   /// Encoded, with time 0; 1 to limits::ledger_batch_entries_max.
   std::vector<std::vector<std::byte>> entries;
+  /// Of each conviction by a double charge among them, in their order.
+  std::vector<std::vector<std::byte>> evidence{};
   friend bool operator==(const batch_order&, const batch_order&) = default;
 };
 

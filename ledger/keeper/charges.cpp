@@ -14,6 +14,11 @@ log_lookup lookup_in(const ledger& book) {
   };
 }
 
+bool is_proved_by_charges(const command& what) {
+  const convict* const x = std::get_if<convict>(&what);
+  return x != nullptr && x->kind == evidence_kind::double_charge;
+}
+
 std::optional<found_charge> find_double_charge(const ledger& book, const authentic_command& refused,
                                                const node_id& finder) {
   const accrue* const second = std::get_if<accrue>(&refused.what());

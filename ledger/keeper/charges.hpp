@@ -18,6 +18,8 @@ struct found_charge {
   authentic_command what; ///< the conviction
   std::vector<std::byte> evidence;
 };
+/// Whether it is a conviction that the log and its evidence prove: each keeper comes to the same.
+[[nodiscard]] bool is_proved_by_charges(const command& what);
 /// Whom an accrual convicts that was just refused because what it pays for is paid: nothing where
 /// that is no fault of who signed it. `finder` is paid for it.
 [[nodiscard]] std::optional<found_charge>

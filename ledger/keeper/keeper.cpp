@@ -1,6 +1,5 @@
 #include "ledger/keeper/keeper.hpp"
 
-#include "ledger/keeper/charges.hpp"
 #include "ledger/keeper/reports.hpp"
 #include "ledger/rules/equivocation.hpp"
 #include "ledger/rules/replay_evidence.hpp"
@@ -8,6 +7,7 @@
 #include "messages/limits/conviction.hpp"
 #include "messages/limits/credit.hpp"
 #include "messages/limits/general.hpp"
+#include "messages/limits/keepers.hpp"
 #include "messages/limits/ledger.hpp"
 #include "messages/mutant.hpp"
 
@@ -30,6 +30,7 @@ keeper::keeper(ledger book, keeper_surroundings around, std::vector<std::byte> g
 
 /// What is looked up often, from the ledger.
 void keeper::learn() {
+  unlearned_ = false;
   ejected_.clear();
   escrows_.clear();
   for (const auto& [node, a] : book_.view().accounts()) {
@@ -351,7 +352,7 @@ void keeper::take_vouch(const node_id& from, role_set roles, std::uint64_t id, v
 }
 
 result<gathered_commands> keeper::gather(std::uint64_t now, const due_allowance& due) {
-  gathered_commands all{std::exchange(waiting_, {}), {}};
+  gathered_commands all{std::exchange(waiting_, {}), {}, {}};
   waiting_of_.clear();
   evidence_waiting_ = 0;
   now_ = now;
@@ -360,6 +361,10 @@ result<gathered_commands> keeper::gather(std::uint64_t now, const due_allowance&
   });
   for (const asked_command& one : all.asked) {
     OVIR_TRY(keep_evidence_of(one));
+  }
+  for (const auto& [guilty, charge] : accused_) {
+    OVIR_TRY(keep_evidence_of({self(), 0, charge.what, charge.evidence}));
+    all.accused.push_back(charge);
   }
   if (due.most > 0) {
     const bool links_could_come = due.up_s >= book_.view().origin().rules.epoch_s;
@@ -383,6 +388,9 @@ result<void> keeper::keep_evidence_of(const asked_command& one) const {
 
 result<batch_outcome> keeper::enter(std::span<const authentic_command> batch, std::uint64_t now,
                                     std::vector<keeper_answer>& answers) {
+  if (unlearned_) {
+    learn();
+  }
   OVIR_ASSIGN(batch_outcome done, book_.commit(batch, now));
   bool convicted = false;
   for (std::size_t i = 0; i < batch.size(); ++i) {
@@ -399,9 +407,12 @@ result<batch_outcome> keeper::enter(std::span<const authentic_command> batch, st
 /// Counts what came of a command, and learns from it; whether it convicted.
 bool keeper::note(const authentic_command& asked, const command_outcome& one) {
   const command& what = asked.what();
+  if (is_proved_by_charges(what)) {
+    accused_.erase(std::get<convict>(what).guilty); // whatever came of it comes of it again
+  }
   if (!one.done) {
     ++counts_.refused;
-    if (one.why.code == errc::superseded && is_alone()) { // an order has no room for evidence
+    if (one.why.code == errc::superseded) {
       accuse_of_charging_twice(asked);
     }
     return false;
@@ -416,12 +427,11 @@ bool keeper::note(const authentic_command& asked, const command_outcome& one) {
   return x != nullptr && ejected_.insert(x->guilty).second;
 }
 
-/// The conviction waits for the next batch.
+/// The conviction waits for the next batch; of several keepers, for that of the one that leads.
 void keeper::accuse_of_charging_twice(const authentic_command& refused) {
-  auto found = find_double_charge(book_, refused, around_.key->id());
-  if (found && has_room_for(found->evidence.size())) {
-    evidence_waiting_ += found->evidence.size();
-    waiting_.push_back({around_.key->id(), 0, std::move(found->what), std::move(found->evidence)});
+  auto found = find_double_charge(book_, refused, self());
+  if (found && accused_.size() < limits::keeper_accused_max) {
+    accused_.emplace(std::get<convict>(found->what.what()).guilty, std::move(*found));
   }
 }
 
@@ -434,6 +444,7 @@ result<std::size_t> keeper::commit(std::uint64_t now, const due_allowance& due,
     batch.push_back(one.what);
   }
   std::ranges::move(all.due, std::back_inserter(batch));
+  std::ranges::transform(all.accused, std::back_inserter(batch), &found_charge::what);
   if (batch.empty()) {
     return all.due.size();
   }
@@ -450,14 +461,19 @@ result<std::size_t> keeper::commit(std::uint64_t now, const due_allowance& due,
 }
 
 result<void> keeper::follow(std::span<const std::vector<std::byte>> entries,
-                            const signed_head& head) {
-  OVIR_TRY(book_.follow(entries, head, {}));
+                            const signed_head& head, std::span<const digest> path) {
+  OVIR_TRY(book_.follow(entries, head, {}, path));
+  unlearned_ = true;
+  if (book_.log().size() < head.head.size) {
+    return {};
+  }
   head_ = head;
   learn();
+  std::erase_if(accused_, [this](const auto& one) { return ejected_.contains(one.first); });
   return {};
 }
 
-result<void> keeper::admits(const command& what) const {
+result<void> keeper::admits(const command& what, std::span<const std::byte> evidence) const {
   if (is_claimed(what)) {
     return around_.claims_say
                ? around_.claims_say(what)
@@ -467,13 +483,13 @@ result<void> keeper::admits(const command& what) const {
                       to_string(kind_of(what)));
   }
   if (const convict* const x = std::get_if<convict>(&what)) {
-    std::vector<std::byte> known;
-    if (x->kind != evidence_kind::replay && around_.evidence_of) {
+    std::vector<std::byte> known{evidence.begin(), evidence.end()};
+    if (x->kind == evidence_kind::equivocation && around_.evidence_of) {
       OVIR_ASSIGN(known, around_.evidence_of(x->evidence));
     }
-    OVIR_ASSIGN(const std::vector<std::byte> evidence,
+    OVIR_ASSIGN(const std::vector<std::byte> kept,
                 admit_conviction(role_set{}.add(role::verifier), *x, known));
-    return around_.keep_evidence ? around_.keep_evidence(x->evidence, evidence) : result<void>{};
+    return around_.keep_evidence ? around_.keep_evidence(x->evidence, kept) : result<void>{};
   }
   if (const compensate* const fee = std::get_if<compensate>(&what)) {
     const role_set roles = around_.roles_of ? around_.roles_of(fee->to) : role_set{};

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "ledger/keeper/charges.hpp"
 #include "ledger/keeper/ledger.hpp"
 #include "ledger/keeper/ledger_clock.hpp"
 #include "ledger/keeper/message.hpp"
@@ -53,10 +54,12 @@ struct asked_command {
   authentic_command what;
   std::vector<std::byte> evidence; ///< of a conviction
 };
-/// What becomes a batch: what was asked for, and behind it what time makes possible.
+/// What becomes a batch: what was asked for, behind it what time makes possible, and convictions of
+/// schedulers that this keeper saw charge twice.
 struct gathered_commands {
   std::vector<asked_command> asked;
   std::vector<authentic_command> due;
+  std::vector<found_charge> accused;
 };
 
 /// An answer on its way.
@@ -103,17 +106,22 @@ public:
 
   // Of one of several keepers
 
-  /// What `commit` would make last; it waits here no longer. Evidence is kept.
+  /// What `commit` would make last; but for `accused`, it waits here no longer. Evidence is kept.
   [[nodiscard]] result<gathered_commands> gather(std::uint64_t now, const due_allowance& due);
   /// Makes a batch last. An error: the ledger must be opened anew.
   [[nodiscard]] result<batch_outcome> enter(std::span<const authentic_command> batch,
                                             std::uint64_t now, std::vector<keeper_answer>& answers);
-  /// Entries behind this keeper's log, up to a head that most keepers signed.
+  /// Entries behind this keeper's log: the next of one whose head most keepers signed
+  /// (`ledger::follow`). The head counts once all of it is here.
   [[nodiscard]] result<void> follow(std::span<const std::vector<std::byte>> entries,
-                                    const signed_head& head);
+                                    const signed_head& head, std::span<const digest> path);
+  /// Entries from `first` on and the head, as much as a message has room for. Precondition:
+  /// `has_head`.
+  [[nodiscard]] result<entry_run> entries_from(std::uint64_t first);
   /// Whether this keeper would admit a command that its sender does not sign, if it came from who
-  /// may send it. The evidence of a conviction is kept.
-  [[nodiscard]] result<void> admits(const command& what) const;
+  /// may send it. `evidence`: of a conviction that this proves. It is kept.
+  [[nodiscard]] result<void> admits(const command& what,
+                                    std::span<const std::byte> evidence = {}) const;
   /// Of a conviction that another keeper puts into an order: the evidence is kept, if it convicts.
   [[nodiscard]] result<void> learn_evidence(const node_id& from, role_set roles,
                                             submit asked) const {
@@ -181,7 +189,6 @@ private:
              std::vector<keeper_answer>& answers);
   [[nodiscard]] account_report report_on(const node_id& who);
   void note_escrow(const reserve& r);
-  [[nodiscard]] result<entry_run> entries_from(std::uint64_t first);
   [[nodiscard]] result<promise> promise_of(std::uint64_t index);
   [[nodiscard]] result<void> keep_evidence_of(const asked_command& one) const;
   [[nodiscard]] bool note(const authentic_command& asked, const command_outcome& one);
@@ -198,6 +205,7 @@ private:
   std::size_t evidence_waiting_{0}; ///< bytes
   std::set<node_id> askers_;        ///< at most limits::keeper_askers_max
   std::set<node_id> ejected_;
+  bool unlearned_{false};               ///< entries were followed since `learn`
   std::map<digest, escrow_id> escrows_; ///< by what they are about; some are over
   struct vouched {
     convict what;
@@ -205,6 +213,8 @@ private:
   };
   std::map<digest, vouched> vouched_; ///< convictions that lack a verdict, by what they say
   std::uint64_t now_{0};              ///< of the last commit
+  /// By whom they convict. Each of several keepers has them: any may lead next.
+  std::map<node_id, found_charge> accused_;
   keeper_counts counts_;
 };
 

@@ -240,7 +240,8 @@ result<batch_outcome> ledger::commit(std::span<const authentic_command> batch, s
 }
 
 result<void> ledger::follow(std::span<const std::vector<std::byte>> entries,
-                            const signed_head& head, const evidence_check& evidence) {
+                            const signed_head& head, const evidence_check& evidence,
+                            std::span<const digest> path) {
   if (failed_) {
     return failed_before();
   }
@@ -255,7 +256,11 @@ result<void> ledger::follow(std::span<const std::vector<std::byte>> entries,
     tree.append(leaf);
     chain = chain_after(chain, leaf);
   }
-  if (tree.size() != head.head.size || tree.root() != head.head.root || chain != head.head.chain) {
+  const bool leads_there =
+      tree.size() == head.head.size
+          ? tree.root() == head.head.root && chain == head.head.chain
+          : verify_consistency(tree.size(), tree.root(), head.head.size, head.head.root, path);
+  if (!leads_there) {
     return fail(errc::digest_mismatch,
                 "{} entries behind {} do not lead to the head of {}: its log is not this one; keep "
                 "both heads as evidence",

@@ -82,13 +82,15 @@ public:
   [[nodiscard]] result<batch_outcome> commit(std::span<const authentic_command> batch,
                                              std::uint64_t now);
 
-  /// As a follower: takes the next entries if they lead to a head that most keepers signed.
-  /// Signatures, form and rules are checked as the keepers should have. `digest_mismatch`: they do
-  /// not lead there, and nothing was changed; nor by a head that too few keepers signed
+  /// As a follower: takes the next entries if they lead to a head that most keepers signed, or, by
+  /// the proof of consistency in `path`, to a beginning of its log. Signatures, form and rules are
+  /// checked as the keepers should have. `digest_mismatch`: they do not lead there, and nothing was
+  /// changed; nor by a head that too few keepers signed
   /// (`invalid_argument`). Any other error: the keepers signed what breaks the rules; this object
   /// answers nothing any more, and `entries` with the head is the evidence.
   [[nodiscard]] result<void> follow(std::span<const std::vector<std::byte>> entries,
-                                    const signed_head& head, const evidence_check& evidence);
+                                    const signed_head& head, const evidence_check& evidence,
+                                    std::span<const digest> path = {});
 
   /// Writes the index as of now: for when there is time, and before closing. `commit` does it by
   /// itself, after its sync, when more than `limits::ledger_index_lines_max` movements wait. An

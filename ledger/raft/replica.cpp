@@ -114,6 +114,19 @@ result<place> replica::propose(milliseconds now, std::span<const std::byte> byte
   return where;
 }
 
+bool replica::wants_snapshot() const {
+  const std::uint64_t before = log_ && log_->state().before ? log_->state().before->index : 0;
+  return log_ && agreed_ >= before + limits::raft_snapshot_every;
+}
+
+/// The library asks for a snapshot behind an entry that it applies, and at no other time.
+void replica::ask_for_snapshots(milliseconds now) {
+  if (leads() && log_->last_index() == agreed_) {
+    static_cast<void>(library_->barrier(now)); // else it leads no longer
+    look(now);
+  }
+}
+
 bool replica::leads() const {
   return library_ && library_->now_is() == role::leader &&
          log_->term_at(agreed_) == library_->term();
@@ -231,18 +244,22 @@ bool replica::skip_agreed(append_entries& m) const {
   return true;
 }
 
-bool replica::takes_all(const append_entries& m) const {
+/// What this server does not take is left out with all behind it: what is before may be what it
+/// waits for, and is agreed on without it. False where nothing is left.
+bool replica::cut_untaken(append_entries& m) const {
   std::size_t bytes = log_->entry_bytes();
+  std::size_t count = log_->state().entries.size();
   std::uint64_t index = m.before;
-  for (const entry& e : m.entries) {
-    ++index;
+  const auto end = std::find_if_not(m.entries.begin(), m.entries.end(), [&](const entry& e) {
     bytes += e.bytes.size();
-    if (log_->term_at(index) != e.term && !owner_.takes(e)) {
-      return false;
-    }
+    return bytes <= limits::raft_journal_bytes_max && ++count <= limits::raft_journal_entries_max &&
+           (log_->term_at(++index) == e.term || owner_.takes(e));
+  });
+  if (end == m.entries.begin() && !m.entries.empty()) {
+    return false;
   }
-  return bytes <= limits::raft_journal_bytes_max &&
-         log_->state().entries.size() + m.entries.size() <= limits::raft_journal_entries_max;
+  m.entries.erase(end, m.entries.end());
+  return true;
 }
 
 bool replica::admits(milliseconds now, std::uint8_t from, append_entries& m) {
@@ -252,7 +269,7 @@ bool replica::admits(milliseconds now, std::uint8_t from, append_entries& m) {
   if (m.term < library_->term()) {
     return true;
   }
-  if (!skip_agreed(m) || !takes_all(m)) {
+  if (!skip_agreed(m) || !cut_untaken(m)) {
     return false;
   }
   const std::uint64_t end = m.before + m.entries.size();

@@ -30,7 +30,7 @@ public:
   virtual void send(std::uint8_t to, letter what) = 0;
   /// A number between both, drawn evenly.
   virtual std::uint32_t between(std::uint32_t least, std::uint32_t most) = 0;
-  /// Whether this server writes such an entry of another one; else the letter is dropped.
+  /// Whether this server writes such an entry of another one; else it writes none behind it either.
   virtual bool takes(const entry& e) = 0;
   /// Whether it believes that this stands for what was agreed; else the letter is dropped.
   virtual bool takes(const snapshot& s) = 0;
@@ -64,6 +64,14 @@ public:
   /// is not agreed yet.
   [[nodiscard]] result<place> propose(milliseconds now, std::span<const std::byte> bytes);
 
+  /// So much was agreed on since the last snapshot that another one is due.
+  [[nodiscard]] bool wants_snapshot() const;
+  /// Of a leader whose owner could give one now: writes an entry without a command, behind which
+  /// every server asks its owner. Nothing while another entry is not agreed on.
+  void ask_for_snapshots(milliseconds now);
+  /// Entries in its journal.
+  [[nodiscard]] std::size_t kept() const { return log_ ? log_->state().entries.size() : 0; }
+
   /// It leads, and knows all that was agreed before.
   [[nodiscard]] bool leads() const;
   /// 0: none is known.
@@ -96,7 +104,7 @@ private:
   [[nodiscard]] bool admits(milliseconds now, std::uint8_t from, const standing& m);
   [[nodiscard]] bool is_leader_of(std::uint64_t term, std::uint8_t from);
   [[nodiscard]] bool skip_agreed(append_entries& m) const;
-  [[nodiscard]] bool takes_all(const append_entries& m) const;
+  [[nodiscard]] bool cut_untaken(append_entries& m) const;
 
   void send(std::uint8_t to, letter what) override;
   std::uint32_t between(std::uint32_t least, std::uint32_t most) override;

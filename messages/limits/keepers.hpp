@@ -22,6 +22,12 @@ inline constexpr std::size_t keepers_unheard_max = 256;
 inline constexpr std::uint64_t keepers_word_wait_s = 60;
 /// Orders whose signatures were checked, until they are agreed on.
 inline constexpr std::size_t keepers_checked_orders_max = 4;
+/// Digests that prove that a log is the beginning of another: the tree has at most 64 levels.
+inline constexpr std::size_t keepers_path_max = 128;
+/// Convictions in one order with the evidence that proves them.
+inline constexpr std::size_t keepers_order_evidence_max = 64;
+/// Schedulers that a keeper saw charge twice, until they are convicted.
+inline constexpr std::size_t keeper_accused_max = 64;
 /// How often a keeper looks at its clock for the others: well below `raft_heartbeat`.
 inline constexpr std::chrono::milliseconds keepers_tick{20};
 /// What one keeper says to another at once: a letter, and the byte before it.

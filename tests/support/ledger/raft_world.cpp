@@ -37,7 +37,7 @@ public:
   std::uint32_t between(std::uint32_t least, std::uint32_t most) override {
     return std::uniform_int_distribution<std::uint32_t>{least, most}(world.chance);
   }
-  bool takes(const raft::entry& /*e*/) override { return true; }
+  bool takes(const raft::entry& e) override { return !world.refuses || !world.refuses(e); }
   bool takes(const raft::snapshot& s) override {
     const std::size_t count = count_of(s);
     return count <= world.truth_.size() && s.bytes == stands_for(commands_of_truth(count));

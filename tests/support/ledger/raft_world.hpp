@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <random>
@@ -64,6 +65,7 @@ public:
   /// Sends in a server's name.
   void forge(std::uint8_t from, std::uint8_t to, raft::letter what);
 
+  std::function<bool(const raft::entry&)> refuses; ///< what no owner takes; empty: nothing
   std::mt19937_64 chance;
   raft_weather weather;
 

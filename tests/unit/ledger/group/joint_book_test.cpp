@@ -254,18 +254,19 @@ TEST_F(joint_books, follow_only_entries_that_most_keepers_signed_for) {
   const auto one = authenticate(
       id_, some_mint(), sign_action(ledger_world::key(ledger_world::minter), id_, some_mint()));
   ASSERT_TRUE(ahead.enter(std::span{&*one, 1}, t0 + 9, answers));
-  entry_run run{1, {ahead.book().log().entry_at(1).value()}, ahead.own_head()};
-  EXPECT_FALSE(book_->follow(run, answers)) << "one of three";
+  log_part part{{}, {1, {ahead.book().log().entry_at(1).value()}, ahead.own_head()}};
+  entry_run& run = part.run;
+  EXPECT_FALSE(book_->follow(part, answers)) << "one of three";
   ASSERT_TRUE(join(run.head, sign(ledger_world::key(212), ahead.book().head()).signatures[0]));
-  entry_run cut = run;
-  cut.entries[0].pop_back();
+  log_part cut = part;
+  cut.run.entries[0].pop_back();
   EXPECT_FALSE(book_->follow(cut, answers));
-  entry_run late = run;
-  late.first = 2;
+  log_part late = part;
+  late.run.first = 2;
   EXPECT_FALSE(book_->follow(late, answers));
   book_->take(run.head, answers);
   EXPECT_EQ(book_->signed_size(), 2U) << "it knows what it lacks";
-  ASSERT_TRUE(book_->follow(run, answers));
+  ASSERT_TRUE(book_->follow(part, answers));
   EXPECT_EQ(own_->book().head(), ahead.book().head());
 }
 

@@ -171,6 +171,25 @@ TEST(raft, what_was_not_compared_with_the_leaders_log_is_not_agreed_on) {
   EXPECT_EQ(world.broken(), "");
 }
 
+TEST(raft, what_a_server_does_not_take_holds_up_nothing_before_it) {
+  raft_world world{8, 3};
+  cut_all(world);
+  const raft::entry refused = command_of(5, 0xb);
+  world.refuses = [&](const raft::entry& e) { return e == refused; };
+  const auto tell = [&world](std::uint64_t before, std::uint64_t term, std::uint64_t commit,
+                             std::vector<raft::entry> entries) {
+    world.forge(1, 2, raft::append_entries{5, before, term, commit, std::move(entries)});
+    world.run(10ms);
+  };
+  tell(1, 1, 1, {command_of(5, 0xa), refused, command_of(5, 0xc)});
+  EXPECT_EQ(world.replica_of(2).last_index(), 2U);
+  tell(2, 5, 2, {});
+  EXPECT_EQ(world.agreed_at(2), 1U);
+  tell(2, 5, 2, {refused, command_of(5, 0xc)});
+  EXPECT_EQ(world.replica_of(2).last_index(), 2U);
+  EXPECT_EQ(world.broken(), "");
+}
+
 TEST(raft, an_old_letter_changes_nothing_that_was_agreed_on) {
   raft_world world{7, 3};
   world.run(2s);
