@@ -86,7 +86,7 @@ void start_lead(const parts_pointer& parts, const known_pointer& known,
                if (payments && lead) {
                  caf::anon_send(payments, actors::paid_lead{id, *lead});
                } else if (payments) {
-                 caf::anon_send(payments, actors::work_over{id, 0});
+                 caf::anon_send(payments, actors::work_over{id});
                }
                done(std::move(lead));
              });

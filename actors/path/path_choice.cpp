@@ -169,6 +169,48 @@ result<chosen_path> plan_among(const path_terms& wanted, const candidates& all) 
   return chosen_path{std::move(planned), std::move(few)};
 }
 
+/// Of each layer: the model's rate, or the median of what its holders ask where that is more; of
+/// two in the middle the lower one. Empty where none asks more than the rate.
+std::vector<double> usual_prices(const candidates& all, std::uint32_t layers) {
+  if (std::none_of(all.begin(), all.end(), [](const auto& c) { return c.price > 1; })) {
+    return {};
+  }
+  std::vector<std::vector<double>> asked(layers);
+  for (const path_candidate& c : all) {
+    for (layer_index l = c.held.first; l < std::min(c.held.last, layers); ++l) {
+      asked[l].push_back(c.price);
+    }
+  }
+  std::vector<double> usual(layers, 1);
+  for (layer_index l = 0; l < layers; ++l) {
+    if (!asked[l].empty()) {
+      const auto middle = asked[l].begin() + static_cast<std::ptrdiff_t>((asked[l].size() - 1) / 2);
+      std::nth_element(asked[l].begin(), middle, asked[l].end());
+      usual[l] = std::max(usual[l], *middle);
+    }
+  }
+  return usual;
+}
+
+/// Each with its longest run of layers for which it asks no more than is usual; none without any.
+candidates at_usual_price(const candidates& all, const std::vector<double>& usual) {
+  candidates some;
+  for (const path_candidate& c : all) {
+    layer_range longest{};
+    layer_range run{c.held.first, c.held.first};
+    for (layer_index l = c.held.first; l < c.held.last; ++l) {
+      const bool dear = c.price > (l < usual.size() ? usual[l] : 1);
+      run = dear ? layer_range{l + 1, l + 1} : layer_range{run.first, l + 1};
+      longest = run.size() > longest.size() ? run : longest;
+    }
+    if (longest.size() > 0) {
+      some.push_back(c);
+      some.back().held = longest;
+    }
+  }
+  return some;
+}
+
 std::optional<layer_places> repaired(const path_terms& wanted, const candidates& among,
                                      const std::vector<path_place>& before) {
   std::vector<repair_node> able;
@@ -289,11 +331,17 @@ std::vector<std::uint32_t> fault_levels(const std::vector<path_candidate>& candi
 result<chosen_path> choose_path(const path_terms& wanted,
                                 const std::vector<path_candidate>& candidates) {
   result<chosen_path> found{error{}};
+  const std::vector<double> usual = usual_prices(candidates, whole(wanted).last);
   for (const std::uint32_t level : fault_levels(candidates)) {
     std::vector<path_candidate> some;
     std::copy_if(candidates.begin(), candidates.end(), std::back_inserter(some),
                  [level](const path_candidate& c) { return c.faults <= level; });
-    found = plan_among(wanted, some);
+    if (!usual.empty()) {
+      found = plan_among(wanted, at_usual_price(some, usual));
+    }
+    if (!found) {
+      found = plan_among(wanted, some);
+    }
     if (found) {
       break;
     }

@@ -70,7 +70,10 @@ struct chosen_path {
 [[nodiscard]] double prefill_word(const node_advert& advert);
 
 /// The best path over candidates with the least level of faults with which there is one: what a
-/// node says of itself does not take it past one with fewer faults. Errors: those of `make_plan`.
+/// node says of itself does not take it past one with fewer faults. Of these, who asks more for a
+/// layer than is usual, which is the model's rate or the median of its holders' asks where that is
+/// more, counts only where the others make no path (docs/adr/0043-best-replies.md). Errors: those
+/// of `make_plan`.
 [[nodiscard]] result<chosen_path> choose_path(const path_terms& wanted,
                                               const std::vector<path_candidate>& candidates);
 /// Where the few that a plan looks at do not suffice: the fewest stages, of all candidates, some of

@@ -80,7 +80,7 @@ bool is_paid_elsewhere(const ledger::accrue& wanted, const std::vector<const sta
   const std::uint32_t first = ledger::windows_paid(prompt, wanted.window).first;
   for (const ledger::window_share& share : wanted.computed) {
     ledger::window_share other = share;
-    if (around.is_paid(other)) {
+    if (around.is_paid(other, wanted.request)) {
       return true;
     }
     for (const stage_records* const s : all) {
@@ -89,7 +89,7 @@ bool is_paid_elsewhere(const ledger::accrue& wanted, const std::vector<const sta
       }
       for (const bound_statement& b : bind_statements(terms, *s)) {
         other.statement = b.value;
-        if (b.summary.window >= first && around.is_paid(other)) {
+        if (b.summary.window >= first && around.is_paid(other, wanted.request)) {
           return true;
         }
       }
@@ -210,6 +210,7 @@ std::vector<ledger::command> claims_book::payments(const path& found, const evid
   ledger::request_report known = about.report;
   known.open = true; // for claims
   core.follow(known);
+  core.claim();
   ledger::reroute named;
   for (const node_id& node : about.payees) {
     named.stages.push_back({node, 0, 0});
@@ -223,13 +224,6 @@ std::vector<ledger::command> claims_book::payments(const path& found, const evid
     evidence_batch batch{terms.request, *one, {}};
     batch.records.statements.resize(found.windows);
     core.take(places, std::move(batch), 0); // when they came says nothing now
-  }
-  if (!about.report.open) {
-    // The scheduler may be right that the token drawn behind the last position was none of the
-    // answer.
-    const std::uint64_t last = found.stages.back()->statements[found.windows - 1].positions;
-    const std::uint64_t end = (found.windows - 1) * std::uint64_t{limits::window_positions} + last;
-    core.end(end - std::min(end, about.reservation.prompt));
   }
   std::vector<ledger::command> all;
   while (all.size() < limits::claim_windows_at_once) {

@@ -48,8 +48,8 @@ public:
     /// Whether a node has a link to this one.
     std::function<bool(const node_id&)> is_there;
     time_point now;
-    /// Whether the ledger pays for this already, at least as much. Empty: for nothing.
-    std::function<bool(const ledger::window_share&)> is_paid{};
+    /// Whether the ledger pays for this by another request, at least as much. Empty: for nothing.
+    std::function<bool(const ledger::window_share&, const ledger::escrow_id&)> is_paid{};
   };
 
   /// A part of what `from` signed of this request. An error: it is refused.

@@ -260,7 +260,9 @@ claims_book::surroundings around_claims(const ledger_keeper_state& state) {
           &keeper.ejected(),
           [links = state.environment.links](const node_id& node) { return links->reachable(node); },
           state.environment.env->now(),
-          [&keeper](const ledger::window_share& s) { return keeper.book().view().is_paid(s); }};
+          [&keeper](const ledger::window_share& s, const ledger::escrow_id& request) {
+            return keeper.book().view().is_paid(s, request);
+          }};
 }
 
 /// What stages claim, and who drives their requests does not see to.

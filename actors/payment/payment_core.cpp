@@ -231,8 +231,6 @@ void payment_core::note_times(std::vector<ledger::window_share>& of, std::uint64
   }
 }
 
-void payment_core::end(std::uint64_t tokens) { ended_ = tokens; }
-
 void payment_core::leave_out(const std::vector<ledger::path_stage>& stages) {
   for (const ledger::path_stage& s : stages) {
     left_out_.insert(s.node);
@@ -252,12 +250,11 @@ std::optional<ledger::command> payment_core::next(const std::set<node_id>& eject
   }
   const std::uint64_t prompt = reservation_.prompt;
   const std::uint64_t first = prompt == 0 ? 0 : (prompt - 1) / window_size;
-  const std::uint64_t most =
-      std::min(reservation_.completion_max, ended_.value_or(reservation_.completion_max));
   // A window whose tokens are accounted already, after a restart, is passed over.
-  for (std::uint64_t w = first + windows_; w < payable_.size(); ++w) {
+  for (std::uint64_t w = first + (claimed_ ? 0 : windows_); w < payable_.size(); ++w) {
     const std::uint64_t end = payable_[w].end;
-    const std::uint64_t frontier = std::min(most, end >= prompt ? end - prompt + 1 : 0);
+    const std::uint64_t frontier =
+        std::min(reservation_.completion_max, end >= prompt ? end - prompt + 1 : 0);
     if (auto found = accrual(w, frontier, ejected)) {
       return found;
     }

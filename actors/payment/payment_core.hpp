@@ -44,9 +44,13 @@ public:
   /// came, in seconds: a statement behind its commitment's deadline is late, whatever it says, and
   /// so is a window in which the stages around saw a step take too long.
   void take(const computing_path& path, evidence_batch&& batch, std::uint64_t unix_now);
-  /// The request ended with `tokens` beyond those that were reserved for as its prompt. What nobody
-  /// stated is paid to nobody.
-  void end(std::uint64_t tokens);
+  /// The request ended. It is paid for as far as its stages stated it, the token drawn behind the
+  /// last position among it: how long its answer is, nobody has to be believed
+  /// (docs/adr/0043-best-replies.md).
+  void end() { ended_ = true; }
+  /// Stages claim it: what counts is how many tokens are accounted, not in how many accruals. A
+  /// window that its scheduler accrued in part is paid for the rest.
+  void claim() { claimed_ = true; }
   /// So many of its positions, from the first on, are paid by other reservations, as where another
   /// scheduler drove it before. Work is paid once: for having kept it, stages get what the ledger
   /// gives for work from a cache, and the rest goes back to the payer.
@@ -66,7 +70,7 @@ public:
 
   /// Settled, or closed by time.
   [[nodiscard]] bool over() const noexcept { return over_; }
-  [[nodiscard]] bool ended() const noexcept { return ended_.has_value(); }
+  [[nodiscard]] bool ended() const noexcept { return ended_; }
   [[nodiscard]] const ledger::escrow_id& escrow() const noexcept { return escrow_; }
   [[nodiscard]] std::uint32_t windows() const noexcept { return windows_; }
   /// Windows, of positions, that every stage stated.
@@ -144,10 +148,11 @@ private:
   std::uint64_t accounted_{0};
   bool prompt_accounted_{false};
   bool over_{false};
-  std::uint64_t paid_before_{0};       ///< positions, by others
-  std::optional<std::uint64_t> ended_; ///< tokens
-  std::set<node_id> named_;            ///< who may be paid
-  std::set<node_id> left_out_;         ///< who may not
+  std::uint64_t paid_before_{0}; ///< positions, by others
+  bool ended_{false};
+  bool claimed_{false};
+  std::set<node_id> named_;    ///< who may be paid
+  std::set<node_id> left_out_; ///< who may not
 };
 
 } // namespace ovir::actors

@@ -540,7 +540,7 @@ caf::behavior payments_behavior(payments_pointer self, payments_environment envi
         }
       },
       [self](const work_stated& news) { take_stated(self, news); },
-      [self](const work_over& news) { end_request(self, news.request, news.tokens); },
+      [self](const work_over& news) { end_request(self, news.request); },
       [self](const claimable_work& done) { keep_claim(self, done); },
       [self](const credit_received& news) { take_message(self, news); },
       [self](const link_changed& news) { keeper_link(self, news); },

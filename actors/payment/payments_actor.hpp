@@ -74,10 +74,9 @@ struct work_stated {
   frame_bytes evidence;
   computing_path path;
 };
-/// From a lead: the request is over after so many tokens of output.
+/// From a lead: the request is over.
 struct work_over {
   request_id request;
-  std::uint64_t tokens{0};
 };
 /// From a shell: what the keeper says of an account; answered with an `account_report`.
 struct describe_account {

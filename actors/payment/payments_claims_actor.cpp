@@ -117,7 +117,8 @@ bool take_answer_to_claim(payments_pointer self, const ledger::message& m) {
   if (report == nullptr) {
     return true;
   }
-  const bool all_paid = report->prompt_accounted && report->prompt + report->accounted >= c.end;
+  // The token drawn behind the last position, too.
+  const bool all_paid = report->prompt_accounted && report->prompt + report->accounted > c.end;
   if (!takes_claims(*report) || (!report->open && all_paid)) {
     forget(state, found);
   } else if (std::exchange(c.asks, false)) {

@@ -138,7 +138,7 @@ void send_reserved(payments_pointer self, request_id request, payments_state::pa
                    const ledger::reserve& r, const signature& proof);
 /// The core of a request, once its terms, its reservation and the rules are known.
 void make_core(payments_pointer self, payments_state::paid& p);
-void end_request(payments_pointer self, request_id request, std::uint64_t tokens);
+void end_request(payments_pointer self, request_id request);
 void lead_down(payments_pointer self, const caf::down_msg& message);
 void take_promise(payments_pointer self, request_id request, const ledger::promise& news);
 void take_refusal(payments_pointer self, request_id request, const error& why);

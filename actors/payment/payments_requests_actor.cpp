@@ -403,7 +403,7 @@ void take_stated(payments_pointer self, const work_stated& news) {
   }
 }
 
-void end_request(payments_pointer self, request_id request, std::uint64_t tokens) {
+void end_request(payments_pointer self, request_id request) {
   const auto found = self->state.requests.find(request);
   if (found == self->state.requests.end()) {
     return;
@@ -413,12 +413,8 @@ void end_request(payments_pointer self, request_id request, std::uint64_t tokens
     return forget(self, request); // nothing was computed
   }
   make_core(self, p);
-  if (p.core && !p.core->ended()) {
-    // Of what was asked for as a prompt, an earlier lead may have drawn a part.
-    const auto r = reservation_in(p.reservation);
-    const std::uint64_t asked = p.asked ? p.asked->request.prompt.size() : r->prompt;
-    const std::uint64_t all = asked + tokens;
-    p.core->end(all > r->prompt ? all - r->prompt : 0);
+  if (p.core) {
+    p.core->end();
   }
   advance(self, request);
   keep_ticking(self);
@@ -427,7 +423,7 @@ void end_request(payments_pointer self, request_id request, std::uint64_t tokens
 void lead_down(payments_pointer self, const caf::down_msg& message) {
   for (auto& [id, p] : self->state.requests) {
     if (p.lead == message.source) {
-      return end_request(self, id, 0); // what was stated is paid, no more
+      return end_request(self, id); // what was stated is paid, no more
     }
   }
 }
@@ -562,9 +558,7 @@ void tend_request(payments_pointer self, request_id id, paid& p) {
   // Nobody goes on with what an earlier life of this node reserved.
   if (!p.asked && now - p.since > limits::payment_orphan_wait && state.ledger) {
     make_core(self, p);
-    if (!p.core->ended()) {
-      p.core->end(0);
-    }
+    p.core->end();
   }
   if (!state.at.linked) {
     return;

@@ -38,8 +38,7 @@ void quit(lead_pointer self) {
     release(self, stage.handle);
   }
   if (state.environment.payments) {
-    caf::anon_send(state.environment.payments,
-                   work_over{state.request, state.core->output_count()});
+    caf::anon_send(state.environment.payments, work_over{state.request});
   }
   self->quit();
 }

@@ -27,7 +27,7 @@ std::optional<found_charge> find_double_charge(const ledger& book, const authent
   }
   const log_lookup find = lookup_in(book);
   for (const window_share& share : second->computed) {
-    const auto place = book.view().find_paid(share, second->scheduler);
+    const auto place = book.view().find_paid(share, second->scheduler, second->request);
     const auto logged =
         place ? find(id_of(accrue{place->request, {}, place->window, 0, 0, {}, {}})) : std::nullopt;
     const auto first = logged ? decode_entry(logged->bytes) : result<entry>{error{}};

@@ -237,11 +237,15 @@ void books::note_paid(const escrow_id& request, std::uint32_t window, const wind
   }
 }
 
-std::optional<paid_place> books::find_paid(const window_share& share, const node_id& by) const {
+std::optional<paid_place> books::find_paid(const window_share& share, const node_id& by,
+                                           const escrow_id& of) const {
   for (auto at = paid.lower_bound({share.statement, share.node, escrow_id{}, 0});
        at != paid.end() && std::get<0>(*at) == share.statement && std::get<1>(*at) == share.node;
        ++at) {
     const auto& [statement, node, request, window] = *at;
+    if (by.empty() && request == of) {
+      continue; // its tokens are paid once, and a part of them is no reason to pay no more
+    }
     const std::vector<pending_share>& shares = requests.at(request).windows.at(window).shares;
     const auto its = std::find_if(shares.begin(), shares.end(), [&](const pending_share& s) {
       return s.node == node && s.statement == statement;

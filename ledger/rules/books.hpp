@@ -90,9 +90,11 @@ struct books {
 
   /// Where a statement is paid whose audit is not over: `by` signs for another payment of it to
   /// `share.node`. Empty: claims lead to that, and count what was paid less for as not paid. A
-  /// scheduler could else close its stages' claims with a reservation that costs nothing.
-  [[nodiscard]] std::optional<paid_place> find_paid(const window_share& share,
-                                                    const node_id& by) const;
+  /// scheduler could else close its stages' claims with a reservation that costs nothing. Nor do
+  /// they count what their own request `of` paid, of which each token is paid once: a scheduler
+  /// could else pay a window for one token.
+  [[nodiscard]] std::optional<paid_place> find_paid(const window_share& share, const node_id& by,
+                                                    const escrow_id& of) const;
 
   /// An entry was applied: it counts for the epoch.
   void count_entry(const command& c);

@@ -127,7 +127,7 @@ result<void> check_units(const books& b, const accrue& x, const request_record& 
 /// What was computed is paid once, whatever is reserved for it.
 result<void> check_unpaid(const books& b, const accrue& x) {
   for (const window_share& s : x.computed) {
-    if (const auto place = b.find_paid(s, x.scheduler)) {
+    if (const auto place = b.find_paid(s, x.scheduler, x.request)) {
       return fail(errc::superseded,
                   "the statement of {} in window {} is paid by window {} of the request {}; what "
                   "was computed is paid once",

@@ -99,14 +99,14 @@ public:
   /// Verifiers that have hash chains.
   [[nodiscard]] const std::set<node_id>& committed() const noexcept { return books_.committed; }
   /// See `books::find_paid`.
-  [[nodiscard]] std::optional<paid_place> find_paid(const window_share& share,
-                                                    const node_id& by) const {
-    return books_.find_paid(share, by);
+  [[nodiscard]] std::optional<paid_place> find_paid(const window_share& share, const node_id& by,
+                                                    const escrow_id& request) const {
+    return books_.find_paid(share, by, request);
   }
-  /// Whether its statement is paid to its node, for at least as much, by a window whose audit is
-  /// not over: claims lead to no more then.
-  [[nodiscard]] bool is_paid(const window_share& share) const {
-    return books_.find_paid(share, {}).has_value();
+  /// Whether its statement is paid to its node, for at least as much, by a window of another
+  /// request than this one whose audit is not over: claims lead to no more then.
+  [[nodiscard]] bool is_paid(const window_share& share, const escrow_id& request) const {
+    return books_.find_paid(share, {}, request).has_value();
   }
   /// Windows whose audit is not over.
   [[nodiscard]] std::size_t pending_windows() const noexcept { return books_.releases.size(); }

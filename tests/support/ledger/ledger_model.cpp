@@ -404,12 +404,14 @@ bool ledger_model::shares_are_right(const request& q,
   return paid == amount;
 }
 
-/// Under audit somewhere. Claims pay what was paid less for.
-bool ledger_model::is_paid(const ledger::window_share& s, const node_id& by) const {
+/// Under audit somewhere. Claims pay what was paid less for, or by the same request in part.
+bool ledger_model::is_paid(const ledger::window_share& s, const ledger::accrue& x) const {
+  const bool claimed = x.scheduler.empty();
   return std::any_of(windows_.begin(), windows_.end(), [&](const window& w) {
-    return w.phase == 0 && std::any_of(w.parts.begin(), w.parts.end(), [&](const part& p) {
+    return w.phase == 0 && !(claimed && w.request == text(x.request)) &&
+           std::any_of(w.parts.begin(), w.parts.end(), [&](const part& p) {
              return p.node == text(s.node) && p.computed == text(s.statement) &&
-                    (!by.empty() || p.amount >= credits{s.amount});
+                    (!claimed || p.amount >= credits{s.amount});
            });
   });
 }
@@ -435,7 +437,7 @@ bool ledger_model::run(const ledger::accrue& x) {
   if (!shares_are_right(q, x.computed, gross - cached - fee_a) ||
       !shares_are_right(q, x.served, serving - fee_b) ||
       std::any_of(x.computed.begin(), x.computed.end(),
-                  [&](const ledger::window_share& s) { return is_paid(s, x.scheduler); })) {
+                  [&](const ledger::window_share& s) { return is_paid(s, x); })) {
     return false;
   }
   window w{id, now_, gross, fee_a + fee_b, cached - serving, 0, false, 0, {}};

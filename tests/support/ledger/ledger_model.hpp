@@ -118,7 +118,7 @@ private:
   void slash(const std::string& guilty, const std::string& finder);
   bool convict_scheduler(const std::string& id, const ledger::convict& x);
   [[nodiscard]] bool may_say(const std::string& id, const node_id& by) const;
-  [[nodiscard]] bool is_paid(const ledger::window_share& s, const node_id& by) const;
+  [[nodiscard]] bool is_paid(const ledger::window_share& s, const ledger::accrue& x) const;
   credits take_back(request& q, std::size_t first, const std::string& guilty,
                     std::map<std::string, credits>& owed);
   [[nodiscard]] bool gone(const std::string& id) const;

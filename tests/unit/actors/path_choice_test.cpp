@@ -72,6 +72,43 @@ TEST_F(path_choosing, counts_queue_price_and_trust_like_speed) {
   EXPECT_EQ(chosen(), (layer_places{{key(3), {0, 8}}}));
 }
 
+TEST_F(path_choosing, takes_one_that_asks_less_as_if_it_were_faster) {
+  add(1, {0, 8}, 10);
+  add(2, {0, 8}, 6).price = 0.5;
+  EXPECT_EQ(chosen(), (layer_places{{key(2), {0, 8}}}));
+  candidates_.back().price = 0.9;
+  EXPECT_EQ(chosen(), (layer_places{{key(1), {0, 8}}}));
+}
+
+// Others who hold its layers ask the rate: neither its speed nor their queues are worth more.
+TEST_F(path_choosing, takes_who_asks_more_than_usual_only_where_the_others_make_no_path) {
+  add(1, {0, 8}, 100).price = 1.01;
+  add(2, {0, 8}, 1);
+  members_.back()->advert.sessions = 50;
+  EXPECT_EQ(chosen(), (layer_places{{key(2), {0, 8}}}));
+  candidates_[1].faults = 1;
+  EXPECT_EQ(chosen(), (layer_places{{key(1), {0, 8}}})) << "the other one failed lately";
+  candidates_[1].faults = 0;
+  candidates_[1].memory = megabyte;
+  EXPECT_EQ(chosen(), (layer_places{{key(1), {0, 8}}})) << "the other one is full";
+}
+
+TEST_F(path_choosing, takes_who_alone_holds_layers_at_its_price_for_these_layers) {
+  add(1, {0, 8}, 100).price = 4;
+  add(2, {0, 5}, 10);
+  EXPECT_EQ(chosen(), (layer_places{{key(2), {0, 5}}, {key(1), {5, 8}}}));
+}
+
+TEST_F(path_choosing, takes_for_usual_what_most_holders_ask) {
+  for (std::uint8_t i = 1; i <= 3; ++i) {
+    add(i, {0, 8}, std::uint64_t{10} * i).price = 1.5;
+  }
+  add(4, {0, 8}, 1);
+  EXPECT_EQ(chosen(), (layer_places{{key(3), {0, 8}}})) << "half as much again is usual";
+  candidates_[2].price = 1.6;
+  EXPECT_EQ(chosen(), (layer_places{{key(2), {0, 8}}}));
+}
+
 TEST_F(path_choosing, takes_what_is_known_of_a_link) {
   add(1, {0, 4}, 10);
   add(2, {4, 8}, 10);

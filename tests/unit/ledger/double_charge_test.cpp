@@ -201,7 +201,7 @@ TEST_F(charges, survive_that_the_ledger_is_opened_anew) {
   const auto image = keeper_->book().view().snapshot();
   const state again = state::restore(image, 9).value();
   EXPECT_EQ(again.snapshot(), image);
-  EXPECT_TRUE(again.is_paid(paid.computed.front()));
+  EXPECT_TRUE(again.is_paid(paid.computed.front(), {}));
   open(false);
   EXPECT_EQ(why(ask(driver, signed_by(driver, charged_to(second, paid)))).code, errc::superseded);
 }

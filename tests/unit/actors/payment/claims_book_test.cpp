@@ -102,9 +102,14 @@ protected:
       const auto known = about();
       return takes_claims(known.report) ? std::optional{known} : std::nullopt;
     };
-    return {find,      ledger_world::rules().rules,
-            &ejected_, [this](const node_id&) { return driver_is_there_; },
-            now_,      [this](const ledger::window_share& s) { return book_->view().is_paid(s); }};
+    return {find,
+            ledger_world::rules().rules,
+            &ejected_,
+            [this](const node_id&) { return driver_is_there_; },
+            now_,
+            [this](const ledger::window_share& s, const ledger::escrow_id& request) {
+              return book_->view().is_paid(s, request);
+            }};
   }
   std::size_t enter(std::chrono::seconds time) {
     const auto due = after(time);
@@ -167,7 +172,7 @@ TEST_F(claims_of_stages, are_paid_in_full_where_their_driver_ends_the_request_ea
   EXPECT_EQ(enter(limits::claim_quiet_ended - 1s), 0U);
   EXPECT_EQ(enter(1s), 1U);
   for (std::size_t i = 0; i < receipt_maker::stages; ++i) {
-    EXPECT_EQ(pending(i), 29'700'000U) << i << ": of 90 positions, less a hundredth";
+    EXPECT_EQ(pending(i), 30'030'000U) << i << ": as if it had paid all 91 tokens";
   }
   EXPECT_EQ(enter(limits::claim_ends), 0U) << "what is left comes back by itself";
   const std::uint64_t end = claim_t0 + 1 + limits::ledger_claims_wait_s;
@@ -180,9 +185,36 @@ TEST_F(claims_of_stages, are_paid_in_full_where_their_driver_ends_the_request_ea
   EXPECT_FALSE(expires_at(end - 1));
   EXPECT_TRUE(expires_at(end));
   apply(ledger::by_log_keeper(book_->id(), ledger::expire{escrow}).value(), end);
-  EXPECT_EQ(free_credit(), (200 - 90) * credit);
+  EXPECT_EQ(free_credit(), (200 - 91) * credit);
   EXPECT_EQ(enter(limits::claim_quiet), 0U);
   EXPECT_TRUE(claims_.empty());
+}
+
+// The driver says that one token was drawn, of 21, and ends the request: nothing is left to it.
+TEST_F(claims_of_stages, are_paid_for_the_part_of_a_window_that_their_driver_leaves_out) {
+  const ledger::escrow_id escrow = ledger::escrow_of(reservation_);
+  ledger::reserve shorter = reservation_;
+  shorter.completion_max = 1;
+  payment_core core{terms_of(r_.asked), shorter, ledger_world::rules().rules};
+  computing_path path;
+  for (const stage_records& s : r_.stages) {
+    path.emplace_back(s.signer.node, s.signer.layers);
+  }
+  for (std::size_t i = 0; i < receipt_maker::stages; ++i) {
+    core.take(path, {r_.asked.request, signed_by(r_, i), {}}, 0);
+  }
+  auto some = std::get<ledger::accrue>(core.next({}).value());
+  some.request = escrow;
+  some.scheduler = cast_.id(receipt_maker::lead);
+  apply(said_by(cast_, book_->id(), some));
+  EXPECT_EQ(pending(0), 23'430'000U) << "71 tokens less a hundredth, in three parts";
+  apply(said_by(cast_, book_->id(), ledger::settle{escrow, some.scheduler}));
+  claim_all(r_);
+  EXPECT_EQ(enter(limits::claim_quiet_ended), 1U);
+  for (std::size_t i = 0; i < receipt_maker::stages; ++i) {
+    EXPECT_EQ(pending(i), 30'030'000U) << i << ": as if it had paid all 91 tokens";
+  }
+  EXPECT_EQ(enter(limits::claim_quiet_ended), 0U) << "once";
 }
 
 // Another goes on with the request, and pays for all that was stated before: by the last statement,
@@ -216,7 +248,7 @@ TEST_F(claims_of_stages, are_not_paid_for_what_another_reservation_pays) {
     for (std::size_t i = 0; i < receipt_maker::stages; ++i) {
       core.take(path, {r_.asked.request, signed_by(r_, i), {}}, 0);
     }
-    core.end(0);
+    core.end();
     auto all = std::get<ledger::accrue>(core.next({}).value());
     all.scheduler = second.payer;
     apply(said_by(cast_, book_->id(), all));

@@ -155,14 +155,14 @@ TEST_F(payments_of_a_request, wait_until_every_stage_stated_a_window) {
 
 TEST_F(payments_of_a_request, add_up_to_what_was_drawn_and_give_back_the_rest) {
   tell(3);
-  core_->end(21);
+  core_->end();
   EXPECT_EQ(send_all(), 2U);
   EXPECT_TRUE(core_->over());
   EXPECT_EQ(free_credit(), (200 - 91) * credit);
 }
 
 TEST_F(payments_of_a_request, that_nobody_signed_are_none) {
-  core_->end(21);
+  core_->end();
   EXPECT_EQ(send_all(), 1U);
   EXPECT_EQ(free_credit(), 200 * credit);
   EXPECT_EQ(pending(0), 0U);
@@ -173,7 +173,7 @@ TEST_F(payments_of_a_request, are_not_for_who_claims_the_layers_of_others) {
   stage_records greedy = cast_.make({1, 9, 70, 21, 17}).stages[0];
   ASSERT_EQ(greedy.signer.layers, (layer_range{0, 9}));
   core_->take(path_, {r_.asked.request, greedy, {}}, 0);
-  core_->end(21);
+  core_->end();
   EXPECT_EQ(send_all(), 1U) << "settled without paying";
   EXPECT_EQ(pending(0), 0U);
 }
@@ -191,7 +191,7 @@ TEST_F(payments_of_a_request, are_not_for_statements_that_are_not_signed) {
   r_.stages[1].statements[2].compute_us += 1;
   tell(3);
   EXPECT_EQ(core_->stated(), 2U);
-  core_->end(21);
+  core_->end();
   send_all();
   EXPECT_EQ(free_credit(), 200 * credit);
 }
@@ -243,7 +243,7 @@ TEST_F(payments_of_a_request, name_the_last_statement_that_each_share_is_for) {
 
 TEST_F(payments_of_a_request, leave_out_who_was_convicted) {
   tell(3);
-  core_->end(21);
+  core_->end();
   send_all({cast_.id(1)});
   EXPECT_EQ(pending(1), 0U);
   EXPECT_EQ(pending(0), 45'045'000U);
@@ -266,7 +266,7 @@ TEST_F(payments_of_a_request, go_on_from_what_the_keeper_has) {
   core_.emplace(std::move(again));
   tell(3);
   EXPECT_EQ(core_->next({}), std::nullopt) << "nothing twice";
-  core_->end(21);
+  core_->end();
   EXPECT_EQ(send_all(), 1U);
   EXPECT_EQ(free_credit(), (200 - 91) * credit);
   report.known = false; // it was over already
