@@ -17,7 +17,7 @@ namespace {
 using plain_json = nlohmann::json;
 using ::testing::HasSubstr;
 
-constexpr std::uint64_t credit = paid_cluster::credit;
+constexpr std::uint64_t voucher_credit = paid_cluster::credit;
 
 class voucher_cluster : public paid_requests {
 protected:
@@ -185,8 +185,8 @@ TEST_F(voucher_cluster, holds_a_budget_to_the_token_at_three_gateways_and_over_t
   constexpr std::uint64_t large = paid_cluster::prompt + 160;
   constexpr std::uint64_t budget = 12 * small + 10 * large; // tokens
   ASSERT_NO_FATAL_FAILURE(start());
-  paid_->mint("client", 10'000 * credit);
-  const digest voucher = give_voucher(budget * credit);
+  paid_->mint("client", 10'000 * voucher_credit);
+  const digest voucher = give_voucher(budget * voucher_credit);
   EXPECT_EQ(account(1)["voucher"], to_hex(voucher));
   // Some are served and settled.
   std::vector<asked> first;
@@ -195,7 +195,7 @@ TEST_F(voucher_cluster, holds_a_budget_to_the_token_at_three_gateways_and_over_t
   }
   ask_until_answered(first);
   EXPECT_EQ(served(first), 12 * small);
-  ASSERT_TRUE(all_settled(12 * small * credit)) << account(0) << state();
+  ASSERT_TRUE(all_settled(12 * small * voucher_credit)) << account(0) << state();
   // 64 at once, of which ten can be paid; all processes die while these are computed.
   std::vector<asked> rest;
   for (std::size_t i = 0; i < 64; ++i) {
@@ -219,10 +219,10 @@ TEST_F(voucher_cluster, holds_a_budget_to_the_token_at_three_gateways_and_over_t
       EXPECT_THAT(a.answer.body, HasSubstr("left until 4000000000"));
     }
   }
-  ASSERT_TRUE(all_settled(budget * credit)) << account(0) << state();
+  ASSERT_TRUE(all_settled(budget * voucher_credit)) << account(0) << state();
   for (std::size_t at = 0; at < ports_.size(); ++at) {
     EXPECT_EQ(account(at)["left"], 0);
-    EXPECT_EQ(account(at)["limit"], budget * credit);
+    EXPECT_EQ(account(at)["limit"], budget * voucher_credit);
     std::uint64_t tokens = 0;
     std::uint64_t spent = 0;
     for (const plain_json& r : statement(at)) {
@@ -231,9 +231,10 @@ TEST_F(voucher_cluster, holds_a_budget_to_the_token_at_three_gateways_and_over_t
       spent += r["spent"].get<std::uint64_t>();
     }
     EXPECT_EQ(tokens, budget);
-    EXPECT_EQ(spent, budget * credit);
+    EXPECT_EQ(spent, budget * voucher_credit);
   }
-  EXPECT_EQ(of(paid_->account_of(paid_->client().id()), "free"), (10'000 - budget) * credit);
+  EXPECT_EQ(of(paid_->account_of(paid_->client().id()), "free"),
+            (10'000 - budget) * voucher_credit);
   EXPECT_EQ(of(paid_->account("front"), "free"), 0U) << "no node paid";
   EXPECT_EQ(paid_->verify().at("ok"), true);
 }
@@ -247,8 +248,8 @@ TEST_F(voucher_cluster, gives_back_what_is_not_used_and_ends_when_its_account_sa
   const http_answer none = ask(1, 0, 8);
   EXPECT_EQ(none.status, 429) << "no voucher was given yet: " << none.body;
   EXPECT_EQ(http_ask(ports_[0], "GET", "/v1/account", {}, bearer()).status, 404);
-  paid_->mint("client", 1'000 * credit);
-  const digest voucher = give_voucher(200 * credit);
+  paid_->mint("client", 1'000 * voucher_credit);
+  const digest voucher = give_voucher(200 * voucher_credit);
   const http_answer early = ask(1, 1, 100, true);
   ASSERT_EQ(early.status, 200) << early.body;
   const std::uint64_t told = plain_json::parse(early.body)["usage"]["total_tokens"];
@@ -260,16 +261,16 @@ TEST_F(voucher_cluster, gives_back_what_is_not_used_and_ends_when_its_account_sa
       },
       refunded))
       << account(0) << state();
-  const std::uint64_t used = account(0)["spent"].get<std::uint64_t>() / credit;
+  const std::uint64_t used = account(0)["spent"].get<std::uint64_t>() / voucher_credit;
   EXPECT_TRUE(used == told || used == told + 1)
       << used << ": with the token that ends it, " << told;
   const auto left = static_cast<std::uint32_t>(200 - used - paid_cluster::prompt);
   const http_answer more = ask(2, 2, left + 1);
   EXPECT_EQ(more.status, 429) << "a token more than there are: " << more.body;
-  EXPECT_THAT(more.body,
-              HasSubstr(fmt::format("has {} of its 200000000 left", (200 - used) * credit)));
+  EXPECT_THAT(more.body, HasSubstr(fmt::format("has {} of its 200000000 left",
+                                               (200 - used) * voucher_credit)));
   // The same request may come again when it can be paid, under its id.
-  const digest second = give_voucher(500 * credit);
+  const digest second = give_voucher(500 * voucher_credit);
   EXPECT_EQ(ask(2, 2, left + 1).status, 200);
   EXPECT_EQ(account(0)["voucher"], to_hex(second)) << "the one with the most left";
   (void)submit(ledger::revoke{paid_->client().id(), second, ++nonce_});

@@ -31,6 +31,7 @@ ledger::genesis rules_of(std::size_t keepers) {
   for (std::uint8_t i = 0; i < clients; ++i) {
     rules.mint_keys.push_back(ledger_world::node(first_minter + i));
   }
+  rules.mint_keys.push_back(ledger_world::node(group_world::other_minter));
   std::ranges::sort(rules.keepers);
   std::ranges::sort(rules.mint_keys);
   return rules;

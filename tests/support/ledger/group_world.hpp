@@ -19,6 +19,9 @@ namespace ovir::test {
 
 class group_world {
 public:
+  /// The number of a mint key that no client of this world uses.
+  static constexpr std::uint8_t other_minter = 230;
+
   group_world(std::uint64_t seed, std::uint8_t keepers);
   ~group_world();
   group_world(const group_world&) = delete;

@@ -161,10 +161,11 @@ void fill(group_world& world, std::uint64_t count) {
     keeper& k = world.keeper_of(leads);
     std::vector<keeper_answer> answers;
     for (int i = 0; i < 400; ++i, ++done) {
-      const command c = mint{ledger_world::node(220), mint_target::participant,
-                             ledger_world::node(1), 5, 1'000'000 + done};
+      const command c = mint{ledger_world::node(group_world::other_minter),
+                             mint_target::participant, ledger_world::node(1), 5, 1 + done};
       std::vector<std::byte> bytes;
-      encode({0, c, sign_action(ledger_world::key(220), world.ledger(), c)}, bytes);
+      encode({0, c, sign_action(ledger_world::key(group_world::other_minter), world.ledger(), c)},
+             bytes);
       k.take(ledger_world::node(77), {}, {1, submit{std::move(bytes), {}}}, answers);
     }
     world.run(300ms);
