@@ -241,10 +241,11 @@ std::optional<paid_place> books::find_paid(const window_share& share, const node
   for (auto at = paid.lower_bound({share.statement, share.node, escrow_id{}, 0});
        at != paid.end() && std::get<0>(*at) == share.statement && std::get<1>(*at) == share.node;
        ++at) {
-    const auto& [statement, node, request, window] = *at;
+    const escrow_id& request = std::get<2>(*at);
+    const std::uint32_t window = std::get<3>(*at);
     const std::vector<pending_share>& shares = requests.at(request).windows.at(window).shares;
     const auto its = std::find_if(shares.begin(), shares.end(), [&](const pending_share& s) {
-      return s.node == node && s.statement == statement;
+      return s.node == share.node && s.statement == share.statement;
     });
     if (!by.empty() || its->amount >= share.amount) {
       return paid_place{request, window};
