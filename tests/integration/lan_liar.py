@@ -144,7 +144,7 @@ def main():
     parser.add_argument("--services", type=int, default=3000)
     parser.add_argument("--goodbyes", required=True)
     given = parser.parse_args()
-    # A door of its own: behind the one at which it answers for seconds, packets are lost.
+    # A door of its own: at the one where it answers for seconds, packets may be lost.
     threading.Thread(target=write_goodbyes, args=(open_door(), given.goodbyes), daemon=True).start()
     door = open_door()
     answers = list(packets(given))
