@@ -14,6 +14,7 @@ FILE gets a line for each service whose end is announced (a PTR record that live
 import argparse
 import socket
 import struct
+import threading
 
 GROUP = ("224.0.0.251", 5353)
 TYPE = b"_ovir._tcp"
@@ -107,14 +108,11 @@ def goodbyes(data):
         at += size
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--cluster", required=True)
-    parser.add_argument("--key", required=True)
-    parser.add_argument("--echo", required=True)
-    parser.add_argument("--services", type=int, default=3000)
-    parser.add_argument("--goodbyes", required=True)
-    given = parser.parse_args()
+def is_question(data):
+    return len(data) >= 4 and struct.unpack_from("!H", data, 2)[0] & 0x8000 == 0
+
+
+def open_door():
     door = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     door.bind(("", GROUP[1]))
@@ -123,21 +121,39 @@ def main():
     door.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 255)
     door.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("10.78.0.4"))
     door.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 0)
-    answers = list(packets(given))
-    print("ready", flush=True)
-    with open(given.goodbyes, "w", buffering=1) as heard:
+    return door
+
+
+def write_goodbyes(door, path):
+    with open(path, "w", buffering=1) as heard:
         while True:
-            data, sender = door.recvfrom(65536)
+            data, _ = door.recvfrom(65536)
             try:
-                is_question = struct.unpack_from("!H", data, 2)[0] & 0x8000 == 0
-                if not is_question:
+                if not is_question(data):
                     for one in goodbyes(data):
                         heard.write(one + "\n")
             except (IndexError, struct.error):
                 continue
-            if is_question and b"\x05_ovir\x04_tcp" in data and sender[0] != "10.78.0.4":
-                for one in answers:
-                    door.sendto(one, GROUP)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--cluster", required=True)
+    parser.add_argument("--key", required=True)
+    parser.add_argument("--echo", required=True)
+    parser.add_argument("--services", type=int, default=3000)
+    parser.add_argument("--goodbyes", required=True)
+    given = parser.parse_args()
+    # A door of its own: at the one where it answers for seconds, packets may be lost.
+    threading.Thread(target=write_goodbyes, args=(open_door(), given.goodbyes), daemon=True).start()
+    door = open_door()
+    answers = list(packets(given))
+    print("ready", flush=True)
+    while True:
+        data, sender = door.recvfrom(65536)
+        if is_question(data) and b"\x05_ovir\x04_tcp" in data and sender[0] != "10.78.0.4":
+            for one in answers:
+                door.sendto(one, GROUP)
 
 
 if __name__ == "__main__":

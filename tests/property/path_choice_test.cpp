@@ -23,8 +23,8 @@ constexpr double bandwidth = 125e6;
 /// cost more than the best path so far.
 class all_paths {
 public:
-  all_paths(const path_terms& wanted, const std::vector<path_candidate>& candidates)
-      : wanted_(wanted), all_(candidates), used_(candidates.size(), false),
+  all_paths(const path_terms& wanted, std::vector<path_candidate> candidates)
+      : wanted_(wanted), all_(std::move(candidates)), used_(all_.size(), false),
         layers_(static_cast<std::uint32_t>(wanted.shape.layer_weights.size())),
         rest_(layers_ + 1, no_way) {
     for (std::uint32_t first = layers_; first > 0;) {
@@ -126,12 +126,56 @@ private:
   }
 
   const path_terms& wanted_;
-  const std::vector<path_candidate>& all_;
+  std::vector<path_candidate> all_;
   std::vector<bool> used_;
   std::uint32_t layers_;
   std::vector<double> rest_; ///< at least, from this layer on, the way to it included
   double best_{no_way};
 };
+
+/// What a layer usually costs: the least price that at least half of its holders ask or undercut,
+/// but no less than the model's rate, which is 1.
+double usual_price(const std::vector<path_candidate>& all, layer_index layer) {
+  double usual = no_way;
+  for (const path_candidate& asked : all) {
+    int holders = 0;
+    int no_more = 0;
+    for (const path_candidate& c : all) {
+      const bool holds = c.held.first <= layer && layer < c.held.last;
+      holders += holds ? 1 : 0;
+      no_more += holds && c.price <= asked.price ? 1 : 0;
+    }
+    if (2 * no_more >= holders && no_more > 0) {
+      usual = std::min(usual, asked.price);
+    }
+  }
+  return std::max(usual, 1.0);
+}
+
+/// The longest runs for which each asks no more than is usual.
+std::vector<path_candidate> without_dear(const std::vector<path_candidate>& all,
+                                         std::uint32_t layers) {
+  std::vector<double> usual;
+  for (layer_index layer = 0; layer < layers; ++layer) {
+    usual.push_back(usual_price(all, layer));
+  }
+  std::vector<path_candidate> some;
+  for (path_candidate c : all) {
+    layer_range longest{};
+    for (layer_index first = c.held.first; first < c.held.last; ++first) {
+      layer_index last = first;
+      while (last < c.held.last && c.price <= usual[last]) {
+        ++last;
+      }
+      longest = last - first > longest.size() ? layer_range{first, last} : longest;
+    }
+    c.held = longest;
+    if (longest.size() > 0) {
+      some.push_back(c);
+    }
+  }
+  return some;
+}
 
 std::uint64_t seed_to_try() {
   const char* text = std::getenv("OVIR_SEED");
@@ -165,10 +209,14 @@ layer_places places_of(const result<chosen_path>& path) {
   return places;
 }
 
-/// The cost of what was chosen over that of the best path, less one; absent where there is no path.
+/// The cost of what was chosen over that of the best path without those who ask more than usual, or
+/// with them where there is none, less one; absent where there is no path.
 std::optional<double> gap_of(const planned_swarm& s) {
-  all_paths paths{s.maker.wanted(), s.candidates};
-  const double least = paths.least();
+  const auto layers = static_cast<std::uint32_t>(s.maker.wanted().shape.layer_weights.size());
+  double least = all_paths{s.maker.wanted(), without_dear(s.candidates, layers)}.least();
+  if (!(least < no_way)) {
+    least = all_paths{s.maker.wanted(), s.candidates}.least();
+  }
   const result<chosen_path> path = s.choose();
   EXPECT_EQ(path.has_value(), least < no_way);
   if (!path || !(least < no_way)) {
