@@ -97,6 +97,10 @@ public:
 
   /// The entry's bytes, checked. `not_found` beyond the end.
   [[nodiscard]] result<std::vector<std::byte>> entry_at(std::uint64_t index) const;
+  /// Visits `count` entries from `first` on, in order, each checked, until one is damaged or
+  /// `visit` fails. Precondition: first + count <= size.
+  [[nodiscard]] result<void> visit_range(std::uint64_t first, std::uint64_t count,
+                                         const entry_visitor& visit) const;
   /// As `range_root`, over this log.
   [[nodiscard]] result<digest> root_between(std::uint64_t first, std::uint64_t count) const;
 
@@ -122,8 +126,6 @@ private:
   void take(grown&& next);
   void extend_soon();
   void note_place(std::uint64_t first, std::uint64_t offset);
-  [[nodiscard]] result<void> visit_range(std::uint64_t first, std::uint64_t count,
-                                         const entry_visitor& visit) const;
 
   durable_file* file_;
   log_options options_;
