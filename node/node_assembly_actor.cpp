@@ -286,6 +286,8 @@ result<void> whole_node::open_network() {
     how.identity.token = to_bytes(token);
   }
   how.traffic = traffic_;
+  how.shared_memory = options_.link.shared_memory;
+  how.busy_read = options_.link.busy_read;
   how.listen = options_.listen;
   how.admin_listen = options_.admin_listen;
   OVIR_ASSIGN(network_, machine_.open_network(*around_.key, how, *links_));

@@ -85,6 +85,15 @@ struct cache_option {
   friend bool operator==(const cache_option&, const cache_option&) = default;
 };
 
+/// How a node hands its work over to others.
+struct link_option {
+  bool shared_memory{true}; ///< to processes of the same user beside it
+  /// How long a thread that waits for the next message looks for it before it sleeps.
+  std::chrono::microseconds busy_read{0};
+
+  friend bool operator==(const link_option&, const link_option&) = default;
+};
+
 /// What a node has to do with the ledger of its cluster.
 struct ledger_option {
   std::string folder;                  ///< where a keeper has it; empty: in `state`
@@ -144,6 +153,7 @@ struct node_options {
   std::optional<gateway_option> gateway;          ///< absent: no HTTP
   std::optional<metrics_option> metrics;          ///< absent: none but a gateway's
   cache_option cache;
+  link_option link;
   ledger_option ledger;
   bool chaos{false}; ///< admin `chaos` commands are obeyed
   std::string log_level{"info"};

@@ -37,6 +37,12 @@ void add_links(gateway::metric_list& to, const peers::counters& links,
              number(traffic.received.load()));
   to.counter("ovir_link_sent_bytes_total", "Bytes sent to members and shells, encrypted",
              number(traffic.sent.load()));
+  to.counter("ovir_link_shared_received_bytes_total",
+             "Bytes received through memory from members on this machine",
+             number(traffic.shared_received.load()));
+  to.counter("ovir_link_shared_sent_bytes_total",
+             "Bytes sent through memory to members on this machine",
+             number(traffic.shared_sent.load()));
 }
 
 void add_pools(gateway::metric_list& to,
