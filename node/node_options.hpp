@@ -26,6 +26,8 @@ struct model_option {
   std::optional<layer_range> layers; ///< absent: every layer that fits the memory
   /// Named by content: fetched from other members where it is not here already.
   std::optional<digest> content{};
+  /// Role scheduler: a file with a small model of the same vocabulary, which guesses for requests.
+  std::string draft{};
 };
 
 /// Someone who may connect: a node or an admin shell.

@@ -10,6 +10,7 @@
 #include "actors/path/path_forecasts.hpp"
 #include "actors/payment/kept_ledger.hpp"
 #include "actors/protocol/peers_actor.hpp"
+#include "actors/request/draft_model.hpp"
 #include "actors/request/gateway_actor.hpp"
 #include "actors/request/request_journal.hpp"
 #include "actors/reuse/cache_actor.hpp"
@@ -72,6 +73,7 @@ struct local_parts {
   const compute::tokenizer* vocabulary{nullptr};
   std::uint32_t prefill_chunk{64};
   digest model; ///< under which answers are kept
+  std::shared_ptr<actors::draft_model> draft{}; ///< null: no model guesses
 };
 
 /// What is kept over requests, and for audits.
@@ -104,6 +106,7 @@ struct node_parts {
   const actors::operator_names* operators{nullptr};
   std::function<std::string(const node_id&)> operator_of; ///< whose node it is, by these
   actors::model_catalog* models{nullptr};
+  std::map<digest, std::shared_ptr<actors::draft_model>> drafts{}; ///< by whom they guess for
   actors::request_journal* requests{nullptr}; ///< null: not a scheduler
   actors::gateway_desk* gateway{nullptr};     ///< null: no HTTP endpoint
   actors::console_desk* console{nullptr};     ///< likewise

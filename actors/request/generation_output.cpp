@@ -12,7 +12,8 @@ namespace ovir::actors {
 
 generation_output::generation_output(generation_request& request, std::uint32_t context,
                                      const compute::tokenizer& vocabulary)
-    : history(std::move(request.prompt)), drafting(request.drafts), prompt_(history.size()),
+    : history(std::move(request.prompt)), by_lookup_(request.drafts), by_model_(request.drafts),
+      prompt_(history.size()),
       max_tokens_(request.max_tokens), min_tokens_(request.sampling.min_tokens),
       vocabulary_(vocabulary), stream_(vocabulary), stops_(std::move(request.stop)),
       logprobs_(request.logprobs.has_value()), signs_(request.receipt) {
@@ -73,32 +74,86 @@ std::string generation_output::finish_text() {
 void generation_output::end(finish_reason reason) {
   ended = true;
   awaiting_logits = false;
+  guessing = false;
   end_ = reason;
 }
 
 // The last token that may be drawn is never computed, so no draft reaches it.
+std::uint32_t generation_output::room_for_drafts() const noexcept {
+  return static_cast<std::uint32_t>(
+      std::min<std::size_t>(max_tokens_ - count() - 1, limits::draft_tokens_max));
+}
+
 std::vector<token_id> generation_output::draft() {
-  const std::size_t room = max_tokens_ - count() - 1;
+  const std::uint32_t room = room_for_drafts();
+  if (guess_) {
+    return *std::exchange(guess_, std::nullopt);
+  }
   if (expects()) {
     const auto rest = std::span{expected_}.subspan(count());
-    const auto next =
-        rest.first(std::min<std::size_t>({rest.size(), room, limits::draft_tokens_max}));
+    const auto next = rest.first(std::min<std::size_t>(rest.size(), room));
     return {next.begin(), next.end()};
   }
-  if (room == 0 || !drafting.asks()) {
+  if (room == 0 || !by_lookup_.asks()) {
     return {};
   }
-  std::vector<token_id> guess =
-      compute::lookup_draft(history, std::min<std::size_t>(room, limits::draft_tokens_max));
-  guess.resize(drafting.choose(static_cast<std::uint32_t>(guess.size())));
+  std::vector<token_id> guess = compute::lookup_draft(history, room);
+  guess.resize(by_lookup_.choose(static_cast<std::uint32_t>(guess.size())));
   return guess;
+}
+
+// A text that repeats itself needs no model, unless the model does better.
+std::uint32_t generation_output::ask_model() {
+  const std::uint32_t room = room_for_drafts();
+  if (!has_model || guess_ || expects() || room == 0) {
+    return 0;
+  }
+  std::vector<token_id> found;
+  if (by_lookup_.asks()) {
+    found = compute::lookup_draft(history, room);
+  }
+  const auto length = static_cast<std::uint32_t>(found.size());
+  if (length > 0 && by_lookup_.promise(length) >= by_model_.promise(room)) {
+    found.resize(by_lookup_.choose(length));
+    if (!found.empty()) {
+      guess_ = std::move(found);
+      return 0;
+    }
+  }
+  const std::uint32_t wanted = by_model_.choose(room);
+  guessing = wanted > 0;
+  return wanted;
+}
+
+void generation_output::take_guess(position at, std::vector<token_id> tokens) {
+  if (!guessing || at != target) {
+    return;
+  }
+  guessing = false;
+  tokens.resize(std::min<std::size_t>(tokens.size(), room_for_drafts()));
+  from_model_ = !tokens.empty();
+  guess_ = std::move(tokens);
+}
+
+void generation_output::passed(std::uint32_t drafted, std::uint32_t right,
+                               std::chrono::nanoseconds time) {
+  if (drafted > 0) {
+    control().passed(drafted, right, time);
+  } else { // both compare with it
+    by_lookup_.passed(0, 0, time);
+    by_model_.passed(0, 0, time);
+  }
+  from_model_ = false;
 }
 
 void generation_output::drop_drafts() {
   if (!drafts.empty()) {
     drafts.clear();
-    drafting.lost();
+    control().lost();
   }
+  guess_.reset();
+  guessing = false;
+  from_model_ = false;
 }
 
 // Of a step that is new, those of its last position. Where stages sign, also of what was computed

@@ -40,6 +40,8 @@ const names of_requests{"ovir_members",
                         "ovir_requests_waiting",
                         "ovir_requests_refused_total",
                         "ovir_tokens_drawn_total",
+                        "ovir_tokens_drafted_total",
+                        "ovir_tokens_accepted_total",
                         "ovir_step_duration_seconds",
                         "ovir_step_slack_seconds",
                         "ovir_steps_late_total",
@@ -242,6 +244,12 @@ TEST_F(node_metrics, those_of_requests_move_when_workers_die_and_too_many_ask) {
   apps::json signed_one = request(40, 1, 60);
   signed_one["receipt"] = true;
   EXPECT_EQ(failure(cluster, signed_one), "") << cluster.last_words();
+  apps::json repeated = request(40, 1, 60); // of a text that repeats itself some guesses are right
+  for (std::size_t i = 0; i < 40; ++i) {
+    repeated["tokens"][i] = 3 + i % 7;
+  }
+  repeated["speculate"] = "on";
+  EXPECT_EQ(failure(cluster, repeated), "");
   apps::json long_one = request(8, 2, 3'000);
   long_one["wait"] = false;
   EXPECT_EQ(failure(cluster, long_one), "");

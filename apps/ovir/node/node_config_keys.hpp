@@ -21,7 +21,7 @@ inline constexpr std::array<std::string_view, 25> file_keys{
     "drain",  "log",     "chaos", "gateway",    "cache",     "ledger",       "metrics", "lan",
     "link"};
 inline constexpr std::array<std::string_view, 3> access_keys{"key", "roles", "operator"};
-inline constexpr std::array<std::string_view, 2> model_keys{"path", "layers"};
+inline constexpr std::array<std::string_view, 3> model_keys{"path", "layers", "draft"};
 inline constexpr std::array<std::string_view, 4> limits_keys{"memory_mib", "threads", "context",
                                                              "prefill_chunk"};
 inline constexpr std::array<std::string_view, 4> audit_keys{"least_rate_ppm", "every_request",

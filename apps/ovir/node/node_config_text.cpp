@@ -85,6 +85,9 @@ void write_models(table_writer& out, const node_options& o) {
     } else {
       out.line("model", "{}, {}", model.path, layers_word(o));
     }
+    if (!model.draft.empty()) {
+      out.line("model.draft", "{}", model.draft);
+    }
   }
 }
 
@@ -274,7 +277,9 @@ json document_of(const node_options& o) {
     if (model.layers) {
       layers = {{"first", model.layers->first}, {"last", model.layers->last - 1}};
     }
-    models.push_back({{"path", model.path}, {"layers", std::move(layers)}});
+    models.push_back({{"path", model.path},
+                      {"layers", std::move(layers)},
+                      {"draft", null_or(model.draft)}});
   }
   return {{"name", o.name},
           {"ledger", ledger_document(o.ledger)},
