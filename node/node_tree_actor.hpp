@@ -72,7 +72,7 @@ struct local_parts {
   std::vector<std::shared_ptr<actors::stage_bench>> benches; ///< by stage; none in a cluster's node
   const compute::tokenizer* vocabulary{nullptr};
   std::uint32_t prefill_chunk{64};
-  digest model; ///< under which answers are kept
+  digest model;                                 ///< under which answers are kept
   std::shared_ptr<actors::draft_model> draft{}; ///< null: no model guesses
 };
 
@@ -107,9 +107,9 @@ struct node_parts {
   std::function<std::string(const node_id&)> operator_of; ///< whose node it is, by these
   actors::model_catalog* models{nullptr};
   std::map<digest, std::shared_ptr<actors::draft_model>> drafts{}; ///< by whom they guess for
-  actors::request_journal* requests{nullptr}; ///< null: not a scheduler
-  actors::gateway_desk* gateway{nullptr};     ///< null: no HTTP endpoint
-  actors::console_desk* console{nullptr};     ///< likewise
+  actors::request_journal* requests{nullptr};                      ///< null: not a scheduler
+  actors::gateway_desk* gateway{nullptr};                          ///< null: no HTTP endpoint
+  actors::console_desk* console{nullptr};                          ///< likewise
   actors::metrics_desk* metrics{nullptr};
   actors::metrics_environment measured; ///< but for `find` and `sources`
   actors::node_meter* meter{nullptr};

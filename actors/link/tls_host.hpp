@@ -71,9 +71,8 @@ private:
 
 /// As of `tls_network::pass`, after the handshake: from the connection's secret and the addresses
 /// that both ends see. A proxy between them changes an address, so that it goes on carrying all.
-[[nodiscard]] std::optional<digest> pass_of(const tls_engine& engine,
-                                            const boost::asio::ip::tcp::socket& socket,
-                                            bool incoming);
+[[nodiscard]] std::optional<digest>
+pass_of(const tls_engine& engine, const boost::asio::ip::tcp::socket& socket, bool incoming);
 
 /// Small messages leave at once, and a peer whose machine is gone is noticed within a minute.
 void set_link_options(boost::asio::ip::tcp::socket& socket);

@@ -27,10 +27,11 @@ std::optional<token_id> first_difference(const compute::tokenizer& a, const comp
 
 } // namespace
 
-result<std::shared_ptr<draft_model>>
-draft_model::make(const compute::model& checked, const compute::kernel_set& kernels,
-                  const compute::tokenizer& own, const compute::tokenizer& target,
-                  std::shared_ptr<const void> keeps) {
+result<std::shared_ptr<draft_model>> draft_model::make(const compute::model& checked,
+                                                       const compute::kernel_set& kernels,
+                                                       const compute::tokenizer& own,
+                                                       const compute::tokenizer& target,
+                                                       std::shared_ptr<const void> keeps) {
   const std::uint32_t rows = checked.config.vocabulary;
   const auto other = first_difference(own, target);
   if (other || rows < target.vocabulary()) {
@@ -101,8 +102,7 @@ bool draft_run::prepare(std::span<const token_id> history, compute::parallel_run
 }
 
 bool draft_run::is_ready(std::size_t tokens) const noexcept {
-  return !broken_ && state_.length() < tokens &&
-         tokens - state_.length() <= limits::draft_chunk;
+  return !broken_ && state_.length() < tokens && tokens - state_.length() <= limits::draft_chunk;
 }
 
 /// The next token, from the logits of the last position, behind `history`.

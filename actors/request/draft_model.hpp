@@ -31,10 +31,11 @@ public:
   /// All layers of `checked`, whose weights were checked. `invalid_argument` where a token of
   /// `target`, the vocabulary it is to guess for, is another one in `own`. `keeps`: what has the
   /// model and `own`.
-  [[nodiscard]] static result<std::shared_ptr<draft_model>>
-  make(const compute::model& checked, const compute::kernel_set& kernels,
-       const compute::tokenizer& own, const compute::tokenizer& target,
-       std::shared_ptr<const void> keeps);
+  [[nodiscard]] static result<std::shared_ptr<draft_model>> make(const compute::model& checked,
+                                                                 const compute::kernel_set& kernels,
+                                                                 const compute::tokenizer& own,
+                                                                 const compute::tokenizer& target,
+                                                                 std::shared_ptr<const void> keeps);
 
   /// What it has of one request of at most `positions` positions; null where limits::draft_runs_max
   /// are open, or there is no memory. `sampling`: the request's.
@@ -73,8 +74,8 @@ public:
   [[nodiscard]] bool failed() const noexcept { return broken_; }
   /// Whether it lacks so little of this many tokens that it can guess what follows them.
   [[nodiscard]] bool is_ready(std::size_t tokens) const noexcept;
-  /// Up to `count` tokens that may follow `history`, of which `output` were drawn: each drawn as the
-  /// request draws, with the same chance, from this model's logits. Fewer, or none, where the
+  /// Up to `count` tokens that may follow `history`, of which `output` were drawn: each drawn as
+  /// the request draws, with the same chance, from this model's logits. Fewer, or none, where the
   /// context ends or a pass fails. Precondition: `is_ready`.
   [[nodiscard]] std::vector<token_id> guess(std::span<const token_id> history, std::size_t output,
                                             std::uint32_t count, compute::parallel_runner& runner);

@@ -13,10 +13,10 @@ namespace ovir::actors {
 generation_output::generation_output(generation_request& request, std::uint32_t context,
                                      const compute::tokenizer& vocabulary)
     : history(std::move(request.prompt)), by_lookup_(request.drafts), by_model_(request.drafts),
-      prompt_(history.size()),
-      max_tokens_(request.max_tokens), min_tokens_(request.sampling.min_tokens),
-      vocabulary_(vocabulary), stream_(vocabulary), stops_(std::move(request.stop)),
-      logprobs_(request.logprobs.has_value()), signs_(request.receipt) {
+      prompt_(history.size()), max_tokens_(request.max_tokens),
+      min_tokens_(request.sampling.min_tokens), vocabulary_(vocabulary), stream_(vocabulary),
+      stops_(std::move(request.stop)), logprobs_(request.logprobs.has_value()),
+      signs_(request.receipt) {
   OVIR_CHECK(prompt_ > 0 && prompt_ <= context, prompt_, context);
   // The last token drawn is never computed, so one more than the context has room for.
   max_tokens_ = std::min<std::size_t>(max_tokens_, context - prompt_ + 1);

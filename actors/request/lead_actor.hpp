@@ -98,9 +98,9 @@ struct lead_state {
 
   /// What a small model guesses.
   struct request_drafts {
-    std::shared_ptr<draft_run> run; ///< null: nothing
-    bool busy{false};               ///< it computes
-    time_point ordered{};           ///< the guess under way
+    std::shared_ptr<draft_run> run;   ///< null: nothing
+    bool busy{false};                 ///< it computes
+    time_point ordered{};             ///< the guess under way
     std::chrono::nanoseconds took{0}; ///< the guess that the step under way carries
   };
   request_drafts drafts;

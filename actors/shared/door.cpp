@@ -43,7 +43,8 @@ bool is_own_user(const file_handle& socket) {
 /// The first descriptor that came; further ones are closed.
 file_handle take_attached(msghdr& message) {
   file_handle first;
-  for (cmsghdr* part = CMSG_FIRSTHDR(&message); part != nullptr; part = CMSG_NXTHDR(&message, part)) {
+  for (cmsghdr* part = CMSG_FIRSTHDR(&message); part != nullptr;
+       part = CMSG_NXTHDR(&message, part)) {
     if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) {
       continue;
     }

@@ -34,8 +34,7 @@ public:
   /// A connection that the other side opened may be greeted for.
   void expect(connection_id connection, const digest& pass);
   /// Greets at `name` for a connection that this side opened.
-  void greet(connection_id connection, const digest& pass, const std::string& name,
-             time_point now);
+  void greet(connection_id connection, const digest& pass, const std::string& name, time_point now);
   /// The connection has ended, or has its memory.
   void forget(connection_id connection);
 

@@ -69,8 +69,9 @@ result<shared_region> shared_region::take(file_handle file) {
   const int seals = ::fcntl(file.get(), F_GET_SEALS); // fails where the file cannot be sealed
   if (seals < 0 || (seals & size_seals) != size_seals || ::fstat(file.get(), &status) != 0 ||
       status.st_size != static_cast<off_t>(size_bytes)) {
-    return fail(errc::malformed, "what a process shows as shared memory has another size than {} "
-                                 "KiB, or could change it",
+    return fail(errc::malformed,
+                "what a process shows as shared memory has another size than {} "
+                "KiB, or could change it",
                 size_bytes >> 10U);
   }
   return map(std::move(file));

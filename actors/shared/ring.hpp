@@ -44,8 +44,9 @@ class ring_writer : private ring_end {
 public:
   using ring_end::ring_end;
 
-  /// Copies the beginning of `from`, as much as there is room for, at most `limits::shared_part_bytes`
-  /// of it, and shows it to the reader. `malformed` where the reader claims what it cannot have read.
+  /// Copies the beginning of `from`, as much as there is room for, at most
+  /// `limits::shared_part_bytes` of it, and shows it to the reader. `malformed` where the reader
+  /// claims what it cannot have read.
   [[nodiscard]] result<std::size_t> write(std::span<const std::byte> from);
   /// The reader sleeps and is to be woken. Once for each sleep.
   [[nodiscard]] bool reader_waits();

@@ -32,8 +32,8 @@ shared_link::shared_link(shared_parts parts, network_handler& handler,
       region_(std::move(parts.region)), half_message_(parts.half_message), handler_(handler),
       traffic_(std::move(traffic)), wake_(std::move(wake)),
       budget_(std::make_shared<receive_budget>(receive_bytes_max(peer_.kind), wake_)),
-      came_before_(std::move(parts.came_before)),
-      out_(region_.ring(parts.opener ? 0 : 1)), in_(region_.ring(parts.opener ? 1 : 0)) {
+      came_before_(std::move(parts.came_before)), out_(region_.ring(parts.opener ? 0 : 1)),
+      in_(region_.ring(parts.opener ? 1 : 0)) {
   const std::uint64_t before = parts.sent_before;
   const auto written = out_.writer.write(std::as_bytes(std::span{&before, 1}));
   OVIR_CHECK(!written || *written == begin_bytes_of_ring); // an index that is wrong shows later
@@ -135,9 +135,9 @@ result<bool> shared_link::receive() {
   std::size_t left = 2 * limits::shared_ring_bytes; // then others have their turn
   while (!in_.ended && left > 0) {
     const std::size_t before = in_.payload.size() + in_.filled;
-    OVIR_ASSIGN(const bool more, !began_.load()  ? begin()
-                                 : in_.message ? read_payload()
-                                               : read_header());
+    OVIR_ASSIGN(const bool more, !began_.load() ? begin()
+                                 : in_.message  ? read_payload()
+                                                : read_header());
     const std::size_t after = in_.payload.size() + in_.filled;
     left -= std::min(left, std::max<std::size_t>(after > before ? after - before : 0, 64));
     moved = moved || more || after != before;
@@ -154,9 +154,8 @@ result<bool> shared_link::receive() {
 /// The messages that came over the connection stand before those of the ring.
 result<bool> shared_link::begin() {
   if (in_.filled < begin_bytes_of_ring) {
-    OVIR_ASSIGN(const std::size_t bytes,
-                in_.reader.read(std::span{in_.header}.subspan(
-                    in_.filled, begin_bytes_of_ring - in_.filled)));
+    OVIR_ASSIGN(const std::size_t bytes, in_.reader.read(std::span{in_.header}.subspan(
+                                             in_.filled, begin_bytes_of_ring - in_.filled)));
     in_.filled += bytes;
     if (in_.filled < begin_bytes_of_ring) {
       return false;
@@ -254,7 +253,8 @@ result<void> shared_link::check_sending(time_point now) {
   if (!out_.queue.empty()) {
     out_.stuck_since = out_.stuck_since.value_or(now);
     if (now - *out_.stuck_since > half_message_) {
-      return fail(errc::timed_out, "node {} took no byte of what was sent to it for more than {} ms",
+      return fail(errc::timed_out,
+                  "node {} took no byte of what was sent to it for more than {} ms",
                   short_name(peer_.node), half_message_.count());
     }
   }
@@ -268,8 +268,8 @@ result<void> shared_link::check_receiving(time_point now) {
   }
   in_.since = in_.since.value_or(now);
   const std::size_t bytes = in_.message ? in_.message->length : 0;
-  if (now - *in_.since >
-      half_message_ + std::chrono::milliseconds{bytes * 1'000 / limits::link_bytes_per_second_min}) {
+  if (now - *in_.since > half_message_ + std::chrono::milliseconds{
+                                             bytes * 1'000 / limits::link_bytes_per_second_min}) {
     return fail(errc::timed_out, "node {} left a message half sent for more than {} ms",
                 short_name(peer_.node), half_message_.count());
   }

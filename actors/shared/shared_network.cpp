@@ -165,8 +165,7 @@ shared_threads::local shared_threads::find(connection_id connection) {
 
 // Both ways
 
-result<void> shared_threads::send(connection_id connection, message_kind kind,
-                                  std::uint32_t target,
+result<void> shared_threads::send(connection_id connection, message_kind kind, std::uint32_t target,
                                   std::shared_ptr<const std::vector<std::byte>> bytes) {
   const local one = find(connection);
   if (one == nullptr) {
@@ -334,10 +333,10 @@ void shared_threads::open(greeter::meeting met) {
   if (one->ended || one->link != nullptr) {
     return;
   }
-  one->link = std::make_shared<shared_link>(
-      shared_parts{one->peer, std::move(met.socket), std::move(met.region), met.opener, one->sent,
-                   one->came, half_message_},
-      handler_, traffic_, [wake = wake_] { wake->set(); });
+  one->link = std::make_shared<shared_link>(shared_parts{one->peer, std::move(met.socket),
+                                                         std::move(met.region), met.opener,
+                                                         one->sent, one->came, half_message_},
+                                            handler_, traffic_, [wake = wake_] { wake->set(); });
   links_.push_back(one->link);
 }
 
@@ -394,8 +393,9 @@ void shared_threads::look(bool sleeps) {
   for (const int socket : sockets) {
     polled.push_back({socket, POLLIN, 0});
   }
-  const int most =
-      !sleeps ? 0 : watched ? static_cast<int>(limits::shared_watch_interval.count()) : -1;
+  const int most = !sleeps   ? 0
+                   : watched ? static_cast<int>(limits::shared_watch_interval.count())
+                             : -1;
   (void)::poll(polled.data(), static_cast<nfds_t>(polled.size()), most);
   if (polled.front().revents != 0) {
     wake_->clear();
@@ -416,14 +416,12 @@ void shared_threads::look(bool sleeps) {
 } // namespace
 
 result<std::unique_ptr<listening_network>>
-shared_network::start(const secret_key& key, const tls_options& options,
-                      network_handler& handler) {
+shared_network::start(const secret_key& key, const tls_options& options, network_handler& handler) {
   std::optional<file_handle> door;
   if (options.shared_memory) {
     // Where none can be opened this process may still greet others.
-    auto opened = options.listen.empty()
-                      ? result<file_handle>{file_handle{}}
-                      : open_door(door_name(key.id(), options.identity.life));
+    auto opened = options.listen.empty() ? result<file_handle>{file_handle{}}
+                                         : open_door(door_name(key.id(), options.identity.life));
     door = opened ? std::move(*opened) : file_handle{};
   }
   if (!door) {

@@ -13,9 +13,9 @@
 #include <vector>
 
 // Links between two nodes of one process over loopback: the time of an echo, and frames a second
-// with eight under way, over TLS and through shared memory, sleeping and busy. `*_ratio` measures TLS
-// and memory in turn and reports how many times as long a hop over TLS takes. Both ends share this machine's processors, so a real network has twice the
-// processor time for it.
+// with eight under way, over TLS and through shared memory, sleeping and busy. `*_ratio` measures
+// TLS and memory in turn and reports how many times as long a hop over TLS takes. Both ends share
+// this machine's processors, so a real network has twice the processor time for it.
 
 namespace {
 

@@ -88,7 +88,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   taker handler;
   shared_link link{{peer, file_handle{ends[0]}, std::move(*mine), false, 0, came,
                     std::chrono::milliseconds{10'000}},
-                   handler, std::make_shared<network_traffic>(), [] {}};
+                   handler,
+                   std::make_shared<network_traffic>(),
+                   [] {}};
   ring_writer honest{in};
   script todo{std::as_bytes(std::span{data, size})};
   std::size_t written = 0;
@@ -104,9 +106,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     case 2: set(in, ring_layout::written_at, todo.number(8), 8); break;
     case 3: set(out, ring_layout::read_at, todo.number(8), 8); break;
     case 4: set(in, ring_layout::writer_waits_at, todo.number(4), 4); break;
-    case 5:
-      set(in, ring_layout::head_bytes + todo.number(2), todo.number(8), 8);
-      break;
+    case 5: set(in, ring_layout::head_bytes + todo.number(2), todo.number(8), 8); break;
     case 6:
       came->fetch_add(todo.number(1) % 2);
       link.more_came();
@@ -122,7 +122,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   link.end();
   const std::size_t before = handler.messages();
   (void)link.turn(shared_link::time_point{});
-  require(handler.messages() == before); // nothing behind the end
+  require(handler.messages() == before);                              // nothing behind the end
   require(handler.taken() <= limits::shared_ring_bytes * (1 + size)); // no more than rings hold
   return 0;
 }

@@ -1,7 +1,9 @@
 // Guesses of a small model change the speed of a request and nothing else: one transcript without
-// and with them, whatever the model guesses, at every temperature, over stages, kills and processes.
+// and with them, whatever the model guesses, at every temperature, over stages, kills and
+// processes.
 #include "compute/make/synth.hpp"
 #include "node/local_cluster.hpp"
+#include "tests/support/cluster/cli.hpp"
 #include "tests/support/cluster/cluster_shell.hpp"
 #include "tests/support/cluster/test_cluster.hpp"
 #include "tests/support/model/gguf_builder.hpp"
@@ -43,9 +45,9 @@ protected:
     options.stages = stages;
     options.restarts_max = std::max(options.restarts_max, kills);
     if (drafts != nullptr) {
-      options.draft = actors::draft_model::make(drafts->get(), kernels, *vocabulary_, *vocabulary_,
-                                                nullptr)
-                          .value();
+      options.draft =
+          actors::draft_model::make(drafts->get(), kernels, *vocabulary_, *vocabulary_, nullptr)
+              .value();
     }
     auto cluster = local_cluster::start(model_.get(), *vocabulary_, kernels, *env_, options);
     EXPECT_TRUE(cluster) << cluster.error().message;
@@ -82,8 +84,7 @@ protected:
   std::unique_ptr<storage::env> env_ = storage::make_env_posix();
   test::loaded_model model_{test::synthetic_model(drafted_shape(1))};
   test::loaded_model other_{test::synthetic_model(drafted_shape(2))};
-  std::unique_ptr<compute::tokenizer> vocabulary_ =
-      compute::tokenizer::make(model_.file()).value();
+  std::unique_ptr<compute::tokenizer> vocabulary_ = compute::tokenizer::make(model_.file()).value();
   actors::generation_request request_;
 };
 

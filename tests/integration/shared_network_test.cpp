@@ -220,11 +220,11 @@ TEST(shared_network, visitors_that_talk_nonsense_delay_no_one) {
   ASSERT_TRUE(region);
   const auto words = encode_greeting({shared_region::size_bytes, digest{}});
   for (int i = 0; i < 30; ++i) {
-    visit(words, region->file());                    // of no connection
-    visit(words, -1);                                // without memory
-    visit(words, visitors.front().get());            // with what is no memory
-    visit(*bytes_of(48), region->file());            // of no version
-    visit(*bytes_of(1'000), region->file());         // too long
+    visit(words, region->file());                     // of no connection
+    visit(words, -1);                                 // without memory
+    visit(words, visitors.front().get());             // with what is no memory
+    visit(*bytes_of(48), region->file());             // of no version
+    visit(*bytes_of(1'000), region->file());          // too long
     visit(std::span{words}.first(1), region->file()); // too short
     auto silent = knock(door);
     ASSERT_TRUE(silent);
@@ -422,8 +422,7 @@ TEST(shared_network, a_sender_killed_in_the_middle_leaves_whole_messages_and_an_
     std::atomic<bool> wrong{false};
     a.heard.on_message([&](const test::link_recorder::message& m) {
       const std::uint32_t expected = next.load();
-      wrong = wrong || m.target != expected ||
-              *m.bytes != *bytes_of(300'000 + expected, expected);
+      wrong = wrong || m.target != expected || *m.bytes != *bytes_of(300'000 + expected, expected);
       next.store(expected + 1);
     });
     const connection_id id = a.net->connect(other.address(), channel::data, key_of(2).id());

@@ -9,10 +9,9 @@ load_draft(surroundings& around, const std::string& path, const compute::tokeniz
            const compute::kernel_set& kernels, compute::parallel_runner& runner) {
   OVIR_ASSIGN(ready_model loaded, load_model(around, path));
   const auto model = std::make_shared<ready_model>(std::move(loaded));
-  OVIR_TRY(pack_model(*model, {0, model->weights.config.layers}, kernels, around.environment,
-                      runner));
-  auto made =
-      actors::draft_model::make(model->weights, kernels, *model->vocabulary, target, model);
+  OVIR_TRY(
+      pack_model(*model, {0, model->weights.config.layers}, kernels, around.environment, runner));
+  auto made = actors::draft_model::make(model->weights, kernels, *model->vocabulary, target, model);
   return made ? std::move(made) : in_context(model->source.path, made.error());
 }
 

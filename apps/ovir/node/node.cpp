@@ -211,8 +211,7 @@ result<exit_code> run_node(const supervision::node_options& how, surroundings& a
   outside.key = &key;
   outside.journal = journal.get();
   outside.load = loader{around, how, *kernels};
-  outside.load_draft = [&around, kernels](const std::string& path,
-                                          const compute::tokenizer& target,
+  outside.load_draft = [&around, kernels](const std::string& path, const compute::tokenizer& target,
                                           compute::parallel_runner& runner) {
     return load_draft(around, path, target, *kernels, runner);
   };

@@ -350,9 +350,10 @@ result<void> reader::add_model(const toml::table& table) {
   }
   OVIR_ASSIGN(model.draft, file_path(table, "draft"));
   if (!model.draft.empty() && (model.content || !options_.roles.has(role::scheduler))) {
-    return in_.refuse(place_of(table, "draft"),
-                      "'draft' guesses for requests that a scheduler drives, of a model whose 'path' "
-                      "is a file; leave it out, or change 'roles' or 'path'");
+    return in_.refuse(
+        place_of(table, "draft"),
+        "'draft' guesses for requests that a scheduler drives, of a model whose 'path' "
+        "is a file; leave it out, or change 'roles' or 'path'");
   }
   for (const model_option& other : options_.models) {
     const bool same = other.path == model.path;

@@ -11,8 +11,7 @@ result<void> read_link(const config_reader& in, const toml::table& root,
     return {};
   }
   OVIR_TRY(in.known_keys(*table, "[link]", link_keys));
-  OVIR_ASSIGN(out.link.shared_memory,
-              in.boolean(*table, "shared_memory", out.link.shared_memory));
+  OVIR_ASSIGN(out.link.shared_memory, in.boolean(*table, "shared_memory", out.link.shared_memory));
   constexpr whole_range range{0, static_cast<std::uint64_t>(limits::busy_read_max.count())};
   OVIR_ASSIGN(const std::uint64_t busy,
               in.whole(*table, "busy_read_us", range,

@@ -277,9 +277,8 @@ json document_of(const node_options& o) {
     if (model.layers) {
       layers = {{"first", model.layers->first}, {"last", model.layers->last - 1}};
     }
-    models.push_back({{"path", model.path},
-                      {"layers", std::move(layers)},
-                      {"draft", null_or(model.draft)}});
+    models.push_back(
+        {{"path", model.path}, {"layers", std::move(layers)}, {"draft", null_or(model.draft)}});
   }
   return {{"name", o.name},
           {"ledger", ledger_document(o.ledger)},
@@ -312,8 +311,7 @@ json document_of(const node_options& o) {
             {"twice_tokens", o.audit_twice_tokens},
             {"reveal", to_string(o.audit_reveal)}}},
           {"link",
-           {{"shared_memory", o.link.shared_memory},
-            {"busy_read_us", o.link.busy_read.count()}}},
+           {{"shared_memory", o.link.shared_memory}, {"busy_read_us", o.link.busy_read.count()}}},
           {"probe",
            {{"interval_ms", o.probe_interval.count()},
             {"timeout_ms", o.probe_timeout.count()},

@@ -45,7 +45,7 @@ struct run_options {
   sampling_options sampling;
   std::string system;
   std::string speculate{"auto"};
-  std::string draft; ///< empty: no model guesses
+  std::string draft;                 ///< empty: no model guesses
   std::optional<std::size_t> device; ///< that computes all layers
   bool chat{false};
   bool has_prompt{false};

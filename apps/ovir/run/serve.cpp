@@ -69,9 +69,10 @@ void add_serve(CLI::App& app, chosen_command& chosen) {
       "    --tls-certificate server.crt --tls-key server.key");
   command->add_option("-m,--model", given->model,
                       "GGUF file (default: the one inside the program)");
-  command->add_option("--draft", given->draft,
-                      "GGUF file with a small model of the same vocabulary, which guesses tokens that "
-                      "the model then checks several at a time; answers stay the same");
+  command->add_option(
+      "--draft", given->draft,
+      "GGUF file with a small model of the same vocabulary, which guesses tokens that "
+      "the model then checks several at a time; answers stay the same");
   command->add_option("--http", given->http.listen, "HOST:PORT to listen on; port 0: any free one")
       ->capture_default_str();
   command->add_option("--ollama", given->http.ollama,

@@ -1,5 +1,4 @@
 #include "actors/shared/greeting.hpp"
-
 #include "actors/shared/region.hpp"
 
 #include <fcntl.h>
@@ -104,7 +103,8 @@ TEST(shared_region, is_refused_where_its_size_is_another_or_could_change) {
   EXPECT_TRUE(shared_region::take(file_of(shared_region::size_bytes, all)));
   EXPECT_FALSE(shared_region::take(file_of(shared_region::size_bytes - 1, all)));
   EXPECT_FALSE(shared_region::take(file_of(shared_region::size_bytes + 4'096, all)));
-  EXPECT_FALSE(shared_region::take(file_of(shared_region::size_bytes, F_SEAL_SHRINK | F_SEAL_GROW)));
+  EXPECT_FALSE(
+      shared_region::take(file_of(shared_region::size_bytes, F_SEAL_SHRINK | F_SEAL_GROW)));
   EXPECT_FALSE(shared_region::take(file_of(shared_region::size_bytes, F_SEAL_GROW | F_SEAL_SEAL)));
   EXPECT_FALSE(shared_region::take(file_of(shared_region::size_bytes, all | F_SEAL_WRITE)));
   EXPECT_FALSE(shared_region::take(file_handle{::open("/dev/null", O_RDWR | O_CLOEXEC)}));

@@ -81,7 +81,8 @@ TEST(ring, takes_no_more_than_it_holds_and_gives_no_more_than_it_has) {
 }
 
 TEST(ring, refuses_an_index_of_the_writer_that_it_cannot_have) {
-  for (const std::uint64_t wrong : {std::uint64_t{65}, ~std::uint64_t{0}, std::uint64_t{1} << 63U}) {
+  for (const std::uint64_t wrong :
+       {std::uint64_t{65}, ~std::uint64_t{0}, std::uint64_t{1} << 63U}) {
     ring_memory memory{64};
     ring_reader reader{memory.all()};
     memory.set(ring_layout::written_at, wrong);
