@@ -23,6 +23,7 @@ void greeter::greet(connection_id connection, const digest& pass, const std::str
   }
   const std::vector<std::byte> words = encode_greeting({shared_region::size_bytes, pass});
   if (send_packet(*socket, words, region->file())) {
+    region->close_file();
     greeted_.push_back({connection, pass, std::move(*socket), std::move(*region),
                         now + limits::shared_greeting_wait});
   }
@@ -59,7 +60,7 @@ bool greeter::is_answered(greeted& g, std::vector<meeting>& out) const {
 }
 
 /// Likewise. The connection that a visitor speaks of may become known here a moment later.
-bool greeter::is_done(visitor& v, std::vector<meeting>& out) {
+bool greeter::is_done(visitor& v, std::size_t room, std::vector<meeting>& out) {
   if (!v.region) {
     auto came = receive_packet(v.socket, shared_greeting::size);
     if (came && !*came) {
@@ -81,6 +82,9 @@ bool greeter::is_done(visitor& v, std::vector<meeting>& out) {
   if (found == expected_.end()) {
     return false;
   }
+  if (out.size() >= room) { // the connection goes on as it is
+    return true;
+  }
   const connection_id connection = found->second;
   expected_.erase(found); // once for each connection
   if (send_packet(v.socket, encode_answer(*v.pass), -1)) {
@@ -89,14 +93,14 @@ bool greeter::is_done(visitor& v, std::vector<meeting>& out) {
   return true;
 }
 
-std::vector<greeter::meeting> greeter::turn(time_point now) {
+std::vector<greeter::meeting> greeter::turn(time_point now, std::size_t room) {
   open_door(now);
   std::vector<meeting> met;
   for (auto one = greeted_.begin(); one != greeted_.end();) {
     one = is_answered(*one, met) || now >= one->until ? greeted_.erase(one) : std::next(one);
   }
   for (auto one = came_.begin(); one != came_.end();) {
-    one = is_done(*one, met) || now >= one->until ? came_.erase(one) : std::next(one);
+    one = is_done(*one, room, met) || now >= one->until ? came_.erase(one) : std::next(one);
   }
   return met;
 }

@@ -38,8 +38,8 @@ public:
   /// The connection has ended, or has its memory.
   void forget(connection_id connection);
 
-  /// Goes on as far as packets came.
-  [[nodiscard]] std::vector<meeting> turn(time_point now);
+  /// Goes on as far as packets came. `room`: meetings that others may begin; more are sent away.
+  [[nodiscard]] std::vector<meeting> turn(time_point now, std::size_t room);
   /// What to poll for input.
   void add_sockets(std::vector<int>& out) const;
   /// Whether a deadline runs.
@@ -64,7 +64,7 @@ private:
 
   void open_door(time_point now);
   [[nodiscard]] bool is_answered(greeted& g, std::vector<meeting>& out) const;
-  [[nodiscard]] bool is_done(visitor& v, std::vector<meeting>& out);
+  [[nodiscard]] bool is_done(visitor& v, std::size_t room, std::vector<meeting>& out);
 
   file_handle door_;
   std::map<digest, connection_id> expected_;

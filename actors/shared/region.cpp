@@ -74,7 +74,9 @@ result<shared_region> shared_region::take(file_handle file) {
                 "KiB, or could change it",
                 size_bytes >> 10U);
   }
-  return map(std::move(file));
+  OVIR_ASSIGN(shared_region region, map(std::move(file)));
+  region.close_file();
+  return region;
 }
 
 std::span<std::byte> shared_region::ring(std::size_t direction) const {

@@ -49,8 +49,10 @@ public:
 
   /// 0: what the side that opened the connection writes; 1: what it reads.
   [[nodiscard]] std::span<std::byte> ring(std::size_t direction) const;
-  /// To be handed to the other process.
+  /// To be handed to the other process; -1: it is closed.
   [[nodiscard]] int file() const noexcept { return file_.get(); }
+  /// The memory stays.
+  void close_file() { file_ = file_handle{}; }
 
 private:
   shared_region(file_handle file, std::byte* memory) : file_(std::move(file)), memory_(memory) {}

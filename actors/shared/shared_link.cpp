@@ -82,12 +82,12 @@ result<void> shared_link::send(message_kind kind, std::uint32_t target,
 
 /// Under `out_.guard`. Whether a byte moved.
 result<bool> shared_link::write_queued() {
-  bool moved = false;
-  while (!out_.queue.empty()) {
+  std::size_t moved = 0; // bounded: others want the lock
+  while (!out_.queue.empty() && moved < limits::shared_ring_bytes) {
     queued& message = out_.queue.front();
     OVIR_ASSIGN(const std::size_t written, out_.writer.write(message.rest()));
     message.sent += written;
-    moved = moved || written > 0;
+    moved += written;
     traffic_->shared_sent.fetch_add(written, std::memory_order_relaxed);
     if (message.sent == message.size()) {
       out_.queued_bytes -= queue_charge(message.bytes->size());
@@ -104,10 +104,10 @@ result<bool> shared_link::write_queued() {
   if (out_.writer.reader_waits()) {
     ring_bell(socket_);
   }
-  if (moved || out_.queue.empty()) {
+  if (moved > 0 || out_.queue.empty()) {
     out_.stuck_since.reset();
   }
-  return moved;
+  return moved > 0;
 }
 
 void shared_link::close(error reason) {

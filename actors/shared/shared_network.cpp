@@ -46,9 +46,12 @@ private:
 
 /// A data connection that may go through memory.
 struct local_connection {
-  explicit local_connection(peer_info with) : peer(std::move(with)) {}
+  local_connection(peer_info with, const digest& knows) : peer(std::move(with)), pass(knows) {}
 
   const peer_info peer;
+  const digest pass;
+  /// The other side knows of it, or will be asked: by its opener, once a message goes over it.
+  std::atomic<bool> greeted{false};
   /// Messages that came over the connection itself and that the handler has.
   const std::shared_ptr<std::atomic<std::uint64_t>> came =
       std::make_shared<std::atomic<std::uint64_t>>(0);
@@ -103,7 +106,7 @@ private:
   void closed(const peer_info& peer, const error& reason) override;
 
   [[nodiscard]] local find(connection_id connection);
-  void begin_greeting(const local& connection, const digest& pass);
+  void greet_once(const local& connection);
 
   // The thread
   void post(std::function<void()> task);
@@ -173,6 +176,7 @@ result<void> shared_threads::send(connection_id connection, message_kind kind, s
   }
   std::unique_lock lock{one->guard};
   if (one->link == nullptr) {
+    greet_once(one);
     auto sent = inner_->send(connection, kind, target, std::move(bytes));
     one->sent += sent ? 1 : 0;
     return sent;
@@ -198,27 +202,31 @@ void shared_threads::connected(const peer_info& peer) {
   tls_network* const network = network_.load();
   if (peer.kind == channel::data && network != nullptr) {
     if (const auto pass = network->pass(peer.connection)) {
-      const auto one = std::make_shared<local_connection>(peer);
+      const auto one = std::make_shared<local_connection>(peer, *pass);
       {
         const std::lock_guard lock{mutex_};
         connections_.emplace(peer.connection.value, one);
       }
-      begin_greeting(one, *pass);
+      if (peer.incoming) {
+        greet_once(one);
+      }
     }
   }
   handler_.connected(peer);
 }
 
-void shared_threads::begin_greeting(const local& connection, const digest& pass) {
-  post([this, connection, pass] {
+/// A connection that no tensor goes over needs no memory.
+void shared_threads::greet_once(const local& connection) {
+  if (connection->greeted.exchange(true)) {
+    return;
+  }
+  post([this, connection] {
     const peer_info& peer = connection->peer;
-    if (links_.size() >= limits::shared_links_max) {
-      return;
-    }
     if (peer.incoming) {
-      greeter_.expect(peer.connection, pass);
-    } else {
-      greeter_.greet(peer.connection, pass, door_name(peer.node, peer.life), clock::now());
+      greeter_.expect(peer.connection, connection->pass);
+    } else if (links_.size() < limits::shared_links_max) {
+      greeter_.greet(peer.connection, connection->pass, door_name(peer.node, peer.life),
+                     clock::now());
     }
     greets_ = true;
   });
@@ -230,6 +238,9 @@ void shared_threads::received(const peer_info& peer, message_kind kind, std::uin
   if (one == nullptr) {
     handler_.received(peer, kind, target, std::move(bytes));
     return;
+  }
+  if (!peer.incoming) {
+    greet_once(one);
   }
   const auto link = one->link_now();
   if (link != nullptr && link->began()) {
@@ -302,7 +313,9 @@ void shared_threads::serve() {
   while (!over_.load()) {
     run_tasks();
     if (std::exchange(greets_, false)) {
-      for (greeter::meeting& met : greeter_.turn(clock::now())) {
+      const std::size_t room =
+          limits::shared_links_max - std::min(limits::shared_links_max, links_.size());
+      for (greeter::meeting& met : greeter_.turn(clock::now(), room)) {
         open(std::move(met));
       }
     }
