@@ -12,11 +12,10 @@ namespace ovir::actors {
 
 generation_output::generation_output(generation_request& request, std::uint32_t context,
                                      const compute::tokenizer& vocabulary)
-    : history(std::move(request.prompt)), by_lookup_(request.drafts), by_model_(request.drafts),
-      prompt_(history.size()), max_tokens_(request.max_tokens),
-      min_tokens_(request.sampling.min_tokens), vocabulary_(vocabulary), stream_(vocabulary),
-      stops_(std::move(request.stop)), logprobs_(request.logprobs.has_value()),
-      signs_(request.receipt) {
+    : history(std::move(request.prompt)), sources_(request.drafts), prompt_(history.size()),
+      max_tokens_(request.max_tokens), min_tokens_(request.sampling.min_tokens),
+      vocabulary_(vocabulary), stream_(vocabulary), stops_(std::move(request.stop)),
+      logprobs_(request.logprobs.has_value()), signs_(request.receipt) {
   OVIR_CHECK(prompt_ > 0 && prompt_ <= context, prompt_, context);
   // The last token drawn is never computed, so one more than the context has room for.
   max_tokens_ = std::min<std::size_t>(max_tokens_, context - prompt_ + 1);
@@ -74,7 +73,7 @@ std::string generation_output::finish_text() {
 void generation_output::end(finish_reason reason) {
   ended = true;
   awaiting_logits = false;
-  guessing = false;
+  sources_.guessing = false;
   end_ = reason;
 }
 
@@ -86,74 +85,74 @@ std::uint32_t generation_output::room_for_drafts() const noexcept {
 
 std::vector<token_id> generation_output::draft() {
   const std::uint32_t room = room_for_drafts();
-  if (guess_) {
-    return *std::exchange(guess_, std::nullopt);
+  if (sources_.guess) {
+    return *std::exchange(sources_.guess, std::nullopt);
   }
   if (expects()) {
     const auto rest = std::span{expected_}.subspan(count());
     const auto next = rest.first(std::min<std::size_t>(rest.size(), room));
     return {next.begin(), next.end()};
   }
-  if (room == 0 || !by_lookup_.asks()) {
+  if (room == 0 || !sources_.by_lookup.asks()) {
     return {};
   }
   std::vector<token_id> guess = compute::lookup_draft(history, room);
-  guess.resize(by_lookup_.choose(static_cast<std::uint32_t>(guess.size())));
+  guess.resize(sources_.by_lookup.choose(static_cast<std::uint32_t>(guess.size())));
   return guess;
 }
 
 // A text that repeats itself needs no model, unless the model does better.
 std::uint32_t generation_output::ask_model() {
   const std::uint32_t room = room_for_drafts();
-  if (!has_model || guess_ || expects() || room == 0) {
+  if (!sources_.has_model || sources_.guess || expects() || room == 0) {
     return 0;
   }
   std::vector<token_id> found;
-  if (by_lookup_.asks()) {
+  if (sources_.by_lookup.asks()) {
     found = compute::lookup_draft(history, room);
   }
   const auto length = static_cast<std::uint32_t>(found.size());
-  if (length > 0 && by_lookup_.promise(length) >= by_model_.promise(room)) {
-    found.resize(by_lookup_.choose(length));
+  if (length > 0 && sources_.by_lookup.promise(length) >= sources_.by_model.promise(room)) {
+    found.resize(sources_.by_lookup.choose(length));
     if (!found.empty()) {
-      guess_ = std::move(found);
+      sources_.guess = std::move(found);
       return 0;
     }
   }
-  const std::uint32_t wanted = by_model_.choose(room);
-  guessing = wanted > 0;
+  const std::uint32_t wanted = sources_.by_model.choose(room);
+  sources_.guessing = wanted > 0;
   return wanted;
 }
 
 void generation_output::take_guess(position at, std::vector<token_id> tokens) {
-  if (!guessing || at != target) {
+  if (!sources_.guessing || at != target) {
     return;
   }
-  guessing = false;
+  sources_.guessing = false;
   tokens.resize(std::min<std::size_t>(tokens.size(), room_for_drafts()));
-  from_model_ = !tokens.empty();
-  guess_ = std::move(tokens);
+  sources_.from_model = !tokens.empty();
+  sources_.guess = std::move(tokens);
 }
 
 void generation_output::passed(std::uint32_t drafted, std::uint32_t right,
                                std::chrono::nanoseconds time) {
   if (drafted > 0) {
-    control().passed(drafted, right, time);
+    sources_.used().passed(drafted, right, time);
   } else { // both compare with it
-    by_lookup_.passed(0, 0, time);
-    by_model_.passed(0, 0, time);
+    sources_.by_lookup.passed(0, 0, time);
+    sources_.by_model.passed(0, 0, time);
   }
-  from_model_ = false;
+  sources_.from_model = false;
 }
 
 void generation_output::drop_drafts() {
   if (!drafts.empty()) {
     drafts.clear();
-    control().lost();
+    sources_.used().lost();
   }
-  guess_.reset();
-  guessing = false;
-  from_model_ = false;
+  sources_.guess.reset();
+  sources_.guessing = false;
+  sources_.from_model = false;
 }
 
 // Of a step that is new, those of its last position. Where stages sign, also of what was computed

@@ -70,17 +70,28 @@ public:
   bool drawing{false};
   bool ended{false};            ///< no further token will be drawn
   std::vector<token_id> drafts; ///< sent behind position target - 1 in this epoch
-  bool has_model{false};        ///< one guesses for this request
-  bool guessing{false};         ///< it does so now, and the next step waits
+
+  /// A model guesses for this request.
+  void use_model() noexcept { sources_.has_model = true; }
+  /// It does so now, and the next step waits.
+  [[nodiscard]] bool guessing() const noexcept { return sources_.guessing; }
 
 private:
   [[nodiscard]] std::uint32_t room_for_drafts() const noexcept;
-  [[nodiscard]] draft_control& control() noexcept { return from_model_ ? by_model_ : by_lookup_; }
 
-  draft_control by_lookup_;
-  draft_control by_model_;
-  std::optional<std::vector<token_id>> guess_; ///< for the next step
-  bool from_model_{false};                     ///< `guess_`, or else `drafts`
+  /// Where guesses come from.
+  struct draft_sources {
+    explicit draft_sources(speculation mode) : by_lookup(mode), by_model(mode) {}
+    [[nodiscard]] draft_control& used() noexcept { return from_model ? by_model : by_lookup; }
+
+    draft_control by_lookup;
+    draft_control by_model;
+    bool has_model{false};
+    bool guessing{false};
+    std::optional<std::vector<token_id>> guess{}; ///< for the next step
+    bool from_model{false};                       ///< `guess`, or else the drafts under way
+  };
+  draft_sources sources_;
   std::size_t prompt_;
   std::size_t max_tokens_;
   std::size_t min_tokens_; ///< in the text of so many no stop string is looked for

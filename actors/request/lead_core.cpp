@@ -266,7 +266,7 @@ void lead_core::drive(effects& out) {
 }
 
 void lead_core::feed(effects& out) {
-  while (credit_.available() && run_.cursor < goal() && !output_.guessing) {
+  while (credit_.available() && run_.cursor < goal() && !output_.guessing()) {
     const std::uint32_t count = std::min(shape_.prefill_chunk, goal() - run_.cursor);
     const std::uint32_t rows = output_.rows_wanted(run_.cursor, count);
     if (run_.edge == 0) {
@@ -419,7 +419,7 @@ std::optional<stage_index> lead_core::awaited() const noexcept {
   if (run_.now == phase::finishing) {
     return stages_.first([](const stage_row& st) { return !st.finished; });
   }
-  if (run_.now != phase::driving || output_.drawing || output_.guessing) {
+  if (run_.now != phase::driving || output_.drawing || output_.guessing()) {
     return std::nullopt;
   }
   const auto behind =

@@ -114,7 +114,7 @@ public:
   /// Stages may take windows from the cache.
   void use_cache() noexcept { reuse_ = true; }
   /// A model guesses for the request.
-  void use_model() noexcept { output_.has_model = true; }
+  void use_model() noexcept { output_.use_model(); }
   /// The first tokens of the answer, known from an earlier time: as if an earlier lead had drawn
   /// them. What goes beyond the request's limits is ignored. Where logprobs are wanted they are not
   /// told: they are guesses, which are drawn again from logits that are computed again.

@@ -77,9 +77,8 @@ void rest_a_moment() {
 class shared_threads final : public listening_network, private network_handler {
 public:
   shared_threads(const tls_options& options, network_handler& handler, file_handle door)
-      : handler_(handler), life_(options.identity.life), busy_(options.busy_read),
-        half_message_(options.deadlines.half_message), traffic_(options.traffic),
-        greeter_(std::move(door)) {}
+      : handler_(handler), busy_(options.busy_read), half_message_(options.deadlines.half_message),
+        traffic_(options.traffic), greeter_(std::move(door)) {}
   ~shared_threads() override;
 
   result<void> start(const secret_key& key, const tls_options& options);
@@ -119,7 +118,6 @@ private:
   void drop(std::size_t link, const error& reason);
 
   network_handler& handler_;
-  const std::uint64_t life_;
   const std::chrono::microseconds busy_;
   const std::chrono::milliseconds half_message_;
   const std::shared_ptr<network_traffic> traffic_;
