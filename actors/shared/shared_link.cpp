@@ -233,6 +233,9 @@ void shared_link::deliver() {
 result<bool> shared_link::turn(time_point now) {
   OVIR_ASSIGN(const bool came, receive());
   OVIR_TRY(check_receiving(now));
+  if (deaf_since_ && now - *deaf_since_ > limits::close_wait) {
+    return fail(errc::peer_lost, "node {} is gone", short_name(peer_.node));
+  }
   const std::lock_guard lock{out_.guard};
   OVIR_ASSIGN(const bool went, write_queued());
   if (out_.closing && out_.queue.empty()) {
@@ -287,11 +290,10 @@ bool shared_link::waits_for_others() const {
          came_before_->load() < byte_reader{in_.header}.number<std::uint64_t>();
 }
 
-result<void> shared_link::hear() {
+void shared_link::hear(time_point now) {
   if (!take_bell(socket_)) {
-    return fail(errc::peer_lost, "node {} is gone", short_name(peer_.node));
+    deaf_since_ = now;
   }
-  return {};
 }
 
 result<bool> shared_link::sleep() {
@@ -312,6 +314,9 @@ result<bool> shared_link::sleep() {
 }
 
 bool shared_link::watched() const {
+  if (deaf_since_) {
+    return true;
+  }
   {
     const std::lock_guard lock{out_.guard};
     if (!out_.queue.empty() || out_.closing) {

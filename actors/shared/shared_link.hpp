@@ -60,8 +60,9 @@ public:
   /// Delivers what came and sends what waits, a bounded amount. Whether anything moved; an error is
   /// why the connection must end, also where `close` asked for it.
   [[nodiscard]] result<bool> turn(time_point now);
-  /// The other side rang, or is gone.
-  [[nodiscard]] result<void> hear();
+  /// The other side rang, or has closed its socket. What ends a connection says so itself, and why:
+  /// `turn` waits for that a while.
+  void hear(time_point now);
   /// The serving thread is to sleep: the other side wakes it from now on. True: something is there
   /// already.
   [[nodiscard]] result<bool> sleep();
@@ -72,7 +73,8 @@ public:
   /// for a delivery under way.
   void end();
 
-  [[nodiscard]] const file_handle& socket() const noexcept { return socket_; }
+  /// To be polled for bells; -1: there will be none.
+  [[nodiscard]] int bells() const noexcept { return deaf_since_ ? -1 : socket_.get(); }
   [[nodiscard]] const peer_info& peer() const noexcept { return peer_; }
   /// A message came this way: none may come over the connection any more.
   [[nodiscard]] bool began() const noexcept { return began_.load(); }
@@ -109,6 +111,7 @@ private:
   const std::shared_ptr<const std::atomic<std::uint64_t>> came_before_;
   std::atomic<bool> began_{false};
   std::atomic<bool> waits_for_before_{false};
+  std::optional<time_point> deaf_since_; ///< the other side has closed its socket
 
   /// What is being sent.
   struct outgoing {

@@ -397,7 +397,7 @@ void shared_threads::look(bool sleeps) {
   const std::size_t greetings = sockets.size();
   bool watched = greeter_.watched();
   for (const auto& link : links_) {
-    sockets.push_back(link->socket().get());
+    sockets.push_back(link->bells()); // poll passes over what is negative
     watched = watched || link->watched();
   }
   std::vector<pollfd> polled;
@@ -414,12 +414,10 @@ void shared_threads::look(bool sleeps) {
   greets_ = greets_ || greeter_.watched() ||
             std::any_of(polled.begin() + 1, polled.begin() + static_cast<std::ptrdiff_t>(greetings),
                         [](const pollfd& p) { return p.revents != 0; });
-  for (std::size_t i = polled.size(); i-- > greetings;) { // backwards: some are dropped
-    if (polled[i].revents == 0) {
-      continue;
-    }
-    if (const auto there = links_[i - greetings]->hear(); !there) {
-      drop(i - greetings, there.error());
+  const auto now = clock::now();
+  for (std::size_t i = greetings; i < polled.size(); ++i) {
+    if (polled[i].revents != 0) {
+      links_[i - greetings]->hear(now);
     }
   }
 }

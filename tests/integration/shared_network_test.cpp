@@ -96,22 +96,29 @@ TEST(shared_network, keeps_the_order_while_messages_change_their_way) {
   near_node a{1};
   near_node b{2};
   const near_ends ends = join_data(a, b, b.address());
+  std::atomic<std::uint32_t> next{0};
+  std::atomic<bool> wrong{false};
+  b.heard.on_message([&](const test::link_recorder::message& m) {
+    const std::uint32_t expected = next.load();
+    wrong = wrong || m.target != expected || *m.bytes != *bytes_of(expected % 4'000, expected);
+    next.store(expected + 1);
+  });
   std::uint32_t sent = 0;
   const auto until = std::chrono::steady_clock::now() + longest_wait;
   for (std::uint32_t after = 0; after < 2'000 && std::chrono::steady_clock::now() < until;) {
     ASSERT_TRUE(a.net->send(ends.near, message_kind::tensor, sent, bytes_of(sent % 4'000, sent)));
     ++sent;
     after += a.traffic->shared_sent.load() > 0 ? 1 : 0;
-    if (sent % 64 == 0) { // what it may hold is bounded
-      ASSERT_TRUE(b.heard.wait_received(sent - 1));
+    while (sent - next.load() > 64 && std::chrono::steady_clock::now() < until) {
+      std::this_thread::yield(); // what may wait is bounded
     }
   }
-  ASSERT_TRUE(b.heard.wait_received(sent - 1));
-  for (std::uint32_t i = 0; i < sent; ++i) {
-    const auto message = b.heard.wait_received(i);
-    ASSERT_EQ(message->target, i);
-    ASSERT_TRUE(*message->bytes == *bytes_of(i % 4'000, i));
+  while (next.load() < sent && std::chrono::steady_clock::now() < until) {
+    std::this_thread::yield();
   }
+  EXPECT_EQ(next.load(), sent);
+  EXPECT_FALSE(wrong.load());
+  EXPECT_GT(b.traffic->shared_received.load(), 0U);
   EXPECT_EQ(b.heard.broken_promise(), "");
 }
 
@@ -206,15 +213,26 @@ TEST(shared_network, a_name_that_another_process_took_costs_nothing_but_the_memo
 
 // Who comes to the door
 
+/// Who listens may be slow.
+file_handle knock_until_open(const std::string& door) {
+  const auto until = std::chrono::steady_clock::now() + longest_wait;
+  auto visitor = knock(door);
+  while (!visitor && std::chrono::steady_clock::now() < until) {
+    std::this_thread::yield();
+    visitor = knock(door);
+  }
+  return visitor ? std::move(*visitor) : file_handle{};
+}
+
 TEST(shared_network, visitors_that_talk_nonsense_delay_no_one) {
   near_node b{2};
   const std::string door = door_name(b.id(), b.life);
   std::vector<file_handle> visitors;
   const auto visit = [&](std::span<const std::byte> words, int attached) {
-    auto visitor = knock(door);
+    file_handle visitor = knock_until_open(door);
     ASSERT_TRUE(visitor);
-    (void)send_packet(*visitor, words, attached);
-    visitors.push_back(std::move(*visitor));
+    (void)send_packet(visitor, words, attached);
+    visitors.push_back(std::move(visitor));
   };
   const auto region = shared_region::make();
   ASSERT_TRUE(region);
@@ -226,9 +244,7 @@ TEST(shared_network, visitors_that_talk_nonsense_delay_no_one) {
     visit(*bytes_of(48), region->file());             // of no version
     visit(*bytes_of(1'000), region->file());          // too long
     visit(std::span{words}.first(1), region->file()); // too short
-    auto silent = knock(door);
-    ASSERT_TRUE(silent);
-    visitors.push_back(std::move(*silent));
+    visitors.push_back(knock_until_open(door));
   }
   near_node a{1};
   EXPECT_TRUE(reach_memory(a, b, join_data(a, b, b.address())));

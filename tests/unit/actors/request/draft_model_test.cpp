@@ -26,8 +26,10 @@ protected:
   }
 
   [[nodiscard]] result<std::shared_ptr<draft_model>> make(const compute::tokenizer& target) {
-    return draft_model::make(model_->get(), *compute::select_kernels(std::nullopt).value(),
-                             *vocabulary_, target, nullptr);
+    compute::model checked = model_->get();
+    OVIR_TRY(compute::check_weights(checked, {0, checked.config.layers}, runner_));
+    return draft_model::make(checked, *compute::select_kernels(std::nullopt).value(), *vocabulary_,
+                             target, nullptr);
   }
   [[nodiscard]] std::unique_ptr<draft_run> open() {
     return draft_model::open(drafts_, 200, sampling_);
