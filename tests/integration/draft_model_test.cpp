@@ -45,9 +45,11 @@ protected:
     options.stages = stages;
     options.restarts_max = std::max(options.restarts_max, kills);
     if (drafts != nullptr) {
+      compute::model checked = drafts->get();
+      compute::serial_runner runner;
+      EXPECT_TRUE(compute::check_weights(checked, {0, checked.config.layers}, runner));
       options.draft =
-          actors::draft_model::make(drafts->get(), kernels, *vocabulary_, *vocabulary_, nullptr)
-              .value();
+          actors::draft_model::make(checked, kernels, *vocabulary_, *vocabulary_, nullptr).value();
     }
     auto cluster = local_cluster::start(model_.get(), *vocabulary_, kernels, *env_, options);
     EXPECT_TRUE(cluster) << cluster.error().message;
