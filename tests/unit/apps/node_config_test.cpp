@@ -155,6 +155,15 @@ TEST(node_config, counts_both_layers_that_are_named) {
   EXPECT_EQ(parsed(worker + model).models[0].layers, std::nullopt);
 }
 
+TEST(node_config, takes_a_model_that_guesses_where_requests_are_driven) {
+  const std::string draft = "draft = \"small.gguf\"\n";
+  EXPECT_EQ(parsed(scheduler + model + draft).models[0].draft, "conf/small.gguf");
+  EXPECT_EQ(parsed(scheduler + model).models[0].draft, "");
+  const auto refused = parse_node_config("n.toml", worker + model + draft);
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, HasSubstr("'draft' guesses for requests"));
+}
+
 TEST(node_config, takes_paths_from_the_folder_of_the_file) {
   const std::string text = worker + model + "[[model]]\npath = \"../up.gguf\"\n" +
                            "[[model]]\npath = \"/abs.gguf\"\n[[model]]\npath = \"embedded\"\n";
