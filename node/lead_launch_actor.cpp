@@ -50,6 +50,9 @@ actors::lead_environment lead_parts(const node_parts& parts, const known_pointer
   around.tells_path = true;
   around.forecasts = parts.forecasts;
   around.cache = {parts.reuse.enabled ? parts.reuse.handle : nullptr, model->id};
+  if (const auto draft = parts.drafts.find(model->id); draft != parts.drafts.end()) {
+    around.drafts = {draft->second, parts.executor};
+  }
   return around;
 }
 
@@ -104,6 +107,7 @@ actors::lead_environment local_lead_parts(const node_parts& parts, const known_p
   around.shape.dim = config.dim;
   around.vocabulary = parts.local.vocabulary;
   around.cache = {parts.reuse.handle, parts.local.model};
+  around.drafts = {parts.local.draft, parts.executor};
   return around;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/protocol/protocol.hpp"
+#include "actors/request/draft_model.hpp"
 #include "actors/reuse/cache_protocol.hpp"
 #include "compute/forward/segment.hpp"
 #include "compute/kernels/kernels.hpp"
@@ -41,6 +42,8 @@ struct cluster_options {
   const secret_key* key{
       nullptr};           ///< signs for all of them; outlives the cluster; null: no receipts
   std::string software{}; ///< how this program calls itself in receipts
+  /// Guesses for all requests; null: none does. Used while the cluster lives.
+  std::shared_ptr<actors::draft_model> draft{};
   /// Makes the segments, of weights that were checked, in place of segments on the processor.
   std::function<result<std::unique_ptr<compute::segment>>(
       const compute::model& checked, layer_range layers, const compute::kernel_set& kernels)>

@@ -130,6 +130,7 @@ public:
     }
     parts->local.vocabulary = &vocabulary;
     parts->local.prefill_chunk = options_.prefill_chunk;
+    parts->local.draft = options_.draft;
     parts->env = &env_;
     parts->executor = &pool_;
     parts->draws = &pool_;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/path/model_catalog.hpp"
+#include "actors/request/draft_model.hpp"
 #include "actors/runtime/log.hpp"
 #include "messages/signing.hpp"
 #include "node/node_options.hpp"
@@ -24,12 +25,17 @@ using model_loader = std::function<result<std::shared_ptr<actors::catalog_model>
     const std::shared_ptr<const compute::model_manifest>& fetched,
     compute::parallel_runner& runner)>;
 
+/// Loads a model file whole, to guess for requests of a model with this vocabulary.
+using draft_loader = std::function<result<std::shared_ptr<actors::draft_model>>(
+    const std::string& path, const compute::tokenizer& target, compute::parallel_runner& runner)>;
+
 /// What a node needs from outside. All of it outlives the node.
 struct node_surroundings {
   storage::env* env{nullptr};
   const secret_key* key{nullptr};
   actors::log* journal{nullptr};
   model_loader load;
+  draft_loader load_draft{}; ///< null: no model guesses
   std::string version;
   std::string software; ///< how this program calls itself in what it signs
   /// `chaos kill` and `chaos stop`: what happens to this process. Only when the options allow it.

@@ -74,6 +74,7 @@ private:
   result<void> load_models();
   result<actors::model_catalog::entry> load_model(const model_option& option,
                                                   actors::node_advert* advert);
+  result<void> load_drafts();
   result<void> open_network();
   [[nodiscard]] std::string held_list_path() const { return options_.state + "/layers"; }
   result<void> hold_at_start(const model_option& option);
@@ -94,6 +95,7 @@ private:
   std::unique_ptr<actors::kept_ledger> ledger_;     ///< null: not its keeper
   std::unique_ptr<durable_file> ledger_copy_;
   actors::model_catalog models_;
+  std::map<digest, std::shared_ptr<actors::draft_model>> drafts_; ///< by whom they guess for
   std::unique_ptr<actors::peers> links_;
   actors::node_advert advert_;
   std::uint64_t memory_{0};
@@ -275,6 +277,30 @@ result<void> whole_node::load_models() {
   return {};
 }
 
+result<void> whole_node::load_drafts() {
+  for (const model_option& option : options_.models) {
+    const auto all = models_.all();
+    const auto target = std::find_if(all.begin(), all.end(), [&option](const auto& model) {
+      return model->path == option.path && model->vocabulary != nullptr;
+    });
+    if (option.draft.empty() || target == all.end() || !around_.load_draft) {
+      continue;
+    }
+    result<std::shared_ptr<actors::draft_model>> made{error{}};
+    pool_->run([&](compute::parallel_runner& runner) {
+      made = around_.load_draft(option.draft, *(*target)->vocabulary, runner);
+    });
+    if (!made) {
+      return in_context("a [[model]]'s 'draft'", made.error());
+    }
+    memory_ -= std::min(memory_, (*made)->bytes());
+    around_.journal->say(actors::log_level::info, std::nullopt, "{} guesses for model {}",
+                         option.draft, (*target)->name);
+    drafts_[(*target)->id] = std::move(*made);
+  }
+  return {};
+}
+
 result<void> whole_node::open_network() {
   actors::tls_options how;
   how.identity.cluster = options_.cluster;
@@ -286,6 +312,8 @@ result<void> whole_node::open_network() {
     how.identity.token = to_bytes(token);
   }
   how.traffic = traffic_;
+  how.shared_memory = options_.link.shared_memory;
+  how.busy_read = options_.link.busy_read;
   how.listen = options_.listen;
   how.admin_listen = options_.admin_listen;
   OVIR_ASSIGN(network_, machine_.open_network(*around_.key, how, *links_));
@@ -345,6 +373,7 @@ void whole_node::start_tree() {
   parts->operators = &operators_;
   parts->operator_of = std::bind_front(&actors::operator_names::of, &operators_);
   parts->models = &models_;
+  parts->drafts = drafts_;
   parts->requests = requests_.get();
   parts->addenda = addenda_.get();
   parts->ledger = ledger_.get();
@@ -442,6 +471,7 @@ result<void> whole_node::raise() {
   OVIR_TRY(open_state());
   OVIR_TRY(open_ledger());
   OVIR_TRY(load_models());
+  OVIR_TRY(load_drafts());
   std::uint64_t weights = 0;
   for (const auto& model : models_.all()) {
     weights += model->held_bytes;

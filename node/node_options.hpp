@@ -26,6 +26,8 @@ struct model_option {
   std::optional<layer_range> layers; ///< absent: every layer that fits the memory
   /// Named by content: fetched from other members where it is not here already.
   std::optional<digest> content{};
+  /// Role scheduler: a file with a small model of the same vocabulary, which guesses for requests.
+  std::string draft{};
 };
 
 /// Someone who may connect: a node or an admin shell.
@@ -83,6 +85,15 @@ struct cache_option {
   std::string owner_key_file; ///< empty: the node's own key
 
   friend bool operator==(const cache_option&, const cache_option&) = default;
+};
+
+/// How a node hands its work over to others.
+struct link_option {
+  bool shared_memory{true}; ///< to processes of the same user beside it
+  /// How long a thread that waits for the next message looks for it before it sleeps.
+  std::chrono::microseconds busy_read{0};
+
+  friend bool operator==(const link_option&, const link_option&) = default;
 };
 
 /// What a node has to do with the ledger of its cluster.
@@ -144,6 +155,7 @@ struct node_options {
   std::optional<gateway_option> gateway;          ///< absent: no HTTP
   std::optional<metrics_option> metrics;          ///< absent: none but a gateway's
   cache_option cache;
+  link_option link;
   ledger_option ledger;
   bool chaos{false}; ///< admin `chaos` commands are obeyed
   std::string log_level{"info"};

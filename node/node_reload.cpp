@@ -28,7 +28,8 @@ std::vector<std::string> restarts_for(const node_options& now, const node_option
   needs_restart(fresh.models.size() != now.models.size() ||
                     !std::equal(fresh.models.begin(), fresh.models.end(), now.models.begin(),
                                 [](const model_option& a, const model_option& b) {
-                                  return a.path == b.path && a.layers == b.layers;
+                                  return a.path == b.path && a.layers == b.layers &&
+                                         a.draft == b.draft;
                                 }),
                 "model");
   needs_restart(fresh.memory_bytes != now.memory_bytes, "limits.memory_mib");
@@ -46,6 +47,7 @@ std::vector<std::string> restarts_for(const node_options& now, const node_option
   needs_restart(fresh.metrics != now.metrics, "metrics");
   needs_restart(fresh.log_format != now.log_format, "log.format");
   needs_restart(fresh.cache != now.cache, "cache");
+  needs_restart(fresh.link != now.link, "link");
   needs_restart(
       fresh.ledger.folder != now.ledger.folder || fresh.ledger.policy != now.ledger.policy ||
           fresh.ledger.mint_keys != now.ledger.mint_keys ||

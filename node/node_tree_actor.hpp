@@ -10,6 +10,7 @@
 #include "actors/path/path_forecasts.hpp"
 #include "actors/payment/kept_ledger.hpp"
 #include "actors/protocol/peers_actor.hpp"
+#include "actors/request/draft_model.hpp"
 #include "actors/request/gateway_actor.hpp"
 #include "actors/request/request_journal.hpp"
 #include "actors/reuse/cache_actor.hpp"
@@ -71,7 +72,8 @@ struct local_parts {
   std::vector<std::shared_ptr<actors::stage_bench>> benches; ///< by stage; none in a cluster's node
   const compute::tokenizer* vocabulary{nullptr};
   std::uint32_t prefill_chunk{64};
-  digest model; ///< under which answers are kept
+  digest model;                                 ///< under which answers are kept
+  std::shared_ptr<actors::draft_model> draft{}; ///< null: no model guesses
 };
 
 /// What is kept over requests, and for audits.
@@ -104,9 +106,10 @@ struct node_parts {
   const actors::operator_names* operators{nullptr};
   std::function<std::string(const node_id&)> operator_of; ///< whose node it is, by these
   actors::model_catalog* models{nullptr};
-  actors::request_journal* requests{nullptr}; ///< null: not a scheduler
-  actors::gateway_desk* gateway{nullptr};     ///< null: no HTTP endpoint
-  actors::console_desk* console{nullptr};     ///< likewise
+  std::map<digest, std::shared_ptr<actors::draft_model>> drafts{}; ///< by whom they guess for
+  actors::request_journal* requests{nullptr};                      ///< null: not a scheduler
+  actors::gateway_desk* gateway{nullptr};                          ///< null: no HTTP endpoint
+  actors::console_desk* console{nullptr};                          ///< likewise
   actors::metrics_desk* metrics{nullptr};
   actors::metrics_environment measured; ///< but for `find` and `sources`
   actors::node_meter* meter{nullptr};

@@ -551,8 +551,9 @@ void tls_admission::give_way() {
 void tls_admission::hand_over() {
   stage_ = stage::over;
   deadline_.cancel();
+  const auto pass = pass_of(*engine_, socket_, peer_.incoming);
   host_.admitted(
-      admitted_connection{std::move(socket_), std::move(engine_), peer_, std::move(place_)});
+      admitted_connection{std::move(socket_), std::move(engine_), peer_, std::move(place_), pass});
 }
 
 } // namespace ovir::actors

@@ -8,6 +8,7 @@
 #include <boost/asio/ip/tcp.hpp>
 
 #include <memory>
+#include <optional>
 
 namespace ovir::actors {
 
@@ -18,6 +19,7 @@ struct admitted_connection {
   std::unique_ptr<tls_engine> engine;
   peer_info peer;
   connection_slots::slot place;
+  std::optional<digest> pass{}; ///< as of `tls_network::pass`
 };
 
 /// What the parts of a `tls_network` need of it. Outlives every connection; the fields do not
@@ -66,6 +68,11 @@ private:
 [[nodiscard]] address_prefix remote_prefix(const boost::asio::ip::tcp::socket& socket);
 /// "10.0.0.7:40112", or "an unknown address" where the system does not say.
 [[nodiscard]] std::string remote_address(const boost::asio::ip::tcp::socket& socket);
+
+/// As of `tls_network::pass`, after the handshake: from the connection's secret and the addresses
+/// that both ends see. A proxy between them changes an address, so that it goes on carrying all.
+[[nodiscard]] std::optional<digest>
+pass_of(const tls_engine& engine, const boost::asio::ip::tcp::socket& socket, bool incoming);
 
 /// Small messages leave at once, and a peer whose machine is gone is noticed within a minute.
 void set_link_options(boost::asio::ip::tcp::socket& socket);

@@ -59,6 +59,29 @@ bool tls_host::may_shake(const tcp::socket& socket) {
   return !problem && handshakes_.spend(prefix_of(end.address()), std::chrono::steady_clock::now());
 }
 
+std::optional<digest> pass_of(const tls_engine& engine, const tcp::socket& socket, bool incoming) {
+  const auto plain = [](const asio::ip::address& address) {
+    return address.is_v6() && address.to_v6().is_v4_mapped()
+               ? asio::ip::address{asio::ip::make_address_v4(asio::ip::v4_mapped, address.to_v6())}
+               : address;
+  };
+  const auto text = [&plain](const tcp::endpoint& end) {
+    return to_string(host_and_port{plain(end.address()).to_string(), end.port()});
+  };
+  error_code problem;
+  const tcp::endpoint here = socket.local_endpoint(problem);
+  const tcp::endpoint there = problem ? here : socket.remote_endpoint(problem);
+  const auto secret = engine.exporter();
+  if (problem || plain(here.address()) != plain(there.address()) || !secret) {
+    return std::nullopt;
+  }
+  return hasher{"ovir/link-pass/v1"}
+      .update(std::span<const std::byte>{*secret})
+      .update_text(text(incoming ? there : here))
+      .update_text(text(incoming ? here : there))
+      .finish();
+}
+
 void set_link_options(tcp::socket& socket) {
   using seconds_idle = asio::detail::socket_option::integer<IPPROTO_TCP, TCP_KEEPIDLE>;
   using seconds_between = asio::detail::socket_option::integer<IPPROTO_TCP, TCP_KEEPINTVL>;
@@ -79,10 +102,17 @@ class io_thread {
 public:
   asio::io_context context{1};
 
-  void start() {
-    thread_ = std::thread{[this] {
+  /// `busy`: as of `tls_options::busy_read`.
+  void start(std::chrono::microseconds busy = std::chrono::microseconds{0}) {
+    thread_ = std::thread{[this, busy] {
       storage::leave_signals_to_main();
-      context.run();
+      if (busy.count() == 0) {
+        context.run();
+        return;
+      }
+      while (context.run_one() > 0) { // sleeps until there is something
+        read_busily(busy);
+      }
     }};
   }
   void stop() {
@@ -93,6 +123,16 @@ public:
   }
 
 private:
+  void read_busily(std::chrono::microseconds busy) {
+    using clock = std::chrono::steady_clock;
+    auto until = clock::now() + busy;
+    for (auto now = clock::now(); now < until; now = clock::now()) {
+      if (context.poll_one() > 0) {
+        until = now + busy;
+      }
+    }
+  }
+
   asio::executor_work_guard<asio::io_context::executor_type> work_{context.get_executor()};
   std::thread thread_;
 };
@@ -127,7 +167,7 @@ class tls_network_threads final : public tls_network, public tls_host {
 public:
   tls_network_threads(const secret_key& node_key, tls_identity tls, const tls_options& options,
                       network_handler& calls)
-      : tls_host(node_key, std::move(tls), options, calls),
+      : tls_host(node_key, std::move(tls), options, calls), busy_read_(options.busy_read),
         slots_(std::make_shared<connection_slots>(connection_slots::sizes_for(
             options.listen.empty() && options.admin_listen.empty() ? 0 // meets no one
                                                                    : descriptors_of_process()))) {}
@@ -142,6 +182,7 @@ public:
   void close(connection_id connection, error reason) override;
   [[nodiscard]] std::string listen_address() const override;
   [[nodiscard]] std::string admin_address() const override;
+  [[nodiscard]] std::optional<digest> pass(connection_id connection) const override;
 
 private:
   void admitted(admitted_connection connection) override;
@@ -158,6 +199,7 @@ private:
   [[nodiscard]] std::shared_ptr<tls_link> find_link(connection_id connection);
   connection_id next_id() { return connection_id{next_id_.fetch_add(1)}; }
 
+  const std::chrono::microseconds busy_read_;
   std::shared_ptr<connection_slots> slots_;
   io_thread door_;    ///< listens, and meets whoever connects to us
   io_thread control_; ///< control and admin links
@@ -166,9 +208,10 @@ private:
   std::list<listener> listeners_;
   std::atomic<std::uint64_t> next_id_{1};
 
-  std::mutex mutex_;                                                        ///< for what follows
+  mutable std::mutex mutex_;                                                ///< for what follows
   std::unordered_map<std::uint64_t, std::shared_ptr<tls_admission>> begun_; ///< by `connect`
   std::unordered_map<std::uint64_t, std::shared_ptr<tls_link>> links_;
+  std::unordered_map<std::uint64_t, digest> passes_; ///< of those among them that have one
   /// Addresses dialled without a key that is expected: the operator named them.
   std::set<std::string> configured_;
 };
@@ -229,9 +272,10 @@ void tls_network_threads::start() {
   for (listener& at : listeners_) {
     accept(at);
   }
-  for (io_thread* thread : {&door_, &control_, &data_, &bulk_}) {
+  for (io_thread* thread : {&door_, &control_, &bulk_}) {
     thread->start();
   }
+  data_.start(busy_read_);
 }
 
 // Incoming
@@ -313,12 +357,16 @@ void tls_network_threads::admitted(admitted_connection connection) {
   }
   const std::uint64_t id = connection.peer.connection.value;
   const bool incoming = connection.peer.incoming;
+  const auto pass = connection.pass;
   auto link = std::make_shared<tls_link>(target, *this, std::move(connection));
   const std::lock_guard lock{mutex_};
   if (begun_.erase(id) == 0 && !incoming) {
     return; // closed meanwhile, and the handler knows
   }
   links_.emplace(id, link);
+  if (pass) {
+    passes_.emplace(id, *pass);
+  }
   // Under the lock: whoever finds the link posts after this.
   asio::post(target, [link] { link->start(); });
 }
@@ -336,6 +384,13 @@ void tls_network_threads::not_admitted(const peer_info& peer, const error& reaso
 void tls_network_threads::forget(connection_id connection) {
   const std::lock_guard lock{mutex_};
   links_.erase(connection.value);
+  passes_.erase(connection.value);
+}
+
+std::optional<digest> tls_network_threads::pass(connection_id connection) const {
+  const std::lock_guard lock{mutex_};
+  const auto found = passes_.find(connection.value);
+  return found == passes_.end() ? std::nullopt : std::optional{found->second};
 }
 
 std::shared_ptr<tls_link> tls_network_threads::find_link(connection_id connection) {

@@ -2,12 +2,14 @@
 
 #include "actors/link/network.hpp"
 #include "actors/link/network_traffic.hpp"
+#include "messages/digest.hpp"
 #include "messages/limits/general.hpp"
 #include "messages/signing.hpp"
 
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace ovir::actors {
@@ -24,6 +26,11 @@ struct tls_options {
   std::string listen;        ///< HOST:PORT, port 0: any; empty: connects only
   std::string admin_listen;  ///< for admin shells only; empty: on `listen` as well
   link_deadlines deadlines;
+  /// How long the thread of data connections looks for the next message before it sleeps; 0: not at
+  /// all. It takes a processor meanwhile.
+  std::chrono::microseconds busy_read{0};
+  /// Data connections within this machine may go through memory (actors/shared/shared_network.hpp).
+  bool shared_memory{false};
   /// Counts what goes over the wire.
   std::shared_ptr<network_traffic> traffic{std::make_shared<network_traffic>()};
 };
@@ -46,6 +53,10 @@ public:
   /// `io_failed` when an address cannot be listened on. `key` and `handler` outlive it.
   [[nodiscard]] static result<std::unique_ptr<tls_network>>
   start(const secret_key& key, const tls_options& options, network_handler& handler);
+
+  /// What the two ends of this connection know and no other, where both are processes of this
+  /// machine and nothing stands between them. While the connection is there. Any thread.
+  [[nodiscard]] virtual std::optional<digest> pass(connection_id connection) const = 0;
 };
 
 } // namespace ovir::actors

@@ -37,6 +37,12 @@ void add_links(gateway::metric_list& to, const peers::counters& links,
              number(traffic.received.load()));
   to.counter("ovir_link_sent_bytes_total", "Bytes sent to members and shells, encrypted",
              number(traffic.sent.load()));
+  to.counter("ovir_link_shared_received_bytes_total",
+             "Bytes received through memory from members on this machine",
+             number(traffic.shared_received.load()));
+  to.counter("ovir_link_shared_sent_bytes_total",
+             "Bytes sent through memory to members on this machine",
+             number(traffic.shared_sent.load()));
 }
 
 void add_pools(gateway::metric_list& to,
@@ -64,6 +70,9 @@ void add_requests(gateway::metric_list& to, const node_counts& counts) {
                {"failed", number(counts.failed)}});
   to.counter("ovir_tokens_drawn_total", "Tokens drawn; its rate is tokens per second",
              number(counts.tokens));
+  to.counter("ovir_tokens_drafted_total", "Tokens guessed and computed", number(counts.drafted));
+  to.counter("ovir_tokens_accepted_total", "Guessed tokens that were right",
+             number(counts.accepted));
   to.times("ovir_step_duration_seconds", "From one draw of a request to the next", counts.step);
   to.times("ovir_step_slack_seconds",
            "What a step left of the time in which it was due; 0 where it took longer",

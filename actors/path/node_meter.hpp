@@ -28,6 +28,8 @@ struct node_counts {
   std::array<std::uint64_t, 3> ended{}; ///< by `finish_reason`
   std::uint64_t failed{0};
   std::uint64_t tokens{0};     ///< drawn
+  std::uint64_t drafted{0};    ///< tokens guessed and computed ...
+  std::uint64_t accepted{0};   ///< ... of which these were right
   std::uint64_t late{0};       ///< steps that took longer than their slack
   std::uint64_t recoveries{0}; ///< paths that took another's place under a request
   std::uint64_t receipts{0};
@@ -50,6 +52,11 @@ public:
     counts_.slack.add(took > allowed ? std::chrono::nanoseconds{0} : allowed - took);
   }
   void drawn(std::size_t tokens) { add(counts_.tokens, tokens); }
+  void guessed(std::size_t tokens, std::size_t right) {
+    const std::lock_guard lock{guard_};
+    counts_.drafted += tokens;
+    counts_.accepted += right;
+  }
   void recovered() { add(counts_.recoveries, 1); }
   void receipt() { add(counts_.receipts, 1); }
   void signed_statements(std::size_t count) { add(counts_.statements, count); }

@@ -72,6 +72,18 @@ std::uint32_t draft_control::best_of(std::uint32_t available) const {
   return best;
 }
 
+double draft_control::promise(std::uint32_t available) const {
+  if (!asks()) {
+    return 0;
+  }
+  double most = 0;
+  const double p = (right_ + right_before) / (tried_ + tried_before);
+  for (std::uint32_t k = 1; k <= std::min(available, limits::draft_tokens_max); ++k) {
+    most = std::max(most, tokens_expected(p, k) / (seconds_[0] > 0 ? time_of(k) : 1));
+  }
+  return most;
+}
+
 std::uint32_t draft_control::choose(std::uint32_t available) {
   available = std::min(available, limits::draft_tokens_max);
   if (available == 0 || !asks()) {

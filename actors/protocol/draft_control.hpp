@@ -20,6 +20,9 @@ public:
 
   /// False while no guess is wanted, whatever it is.
   [[nodiscard]] bool asks() const noexcept;
+  /// Tokens per second that the best number of guesses, at most `available`, promises; per pass
+  /// where no pass without guesses was measured. 0: none is wanted.
+  [[nodiscard]] double promise(std::uint32_t available) const;
   /// How many of a guess of `available` tokens, at most limits::draft_tokens_max, to send.
   [[nodiscard]] std::uint32_t choose(std::uint32_t available);
   /// A pass with `drafted` guesses, of which `accepted` were right, took `time`.

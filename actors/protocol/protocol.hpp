@@ -227,6 +227,13 @@ struct tokens_drawn {
   std::vector<drawn_token> drawn;          ///< at least one
   std::vector<shared_logprobs> logprobs{}; ///< of each of these, or none at all
 };
+/// What a draft model guessed behind position `at`, of a `guess_effect`; or 0, after it computed a
+/// part of the history.
+struct guess_made {
+  position at{0};
+  std::vector<token_id> tokens;
+  bool lacks_more{false}; ///< of the history
+};
 /// Sent to oneself by the clock, to see whether anything moved.
 struct watch_tick {};
 

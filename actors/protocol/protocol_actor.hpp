@@ -23,10 +23,11 @@ struct open_session;
 struct path_found;
 
 template <class... News>
-caf::typed_actor<
-    caf::reacts_to<tensor_frame>, caf::reacts_to<from_stage<News>>..., caf::reacts_to<path_found>,
-    caf::reacts_to<path_missing>, caf::reacts_to<path_lost>, caf::reacts_to<cancel_request>,
-    caf::reacts_to<tokens_drawn>, caf::reacts_to<receipt_made>, caf::reacts_to<watch_tick>>
+caf::typed_actor<caf::reacts_to<tensor_frame>, caf::reacts_to<from_stage<News>>...,
+                 caf::reacts_to<path_found>, caf::reacts_to<path_missing>,
+                 caf::reacts_to<path_lost>, caf::reacts_to<cancel_request>,
+                 caf::reacts_to<tokens_drawn>, caf::reacts_to<guess_made>,
+                 caf::reacts_to<receipt_made>, caf::reacts_to<watch_tick>>
     lead_that_hears(message_list<News...>);
 using lead_actor = decltype(lead_that_hears(stage_news{}));
 
@@ -122,6 +123,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::steps_seen)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::receipt_made)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::cancel_request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::tokens_drawn)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::guess_made)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::watch_tick)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::shard_pass_done)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ovir::actors::shard_gather_over)

@@ -12,7 +12,7 @@ namespace ovir::actors {
 
 generation_output::generation_output(generation_request& request, std::uint32_t context,
                                      const compute::tokenizer& vocabulary)
-    : history(std::move(request.prompt)), drafting(request.drafts), prompt_(history.size()),
+    : history(std::move(request.prompt)), sources_(request.drafts), prompt_(history.size()),
       max_tokens_(request.max_tokens), min_tokens_(request.sampling.min_tokens),
       vocabulary_(vocabulary), stream_(vocabulary), stops_(std::move(request.stop)),
       logprobs_(request.logprobs.has_value()), signs_(request.receipt) {
@@ -73,32 +73,86 @@ std::string generation_output::finish_text() {
 void generation_output::end(finish_reason reason) {
   ended = true;
   awaiting_logits = false;
+  sources_.guessing = false;
   end_ = reason;
 }
 
 // The last token that may be drawn is never computed, so no draft reaches it.
+std::uint32_t generation_output::room_for_drafts() const noexcept {
+  return static_cast<std::uint32_t>(
+      std::min<std::size_t>(max_tokens_ - count() - 1, limits::draft_tokens_max));
+}
+
 std::vector<token_id> generation_output::draft() {
-  const std::size_t room = max_tokens_ - count() - 1;
+  const std::uint32_t room = room_for_drafts();
+  if (sources_.guess) {
+    return *std::exchange(sources_.guess, std::nullopt);
+  }
   if (expects()) {
     const auto rest = std::span{expected_}.subspan(count());
-    const auto next =
-        rest.first(std::min<std::size_t>({rest.size(), room, limits::draft_tokens_max}));
+    const auto next = rest.first(std::min<std::size_t>(rest.size(), room));
     return {next.begin(), next.end()};
   }
-  if (room == 0 || !drafting.asks()) {
+  if (room == 0 || !sources_.by_lookup.asks()) {
     return {};
   }
-  std::vector<token_id> guess =
-      compute::lookup_draft(history, std::min<std::size_t>(room, limits::draft_tokens_max));
-  guess.resize(drafting.choose(static_cast<std::uint32_t>(guess.size())));
+  std::vector<token_id> guess = compute::lookup_draft(history, room);
+  guess.resize(sources_.by_lookup.choose(static_cast<std::uint32_t>(guess.size())));
   return guess;
+}
+
+// A text that repeats itself needs no model, unless the model does better.
+std::uint32_t generation_output::ask_model() {
+  const std::uint32_t room = room_for_drafts();
+  if (!sources_.has_model || sources_.guess || expects() || room == 0) {
+    return 0;
+  }
+  std::vector<token_id> found;
+  if (sources_.by_lookup.asks()) {
+    found = compute::lookup_draft(history, room);
+  }
+  const auto length = static_cast<std::uint32_t>(found.size());
+  if (length > 0 && sources_.by_lookup.promise(length) >= sources_.by_model.promise(room)) {
+    found.resize(sources_.by_lookup.choose(length));
+    if (!found.empty()) {
+      sources_.guess = std::move(found);
+      return 0;
+    }
+  }
+  const std::uint32_t wanted = sources_.by_model.choose(room);
+  sources_.guessing = wanted > 0;
+  return wanted;
+}
+
+void generation_output::take_guess(position at, std::vector<token_id> tokens) {
+  if (!sources_.guessing || at != target) {
+    return;
+  }
+  sources_.guessing = false;
+  tokens.resize(std::min<std::size_t>(tokens.size(), room_for_drafts()));
+  sources_.from_model = !tokens.empty();
+  sources_.guess = std::move(tokens);
+}
+
+void generation_output::passed(std::uint32_t drafted, std::uint32_t right,
+                               std::chrono::nanoseconds time) {
+  if (drafted > 0) {
+    sources_.used().passed(drafted, right, time);
+  } else { // both compare with it
+    sources_.by_lookup.passed(0, 0, time);
+    sources_.by_model.passed(0, 0, time);
+  }
+  sources_.from_model = false;
 }
 
 void generation_output::drop_drafts() {
   if (!drafts.empty()) {
     drafts.clear();
-    drafting.lost();
+    sources_.used().lost();
   }
+  sources_.guess.reset();
+  sources_.guessing = false;
+  sources_.from_model = false;
 }
 
 // Of a step that is new, those of its last position. Where stages sign, also of what was computed

@@ -6,6 +6,7 @@
 #include "compute/text/tokenizer.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -31,6 +32,13 @@ public:
   /// Tokens that may come next, to be computed in one step with the last; at most as many as may
   /// still be drawn before the last.
   [[nodiscard]] std::vector<token_id> draft();
+  /// How many tokens a model is to guess before the next step, which then waits for `take_guess`;
+  /// 0: the step goes at once, with what `draft` finds.
+  [[nodiscard]] std::uint32_t ask_model();
+  /// What a model guessed behind position `at`. Ignored where nothing waits for it any more.
+  void take_guess(position at, std::vector<token_id> tokens);
+  /// A step with `drafted` guesses, of which `right` were right, took `time`.
+  void passed(std::uint32_t drafted, std::uint32_t right, std::chrono::nanoseconds time);
   /// Nothing of a draft was computed.
   void drop_drafts();
   /// Rows of logits, or of hidden states, that are needed of positions [first, first + count).
@@ -62,9 +70,28 @@ public:
   bool drawing{false};
   bool ended{false};            ///< no further token will be drawn
   std::vector<token_id> drafts; ///< sent behind position target - 1 in this epoch
-  draft_control drafting;
+
+  /// A model guesses for this request.
+  void use_model() noexcept { sources_.has_model = true; }
+  /// It does so now, and the next step waits.
+  [[nodiscard]] bool guessing() const noexcept { return sources_.guessing; }
 
 private:
+  [[nodiscard]] std::uint32_t room_for_drafts() const noexcept;
+
+  /// Where guesses come from.
+  struct draft_sources {
+    explicit draft_sources(speculation mode) : by_lookup(mode), by_model(mode) {}
+    [[nodiscard]] draft_control& used() noexcept { return from_model ? by_model : by_lookup; }
+
+    draft_control by_lookup;
+    draft_control by_model;
+    bool has_model{false};
+    bool guessing{false};
+    std::optional<std::vector<token_id>> guess{}; ///< for the next step
+    bool from_model{false};                       ///< `guess`, or else the drafts under way
+  };
+  draft_sources sources_;
   std::size_t prompt_;
   std::size_t max_tokens_;
   std::size_t min_tokens_; ///< in the text of so many no stop string is looked for

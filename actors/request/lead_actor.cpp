@@ -6,6 +6,7 @@
 #include "actors/request/draws.hpp"
 #include "actors/request/lead_cache_actor.hpp"
 #include "actors/request/lead_counts_actor.hpp"
+#include "actors/request/lead_drafts_actor.hpp"
 #include "actors/request/lead_end_actor.hpp"
 #include "actors/request/lead_facts_actor.hpp"
 #include "actors/request/lead_faults_actor.hpp"
@@ -160,7 +161,14 @@ void perform(lead_pointer self, const kill_effect& e) {
   caf::anon_send_exit(self->state.path[e.stage.value].handle, caf::exit_reason::kill);
 }
 
+void perform_all(lead_pointer self, const lead_core::effects& effects);
 void take_tokens(lead_pointer self, const tokens_drawn& drawn);
+
+void perform(lead_pointer self, const guess_effect& e) {
+  if (!order_guess(self, e)) {
+    perform_all(self, self->state.core->on_guess(e.at, {}));
+  }
+}
 
 void perform_all(lead_pointer self, const lead_core::effects& effects) {
   ++self->state.watch.progress;
@@ -291,11 +299,16 @@ void take_tokens(lead_pointer self, const tokens_drawn& drawn) {
   if (state.trace) {
     state.trace->take_draw(now - state.times.started, drawn.at);
   }
-  count_now(state, [&](node_meter& meter) { meter.drawn(drawn.drawn.size()); });
-  auto effects = state.core->on_drawn(drawn, now - state.times.fed);
+  count_now(state, [&](node_meter& meter) {
+    meter.drawn(drawn.drawn.size());
+    meter.guessed(state.core->guesses(), drawn.drawn.size() - 1);
+  });
+  const auto guess_took = std::exchange(state.drafts.took, std::chrono::nanoseconds{0});
+  auto effects = state.core->on_drawn(drawn, now - state.times.fed + guess_took);
   // The next step first: a stage computes it while the token is logged and told.
   std::stable_partition(effects.begin(), effects.end(), [](const lead_effect& effect) {
-    return std::holds_alternative<tokens_effect>(effect);
+    return std::holds_alternative<tokens_effect>(effect) ||
+           std::holds_alternative<guess_effect>(effect);
   });
   perform_all(self, effects);
 }
@@ -439,7 +452,9 @@ void begin(lead_pointer self, generation_request request) {
     state.pooled.emplace(*request.embedding, static_cast<position>(request.prompt.size()),
                          around.shape.dim);
   }
+  open_drafts(self, request);
   state.core.emplace(std::move(request), around.shape, *around.vocabulary);
+  start_drafts(self);
   if (wrong) {
     return perform_all(self, state.core->fail_with(*std::move(wrong)));
   }
@@ -491,6 +506,10 @@ lead_actor::behavior_type lead_behavior(lead_pointer self, generation_request re
       [self](const path_lost& e) { perform_all(self, self->state.core->fail_with(e.reason)); },
       [self](const cancel_request&) { cancel(self); },
       [self](const tokens_drawn& drawn) { take_tokens(self, drawn); },
+      [self](const guess_made& e) {
+        take_guess(self, e);
+        perform_all(self, self->state.core->on_guess(e.at, e.tokens));
+      },
       [self](receipt_made& made) { take_receipt(self, made); },
       [self](const watch_tick&) { tick(self); },
   };

@@ -5,6 +5,7 @@
 #include "actors/path/step_patience.hpp"
 #include "actors/protocol/protocol_actor.hpp"
 #include "actors/request/deadline_core.hpp"
+#include "actors/request/draft_model.hpp"
 #include "actors/request/lead_core.hpp"
 #include "actors/request/request_journal.hpp"
 #include "actors/request/request_trace.hpp"
@@ -29,6 +30,12 @@
 
 namespace ovir::actors {
 
+/// A model that guesses for another one's requests, and where it computes; null: none does.
+struct draft_access {
+  std::shared_ptr<draft_model> model;
+  compute_executor* executor{nullptr};
+};
+
 /// What the leads of a node share for one model. All of it outlives the actor system but for the
 /// provider of paths.
 struct lead_environment {
@@ -45,6 +52,7 @@ struct lead_environment {
   caf::actor payments{};             ///< hears of a request that is paid for; else empty
   layer_places reserved{};           ///< what `payments` reserved for; empty: any path
   node_meter* meter{nullptr};        ///< null: nobody counts
+  draft_access drafts{};
   /// Of the paths it is given; null: nobody expects anything of them.
   std::shared_ptr<path_forecasts> forecasts{};
   bool tells_path{false}; ///< the requester hears `path_taken`, `pace_told` and `receipt_part`
@@ -87,6 +95,15 @@ struct lead_state {
   std::optional<compute::pooled_rows> pooled; ///< of a request that makes an embedding
   std::optional<tokens_drawn> drawn;          ///< here and now; others come as messages
   std::shared_ptr<request_trace> trace;       ///< null: none is wanted
+
+  /// What a small model guesses.
+  struct request_drafts {
+    std::shared_ptr<draft_run> run;   ///< null: nothing
+    bool busy{false};                 ///< it computes
+    time_point ordered{};             ///< the guess under way
+    std::chrono::nanoseconds took{0}; ///< the guess that the step under way carries
+  };
+  request_drafts drafts;
 
   /// What becomes the receipt.
   struct signed_parts {

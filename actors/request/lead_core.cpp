@@ -266,12 +266,16 @@ void lead_core::drive(effects& out) {
 }
 
 void lead_core::feed(effects& out) {
-  while (credit_.available() && run_.cursor < goal()) {
+  while (credit_.available() && run_.cursor < goal() && !output_.guessing()) {
     const std::uint32_t count = std::min(shape_.prefill_chunk, goal() - run_.cursor);
     const std::uint32_t rows = output_.rows_wanted(run_.cursor, count);
     if (run_.edge == 0) {
       run_.step_counts = rows == 1 && count == 1 && output_count() > 0;
       if (run_.step_counts) {
+        if (const std::uint32_t wanted = output_.ask_model(); wanted > 0) {
+          out.push_back(guess_effect{output_.target, wanted});
+          return;
+        }
         output_.drafts = output_.draft();
         run_.step_counts = !output_.expects(); // those say nothing of how well guesses do
       }
@@ -399,7 +403,7 @@ lead_core::effects lead_core::on_drawn(const tokens_drawn& e, std::chrono::nanos
     run_.cursor = output_.target - 1;
   }
   if (std::exchange(run_.step_counts, false)) {
-    output_.drafting.passed(static_cast<std::uint32_t>(drafts.size()), right, step);
+    output_.passed(static_cast<std::uint32_t>(drafts.size()), right, step);
   }
   report_.drafted += drafts.size();
   report_.accepted += right;
@@ -415,7 +419,7 @@ std::optional<stage_index> lead_core::awaited() const noexcept {
   if (run_.now == phase::finishing) {
     return stages_.first([](const stage_row& st) { return !st.finished; });
   }
-  if (run_.now != phase::driving || output_.drawing) {
+  if (run_.now != phase::driving || output_.drawing || output_.guessing()) {
     return std::nullopt;
   }
   const auto behind =

@@ -38,6 +38,11 @@ struct tokens_effect {
   std::uint32_t logit_rows; ///< those of the guesses not counted
   std::vector<token_id> drafts;
 };
+/// A model is to guess `count` tokens behind position `at`; the next step waits for `on_guess`.
+struct guess_effect {
+  position at;
+  std::uint32_t count;
+};
 struct replay_effect { ///< `replay_boundaries` to the stage
   stage_index stage;
   position first;
@@ -85,7 +90,7 @@ struct accuse_effect {
 };
 using lead_effect = std::variant<open_effect, tokens_effect, replay_effect, resend_effect,
                                  finish_effect, draw_effect, drawn_effect, text_effect, kill_effect,
-                                 end_effect, blame_effect, accuse_effect>;
+                                 end_effect, blame_effect, accuse_effect, guess_effect>;
 
 /// Drives one request through its path: prefill, decode, recovery, transcript. A state machine:
 /// events in, effects out; no CAF, no clock. docs/adr/0011-recovery.md is its plan.
@@ -108,6 +113,8 @@ public:
   // Before any event, in this order, each at most once:
   /// Stages may take windows from the cache.
   void use_cache() noexcept { reuse_ = true; }
+  /// A model guesses for the request.
+  void use_model() noexcept { output_.use_model(); }
   /// The first tokens of the answer, known from an earlier time: as if an earlier lead had drawn
   /// them. What goes beyond the request's limits is ignored. Where logprobs are wanted they are not
   /// told: they are guesses, which are drawn again from logits that are computed again.
@@ -143,6 +150,13 @@ public:
   [[nodiscard]] effects on_bad_answer(epoch driver, error reason);
   /// `step`: what it took from the frame that was fed to the draw.
   [[nodiscard]] effects on_drawn(const tokens_drawn& e, std::chrono::nanoseconds step);
+  /// What came of a `guess_effect`; perhaps nothing.
+  [[nodiscard]] effects on_guess(position at, std::vector<token_id> tokens) {
+    effects out;
+    output_.take_guess(at, std::move(tokens));
+    drive(out);
+    return out;
+  }
   [[nodiscard]] effects on_cancel();
   /// The request cannot go on at all.
   [[nodiscard]] effects fail_with(error reason);
@@ -193,6 +207,8 @@ public:
     return stated_.transcript().logits();
   }
   [[nodiscard]] std::size_t output_count() const noexcept { return output_.count(); }
+  /// Guesses that the step under way carries.
+  [[nodiscard]] std::size_t guesses() const noexcept { return output_.drafts.size(); }
   /// Times are the shell's to fill in. Call once, after `end_effect`.
   [[nodiscard]] result<generation_report> outcome();
 

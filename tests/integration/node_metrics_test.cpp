@@ -29,6 +29,8 @@ const names of_requests{"ovir_members",
                         "ovir_links",
                         "ovir_link_received_bytes_total",
                         "ovir_link_sent_bytes_total",
+                        "ovir_link_shared_received_bytes_total",
+                        "ovir_link_shared_sent_bytes_total",
                         "ovir_restarts_total",
                         "ovir_metrics_unanswered_total",
                         "ovir_pool_jobs_total",
@@ -38,6 +40,8 @@ const names of_requests{"ovir_members",
                         "ovir_requests_waiting",
                         "ovir_requests_refused_total",
                         "ovir_tokens_drawn_total",
+                        "ovir_tokens_drafted_total",
+                        "ovir_tokens_accepted_total",
                         "ovir_step_duration_seconds",
                         "ovir_step_slack_seconds",
                         "ovir_steps_late_total",
@@ -176,6 +180,15 @@ protected:
             {"tokens", tokens},
             {"max_tokens", max_tokens}};
   }
+  /// Of a text that repeats itself some guesses are right.
+  static apps::json repeating_request() {
+    apps::json asked = request(40, 1, 60);
+    for (std::size_t i = 0; i < 40; ++i) {
+      asked["tokens"][i] = 3 + i % 7;
+    }
+    asked["speculate"] = "on";
+    return asked;
+  }
   static std::string failure(const test_cluster& cluster, const apps::json& args) {
     cluster_shell shell = cluster.shell({0});
     return failure_text(shell.call("run", args));
@@ -240,6 +253,7 @@ TEST_F(node_metrics, those_of_requests_move_when_workers_die_and_too_many_ask) {
   apps::json signed_one = request(40, 1, 60);
   signed_one["receipt"] = true;
   EXPECT_EQ(failure(cluster, signed_one), "") << cluster.last_words();
+  EXPECT_EQ(failure(cluster, repeating_request()), "");
   apps::json long_one = request(8, 2, 3'000);
   long_one["wait"] = false;
   EXPECT_EQ(failure(cluster, long_one), "");

@@ -4,6 +4,7 @@
 #include "apps/interrupt.hpp"
 #include "apps/key_file.hpp"
 #include "apps/ovir/base/command.hpp"
+#include "apps/ovir/base/draft_file.hpp"
 #include "apps/ovir/base/embedded_model.hpp"
 #include "apps/ovir/base/foreign_key.hpp"
 #include "apps/ovir/base/machine.hpp"
@@ -210,6 +211,10 @@ result<exit_code> run_node(const supervision::node_options& how, surroundings& a
   outside.key = &key;
   outside.journal = journal.get();
   outside.load = loader{around, how, *kernels};
+  outside.load_draft = [&around, kernels](const std::string& path, const compute::tokenizer& target,
+                                          compute::parallel_runner& runner) {
+    return load_draft(around, path, target, *kernels, runner);
+  };
   outside.version = OVIR_VERSION;
   outside.software = software_text(*kernels);
   outside.kill_self = [] { ::kill(::getpid(), SIGKILL); };

@@ -8,6 +8,7 @@
 #include "apps/ovir/node/node_config_keys.hpp"
 #include "apps/ovir/node/node_config_lan.hpp"
 #include "apps/ovir/node/node_config_ledger.hpp"
+#include "apps/ovir/node/node_config_link.hpp"
 #include "apps/ovir/node/node_config_log.hpp"
 #include "apps/ovir/node/node_config_probe.hpp"
 #include "compute/base/printable.hpp"
@@ -347,6 +348,13 @@ result<void> reader::add_model(const toml::table& table) {
                         to_string(options_.roles));
     }
   }
+  OVIR_ASSIGN(model.draft, file_path(table, "draft"));
+  if (!model.draft.empty() && (model.content || !options_.roles.has(role::scheduler))) {
+    return in_.refuse(
+        place_of(table, "draft"),
+        "'draft' guesses for requests that a scheduler drives, of a model whose 'path' "
+        "is a file; leave it out, or change 'roles' or 'path'");
+  }
   for (const model_option& other : options_.models) {
     const bool same = other.path == model.path;
     if (same && (!other.layers || !model.layers)) {
@@ -517,6 +525,7 @@ result<node_options> reader::read(std::string_view text) {
   OVIR_TRY(resources(root));
   OVIR_TRY(fetching(root));
   OVIR_TRY(auditing(root));
+  OVIR_TRY(read_link(in_, root, options_));
   OVIR_TRY(read_probe(in_, root, options_));
   OVIR_TRY(draining(root));
   OVIR_TRY(logging(root));

@@ -85,6 +85,9 @@ void write_models(table_writer& out, const node_options& o) {
     } else {
       out.line("model", "{}, {}", model.path, layers_word(o));
     }
+    if (!model.draft.empty()) {
+      out.line("model.draft", "{}", model.draft);
+    }
   }
 }
 
@@ -194,6 +197,9 @@ std::string describe(const node_options& o) {
   out.line("ledger.stake", "{}",
            o.ledger.stake ? fmt::format("{}", *o.ledger.stake) : "(none: nothing is locked)");
   out.line("ledger.rewards", "{}", to_string(o.ledger.rewards));
+  out.line("link.shared_memory", "{}", o.link.shared_memory);
+  out.line("link.busy_read_us", "{}",
+           number_text(static_cast<std::uint64_t>(o.link.busy_read.count()), "not at all"));
   out.line("probe.interval_ms", "{}", o.probe_interval.count());
   out.line("probe.timeout_ms", "{}", o.probe_timeout.count());
   out.line("probe.suspect_ms", "{}", o.suspect_timeout.count());
@@ -271,7 +277,8 @@ json document_of(const node_options& o) {
     if (model.layers) {
       layers = {{"first", model.layers->first}, {"last", model.layers->last - 1}};
     }
-    models.push_back({{"path", model.path}, {"layers", std::move(layers)}});
+    models.push_back(
+        {{"path", model.path}, {"layers", std::move(layers)}, {"draft", null_or(model.draft)}});
   }
   return {{"name", o.name},
           {"ledger", ledger_document(o.ledger)},
@@ -303,6 +310,8 @@ json document_of(const node_options& o) {
             {"every_request", o.audit_every_request},
             {"twice_tokens", o.audit_twice_tokens},
             {"reveal", to_string(o.audit_reveal)}}},
+          {"link",
+           {{"shared_memory", o.link.shared_memory}, {"busy_read_us", o.link.busy_read.count()}}},
           {"probe",
            {{"interval_ms", o.probe_interval.count()},
             {"timeout_ms", o.probe_timeout.count()},

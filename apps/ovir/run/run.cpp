@@ -4,6 +4,7 @@
 #include "apps/device_choice.hpp"
 #include "apps/key_file.hpp"
 #include "apps/ovir/base/command.hpp"
+#include "apps/ovir/base/draft_file.hpp"
 #include "apps/ovir/run/chat_prompt.hpp"
 #include "apps/ovir/run/run_cache.hpp"
 #include "apps/ovir/run/run_fast.hpp"
@@ -44,6 +45,7 @@ struct run_options {
   sampling_options sampling;
   std::string system;
   std::string speculate{"auto"};
+  std::string draft;                 ///< empty: no model guesses
   std::optional<std::size_t> device; ///< that computes all layers
   bool chat{false};
   bool has_prompt{false};
@@ -158,6 +160,10 @@ result<supervision::run_report> generate(const run_options& given, const ready_m
                            const compute::kernel_set& chosen) {
       return segment_on_device(*given.device, checked, layers, chosen, around.environment);
     };
+  }
+  if (!given.draft.empty()) {
+    compute_threads runner{given.how.threads};
+    OVIR_ASSIGN(cut.draft, load_draft(around, given.draft, *model.vocabulary, kernels, runner));
   }
   const bool caches = cache.has_value();
   cut.software = key == nullptr ? "" : software_text(kernels);
@@ -377,6 +383,9 @@ void add_run(CLI::App& app, chosen_command& chosen) {
                    "Compute guessed tokens too: auto (while it is faster), on or off")
       ->check(CLI::IsMember({"auto", "on", "off"}))
       ->capture_default_str();
+  command->add_option("--draft", given->draft,
+                      "GGUF file with a small model of the same vocabulary, which guesses tokens "
+                      "(see --speculate)");
   command
       ->add_option("--profile", given->profile,
                    "exact: the same bits everywhere; fast: OpenBLAS, NOT reproducible")

@@ -14,6 +14,7 @@ namespace {
 
 struct serve_options {
   std::string model; ///< empty: the one inside the program
+  std::string draft; ///< empty: no model guesses
   std::string state;
   supervision::gateway_option http;
   std::uint32_t threads{0};
@@ -31,6 +32,7 @@ result<exit_code> serve(const serve_options& given, surroundings& around) {
     OVIR_ASSIGN(how.state, state_folder());
   }
   how.models.push_back({given.model.empty() ? std::string{embedded_model_path} : given.model, {}});
+  how.models.back().draft = given.draft;
   how.threads = given.threads;
   how.context_max = given.context;
   how.gateway = given.http;
@@ -67,6 +69,10 @@ void add_serve(CLI::App& app, chosen_command& chosen) {
       "    --tls-certificate server.crt --tls-key server.key");
   command->add_option("-m,--model", given->model,
                       "GGUF file (default: the one inside the program)");
+  command->add_option(
+      "--draft", given->draft,
+      "GGUF file with a small model of the same vocabulary, which guesses tokens that "
+      "the model then checks several at a time; answers stay the same");
   command->add_option("--http", given->http.listen, "HOST:PORT to listen on; port 0: any free one")
       ->capture_default_str();
   command->add_option("--ollama", given->http.ollama,

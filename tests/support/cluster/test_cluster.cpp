@@ -159,6 +159,7 @@ void test_cluster::write_config(std::size_t i, const std::string& token) const {
   for (const cluster_part& part : n.parts) {
     text += fmt::format("[[model]]\npath = \"{}\"\n", part.path);
     text += part.layers.empty() ? "" : fmt::format("layers = \"{}\"\n", part.layers);
+    text += part.draft.empty() ? "" : fmt::format("draft = \"{}\"\n", part.draft);
   }
   text += fmt::format("\n[limits]\nthreads = {}\n{}\n", spec_.threads, spec_.limits);
   text += fmt::format("[drain]\nwait_s = {}\n\n", spec_.drain_wait_s);

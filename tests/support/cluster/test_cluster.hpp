@@ -24,6 +24,7 @@ namespace ovir::test {
 struct cluster_part {
   std::string path;
   std::string layers{};
+  std::string draft{}; ///< of a scheduler: the file of a model that guesses
 };
 
 struct cluster_node {

@@ -79,6 +79,9 @@ TEST(node_config, takes_the_defaults_of_what_is_not_said) {
   EXPECT_EQ(o.state, "");
   EXPECT_FALSE(o.chaos);
   EXPECT_FALSE(o.announce);
+  EXPECT_EQ(o.link, defaults.link);
+  EXPECT_TRUE(o.link.shared_memory);
+  EXPECT_EQ(o.link.busy_read.count(), 0);
 }
 
 TEST(node_config, takes_every_value) {
@@ -108,7 +111,8 @@ TEST(node_config, takes_every_value) {
                                 "files = 1\n[chaos]\nenabled = true\n"
                                 "[cache]\nenabled = false\nfolder = \"kept\"\nmemory_mib = 7\n"
                                 "disk_mib = 0\nshare = true\npeers = false\n"
-                                "owner_key_file = \"owner.key\"\n[lan]\nannounce = true\n");
+                                "owner_key_file = \"owner.key\"\n[lan]\nannounce = true\n"
+                                "[link]\nshared_memory = false\nbusy_read_us = 50\n");
   EXPECT_EQ(o.name, "n");
   EXPECT_EQ(o.cluster, "c");
   EXPECT_EQ(o.roles, roles);
@@ -137,6 +141,7 @@ TEST(node_config, takes_every_value) {
   EXPECT_EQ(o.log_files_max, 1U);
   EXPECT_TRUE(o.chaos);
   EXPECT_TRUE(o.announce);
+  EXPECT_EQ(o.link, (supervision::link_option{false, std::chrono::microseconds{50}}));
   EXPECT_EQ(o.cache, (supervision::cache_option{false, "conf/kept", std::uint64_t{7} << 20U, 0,
                                                 true, false, "conf/owner.key"}));
 }
@@ -148,6 +153,15 @@ TEST(node_config, counts_both_layers_that_are_named) {
   EXPECT_EQ(o.models[0].layers, (layer_range{0, 16}));
   EXPECT_EQ(o.models[1].layers, (layer_range{16, 1024}));
   EXPECT_EQ(parsed(worker + model).models[0].layers, std::nullopt);
+}
+
+TEST(node_config, takes_a_model_that_guesses_where_requests_are_driven) {
+  const std::string draft = "draft = \"small.gguf\"\n";
+  EXPECT_EQ(parsed(scheduler + model + draft).models[0].draft, "conf/small.gguf");
+  EXPECT_EQ(parsed(scheduler + model).models[0].draft, "");
+  const auto refused = parse_node_config("n.toml", worker + model + draft);
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, HasSubstr("'draft' guesses for requests"));
 }
 
 TEST(node_config, takes_paths_from_the_folder_of_the_file) {
@@ -222,6 +236,8 @@ TEST(node_config, refuses_values_outside_their_bounds) {
       {scheduler + "[limits]\nprefill_chunk = 9223372036854775807\n", ":7:17: 'prefill_chunk' "},
       {scheduler + "[probe]\ninterval_ms = 9\n", ":7:15: 'interval_ms' must be between 10 and 60"},
       {scheduler + "[probe]\ntimeout_ms = 60001\n", ":7:14: 'timeout_ms' must be between 10"},
+      {scheduler + "[link]\nbusy_read_us = 10001\n", ":7:16: 'busy_read_us' must be between 0 and"},
+      {scheduler + "[link]\nx = 2\n", ":7:1: [link] has no key 'x'; its keys are shared_memory"},
       {scheduler + "[probe]\nsuspect_ms = 0\n", ":7:14: 'suspect_ms' must be between 10 and"},
       {scheduler + "[drain]\nwait_s = 3601\n", ":7:10: 'wait_s' must be between 0 and 3600"},
       {scheduler + "[log]\nlevel = \"loud\"\n",
