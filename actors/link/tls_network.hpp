@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/link/link_transport.hpp"
 #include "actors/link/network.hpp"
 #include "actors/link/network_traffic.hpp"
 #include "messages/limits/general.hpp"
@@ -24,6 +25,8 @@ struct tls_options {
   std::string listen;        ///< HOST:PORT, port 0: any; empty: connects only
   std::string admin_listen;  ///< for admin shells only; empty: on `listen` as well
   link_deadlines deadlines;
+  /// For `start_links` (actors/quic/either_network.hpp); a `tls_network` is TCP.
+  link_transport transport{link_transport::tcp};
   /// Counts what goes over the wire.
   std::shared_ptr<network_traffic> traffic{std::make_shared<network_traffic>()};
 };

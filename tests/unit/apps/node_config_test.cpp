@@ -108,7 +108,8 @@ TEST(node_config, takes_every_value) {
                                 "files = 1\n[chaos]\nenabled = true\n"
                                 "[cache]\nenabled = false\nfolder = \"kept\"\nmemory_mib = 7\n"
                                 "disk_mib = 0\nshare = true\npeers = false\n"
-                                "owner_key_file = \"owner.key\"\n[lan]\nannounce = true\n");
+                                "owner_key_file = \"owner.key\"\n[lan]\nannounce = true\n"
+                                "[link]\ntransport = \"auto\"\n");
   EXPECT_EQ(o.name, "n");
   EXPECT_EQ(o.cluster, "c");
   EXPECT_EQ(o.roles, roles);
@@ -137,6 +138,7 @@ TEST(node_config, takes_every_value) {
   EXPECT_EQ(o.log_files_max, 1U);
   EXPECT_TRUE(o.chaos);
   EXPECT_TRUE(o.announce);
+  EXPECT_EQ(o.transport, actors::link_transport::automatic);
   EXPECT_EQ(o.cache, (supervision::cache_option{false, "conf/kept", std::uint64_t{7} << 20U, 0,
                                                 true, false, "conf/owner.key"}));
 }
@@ -195,6 +197,8 @@ TEST(node_config, refuses_what_is_missing_unknown_or_of_another_type) {
       {scheduler + "[metrics]\n", ":6:1: the key 'listen' is missing"},
       {scheduler + "[log]\nx = 2\n", ":7:1: [log] has no key 'x'; its keys are level, format"},
       {scheduler + "[chaos]\nx = 2\n", ":7:1: [chaos] has no key 'x'; its keys are enabled"},
+      {scheduler + "[link]\ntransport = \"udp\"\n",
+       ":7:13: 'transport' is none of tcp, quic, auto"},
       {scheduler + "[lan]\nx = 2\n", ":7:1: [lan] has no key 'x'; its keys are announce"},
       {scheduler + "[lan]\nannounce = true\n", ":7:12: 'announce' tells the first key of"},
       {scheduler + "[[access]]\nx = 2\n", ":7:1: [[access]] has no key 'x'; its keys are key"},
