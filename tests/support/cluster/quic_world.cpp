@@ -1,5 +1,8 @@
 #include "tests/support/cluster/quic_world.hpp"
 
+#include "messages/limits/links.hpp"
+#include "messages/limits/quic.hpp"
+
 #include <algorithm>
 #include <array>
 #include <stdexcept>

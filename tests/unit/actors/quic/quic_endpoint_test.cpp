@@ -9,7 +9,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <numeric>
+#include <algorithm>
+#include <iterator>
+#include <stdexcept>
 
 namespace ovir::actors {
 namespace {
@@ -87,11 +89,11 @@ TEST(quic_endpoint, lets_in_whom_the_access_list_lets_in) {
   quic_world world{world_seed};
   auto& friendly = world.add(1);
   auto& stranger = world.add(3);
-  const auto env = storage::make_memory_env();
+  storage::memory_env env;
   access_list::settings settings;
   settings.keys[friendly.id()] = role_set{}.add(role::worker);
   settings.cluster = "test";
-  auto access = access_list::load(*env, settings);
+  auto access = access_list::load(env, settings);
   ASSERT_TRUE(access) << access.error().message;
   auto& door = world.add(
       2, [&](const peer_hello& hello) { return (*access)->admit(hello, 1'700'000'000); });
