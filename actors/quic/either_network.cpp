@@ -15,9 +15,7 @@ namespace ovir::actors {
 
 namespace {
 
-bool is_of_quic(connection_id connection) {
-  return (connection.value & quic_network::id_bit) != 0;
-}
+bool is_of_quic(connection_id connection) { return (connection.value & quic_network::id_bit) != 0; }
 
 /// Both networks of a node as one. Outgoing connections have the number that QUIC gave them, also
 /// when TCP carries them in the end.
@@ -175,9 +173,9 @@ bool either_network::unanswered(const peer_info& peer) {
   }
   const dial& what = under_way.mapped();
   if (unanswered_.size() >= limits::quic_unanswered_max) {
-    unanswered_.erase(std::min_element(
-        unanswered_.begin(), unanswered_.end(),
-        [](const auto& a, const auto& b) { return a.second < b.second; }));
+    unanswered_.erase(
+        std::min_element(unanswered_.begin(), unanswered_.end(),
+                         [](const auto& a, const auto& b) { return a.second < b.second; }));
   }
   unanswered_[what.address] = clock::now() + limits::quic_unanswered_for;
   changed_.store(tcp_of_.size() + 1); // before TCP can tell of it: whoever hears that waits for us
@@ -206,8 +204,7 @@ connection_id either_network::carried(connection_id connection) {
   return at == tcp_of_.end() ? connection : at->second;
 }
 
-result<void> either_network::send(connection_id connection, message_kind kind,
-                                  std::uint32_t target,
+result<void> either_network::send(connection_id connection, message_kind kind, std::uint32_t target,
                                   std::shared_ptr<const std::vector<std::byte>> bytes) {
   const connection_id by = carried(connection);
   network& over = is_of_quic(by) ? static_cast<network&>(*quic_) : *tls_;

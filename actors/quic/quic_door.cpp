@@ -31,9 +31,12 @@ std::vector<std::byte> bytes_written(std::span<const std::uint8_t> buffer, ngtcp
 } // namespace
 
 std::optional<quic_id> quic_door::name_in(std::span<const std::byte> datagram) {
+  if (datagram.empty()) {
+    return std::nullopt; // ngtcp2 takes that for a mistake of its caller
+  }
   ngtcp2_version_cid head{};
-  const int problem = ngtcp2_pkt_decode_version_cid(&head, octets(datagram), datagram.size(),
-                                                    quic_id_bytes);
+  const int problem =
+      ngtcp2_pkt_decode_version_cid(&head, octets(datagram), datagram.size(), quic_id_bytes);
   if (problem != 0 || head.dcidlen != quic_id_bytes) {
     return std::nullopt;
   }
@@ -55,10 +58,10 @@ bool quic_door::may_answer(quic_time now) {
 quic_door::verdict quic_door::judge(const udp_address& from, std::span<const std::byte> datagram,
                                     quic_time now) {
   ngtcp2_version_cid head{};
-  const int problem = datagram.empty()
-                          ? NGTCP2_ERR_INVALID_ARGUMENT
-                          : ngtcp2_pkt_decode_version_cid(&head, octets(datagram), datagram.size(),
-                                                          quic_id_bytes);
+  const int problem =
+      datagram.empty()
+          ? NGTCP2_ERR_INVALID_ARGUMENT
+          : ngtcp2_pkt_decode_version_cid(&head, octets(datagram), datagram.size(), quic_id_bytes);
   if (problem == NGTCP2_ERR_VERSION_NEGOTIATION) {
     if (datagram.size() < NGTCP2_MAX_UDP_PAYLOAD_SIZE || !may_answer(now)) {
       return {};
@@ -105,9 +108,9 @@ quic_door::verdict quic_door::meet(const udp_address& from, std::span<const std:
       return {};
     }
     std::array<std::uint8_t, NGTCP2_MAX_UDP_PAYLOAD_SIZE> out{};
-    return {bytes_written(out, ngtcp2_crypto_write_connection_close(
-                                   out.data(), out.size(), head.version, &head.scid, &head.dcid,
-                                   NGTCP2_INVALID_TOKEN, nullptr, 0))};
+    return {bytes_written(
+        out, ngtcp2_crypto_write_connection_close(out.data(), out.size(), head.version, &head.scid,
+                                                  &head.dcid, NGTCP2_INVALID_TOKEN, nullptr, 0))};
   }
   opening.retried = head.dcid;
   opening.client = head.scid;

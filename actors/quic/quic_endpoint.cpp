@@ -16,8 +16,8 @@ struct quic_endpoint::far_side final : quic_listener {
   quic_time began{0};
   quic_time now{0}; ///< of the call that is under way
   std::unique_ptr<quic_session> session;
-  std::optional<node_id> node;   ///< whose key is proven
-  connection_slots::slot place;  ///< of an incoming one, until a channel is admitted
+  std::optional<node_id> node;  ///< whose key is proven
+  connection_slots::slot place; ///< of an incoming one, until a channel is admitted
   std::map<quic_stream, std::unique_ptr<quic_link>> links;
   std::vector<std::unique_ptr<quic_link>> waiting; ///< ours, without a stream yet
   std::vector<quic_stream> fresh;                  ///< opened by the peer just now
@@ -127,8 +127,9 @@ void quic_endpoint::meet(const udp_address& from, const quic_opening& opening, q
     return;
   }
   of.session = std::move(*session);
-  of.place = slots_->take_incoming({0, prefix, is_this_machine(prefix) ? std::string{} : host_of(from),
-                                    [this, number = of.number] { crowded_out_.push_back(number); }});
+  of.place =
+      slots_->take_incoming({0, prefix, is_this_machine(prefix) ? std::string{} : host_of(from),
+                             [this, number = of.number] { crowded_out_.push_back(number); }});
   of.place.advance(progress::shaking);
   sessions_.emplace(of.number, std::move(made));
   settle_names(of);
@@ -140,8 +141,8 @@ quic_endpoint::far_side* quic_endpoint::find_way(const peer_info& what,
     if (of->session->end()) {
       continue;
     }
-    const bool same = of->node ? what.node == *of->node || (what.node.empty() && !of->incoming &&
-                                                            of->address == to)
+    const bool same = of->node ? what.node == *of->node ||
+                                     (what.node.empty() && !of->incoming && of->address == to)
                                : !of->incoming && of->address == to;
     if (same) {
       return of.get();
@@ -150,8 +151,7 @@ quic_endpoint::far_side* quic_endpoint::find_way(const peer_info& what,
   return nullptr;
 }
 
-quic_endpoint::far_side* quic_endpoint::dial(const udp_address& to, quic_time now,
-                                             error& problem) {
+quic_endpoint::far_side* quic_endpoint::dial(const udp_address& to, quic_time now, error& problem) {
   auto made = std::make_unique<far_side>();
   far_side& of = *made;
   of.number = ++last_session_;
@@ -206,9 +206,8 @@ quic_link* quic_endpoint::find(connection_id connection, far_side*& of) {
     const auto link = of->links.find(at->second.stream);
     return link == of->links.end() ? nullptr : link->second.get();
   }
-  const auto link = std::find_if(of->waiting.begin(), of->waiting.end(), [&](const auto& l) {
-    return l->peer().connection == connection;
-  });
+  const auto link = std::find_if(of->waiting.begin(), of->waiting.end(),
+                                 [&](const auto& l) { return l->peer().connection == connection; });
   return link == of->waiting.end() ? nullptr : link->get();
 }
 
@@ -263,9 +262,8 @@ void quic_endpoint::begin_streams(far_side& of, quic_time now) {
     peer.incoming = true;
     peer.from = prefix_of(of.address);
     const std::string host = is_this_machine(peer.from) ? std::string{} : host_of(of.address);
-    auto slot = slots_->take_incoming({0, peer.from, host, [this, id = peer.connection] {
-                                         crowded_out_links_.push_back(id);
-                                       }});
+    auto slot = slots_->take_incoming(
+        {0, peer.from, host, [this, id = peer.connection] { crowded_out_links_.push_back(id); }});
     auto link =
         std::make_unique<quic_link>(parts_, peer, to_string(of.address), std::move(slot), now);
     link->begin(*of.node, *exporter, now);
@@ -383,10 +381,10 @@ void quic_endpoint::settle(far_side& of, quic_time now) {
 void quic_endpoint::put_out(quic_time now) {
   for (const std::uint64_t number : std::exchange(crowded_out_, {})) {
     if (const auto at = sessions_.find(number); at != sessions_.end() && !at->second->admitted) {
-      at->second->session->close(
-          fail(errc::busy, "{} was put out: newer connections take its place",
-               to_string(at->second->address)),
-          now);
+      at->second->session->close(fail(errc::busy,
+                                      "{} was put out: newer connections take its place",
+                                      to_string(at->second->address)),
+                                 now);
       settle(*at->second, now);
     }
   }
@@ -537,8 +535,9 @@ void quic_endpoint::look_at_time(far_side& of, quic_time now) {
 void quic_endpoint::unreachable(const udp_address& there, quic_time now) {
   for (auto& [number, of] : sessions_) {
     if (of->address == there && !of->session->heard() && !of->session->end()) {
-      of->session->close(fail(errc::peer_lost, "cannot connect to {}: nothing listens there over "
-                                               "UDP",
+      of->session->close(fail(errc::peer_lost,
+                              "cannot connect to {}: nothing listens there over "
+                              "UDP",
                               to_string(there)),
                          now);
       settle(*of, now);

@@ -111,9 +111,9 @@ private:
     std::vector<std::byte> bytes;
   };
   std::deque<answer> answers_;
-  std::vector<std::uint64_t> crowded_out_;        ///< sessions whose place is needed
+  std::vector<std::uint64_t> crowded_out_;       ///< sessions whose place is needed
   std::vector<connection_id> crowded_out_links_; ///< likewise
-  std::uint64_t lost_{0};                         ///< datagrams of sessions that are over
+  std::uint64_t lost_{0};                        ///< datagrams of sessions that are over
 };
 
 } // namespace ovir::actors

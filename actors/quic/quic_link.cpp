@@ -237,14 +237,13 @@ void quic_link::process(quic_time now) {
 /// Uses as much of `bytes` as there is room for.
 std::size_t quic_link::use(std::span<const std::byte> bytes, quic_time now) {
   std::size_t used = 0;
-  while (used < bytes.size() && !in_.paused && stage_ > stage::waiting &&
-         stage_ < stage::parting) {
+  while (used < bytes.size() && !in_.paused && stage_ > stage::waiting && stage_ < stage::parting) {
     std::span<const std::byte> rest = bytes.subspan(used);
     if (stage_ == stage::open && in_.message) {
       rest = rest.first(std::min(rest.size(), in_.message->length - in_.payload.size()));
       if (in_.payload.capacity() < in_.payload.size() + rest.size()) {
-        in_.payload.reserve(std::min<std::size_t>(
-            in_.message->length, std::max(in_.payload.size() * 2, payload_ahead)));
+        in_.payload.reserve(std::min<std::size_t>(in_.message->length,
+                                                  std::max(in_.payload.size() * 2, payload_ahead)));
       }
       in_.payload.insert(in_.payload.end(), rest.begin(), rest.end());
       if (in_.payload.size() == in_.message->length) {
@@ -382,8 +381,8 @@ std::optional<quic_time> quic_link::deadline() const {
     return std::nullopt;
   }
   if (stage_ == stage::open && in_.began) {
-    consider(*in_.began + allowed(in_.message ? in_.message->length : 0,
-                                  parts_.deadlines.half_message));
+    consider(*in_.began +
+             allowed(in_.message ? in_.message->length : 0, parts_.deadlines.half_message));
   }
   if (stage_ == stage::open && !unacked_.empty()) {
     consider(progress_ + parts_.deadlines.half_message);
@@ -401,8 +400,7 @@ void quic_link::on_time(quic_time now, bool unheard) {
     stage_ = stage::over;
     wish_.over = true;
   } else if (stage_ == stage::open) {
-    const bool sending =
-        !unacked_.empty() && progress_ + parts_.deadlines.half_message <= *next;
+    const bool sending = !unacked_.empty() && progress_ + parts_.deadlines.half_message <= *next;
     lose(fail(errc::timed_out, "{} {} for more than {} ms", name(),
               sending ? "took no byte of what was sent to it" : "left a message half sent",
               parts_.deadlines.half_message.count()));

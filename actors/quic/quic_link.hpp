@@ -69,10 +69,10 @@ public:
   /// What is to be done with the stream; each thing once.
   struct wish {
     std::vector<quic_session::block> write;
-    bool finish{false};    ///< behind what is written
-    std::size_t grant{0};  ///< bytes that the peer may send more
-    bool admitted{false};  ///< both sides agreed to the channel just now
-    bool over{false};      ///< the stream can be forgotten; what is under way on it is lost
+    bool finish{false};   ///< behind what is written
+    std::size_t grant{0}; ///< bytes that the peer may send more
+    bool admitted{false}; ///< both sides agreed to the channel just now
+    bool over{false};     ///< the stream can be forgotten; what is under way on it is lost
   };
   [[nodiscard]] wish take();
 
@@ -98,10 +98,10 @@ private:
     std::size_t wanted{0};                 ///< of it
     std::optional<message_header> message; ///< whose payload is being read
     std::vector<std::byte> payload;
-    std::vector<std::byte> kept;           ///< came while there was no room
-    bool reserved{false};                  ///< the budget holds its bytes
+    std::vector<std::byte> kept; ///< came while there was no room
+    bool reserved{false};        ///< the budget holds its bytes
     bool paused{false};
-    bool ended{false};                     ///< the peer says no more
+    bool ended{false}; ///< the peer says no more
     std::optional<quic_time> began;
   };
   /// Queued messages whose bytes the peer does not have yet.

@@ -1,6 +1,7 @@
 #include "actors/quic/quic_network.hpp"
 
 #include "actors/quic/quic_endpoint.hpp"
+#include "actors/quic/quic_socket.hpp"
 #include "messages/limits/general.hpp"
 #include "messages/limits/links.hpp"
 #include "messages/limits/quic.hpp"
@@ -11,12 +12,8 @@
 #include <boost/asio/ip/udp.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <linux/errqueue.h>
-#include <netinet/in.h>
-#include <netinet/udp.h>
 #include <sys/random.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 
 #include <array>
 #include <atomic>
@@ -49,92 +46,6 @@ udp_address address_of_end(const udp::endpoint& end) {
   sockaddr_storage storage{};
   std::memcpy(&storage, end.data(), std::min(end.size(), sizeof storage));
   return from_system(storage).value_or(udp_address{});
-}
-
-void set_number(int socket, int level, int option, int value) {
-  (void)::setsockopt(socket, level, option, &value, sizeof value); // helps where it is known
-}
-
-/// Datagrams are not cut on their way, errors of the way are heard, and the system keeps some.
-void set_options(int socket, bool six) {
-  set_number(socket, six ? IPPROTO_IPV6 : IPPROTO_IP, six ? IPV6_MTU_DISCOVER : IP_MTU_DISCOVER,
-             six ? IPV6_PMTUDISC_PROBE : IP_PMTUDISC_PROBE);
-  set_number(socket, six ? IPPROTO_IPV6 : IPPROTO_IP, six ? IPV6_RECVERR : IP_RECVERR, 1);
-  for (const int option : {SO_RCVBUF, SO_SNDBUF}) {
-    set_number(socket, SOL_SOCKET, option, limits::quic_socket_bytes);
-  }
-  set_number(socket, SOL_SOCKET, SO_RCVBUFFORCE, limits::quic_socket_bytes);
-  set_number(socket, SOL_SOCKET, SO_SNDBUFFORCE, limits::quic_socket_bytes);
-}
-
-/// Several datagrams read by one call.
-class arrivals {
-public:
-  arrivals() {
-    for (std::size_t i = 0; i < messages_.size(); ++i) {
-      parts_[i] = {bytes_[i].data(), bytes_[i].size()};
-      messages_[i].msg_hdr.msg_iov = &parts_[i];
-      messages_[i].msg_hdr.msg_iovlen = 1;
-      messages_[i].msg_hdr.msg_name = &from_[i];
-    }
-  }
-  /// How many came; 0: none now.
-  [[nodiscard]] std::size_t read(int socket) {
-    for (mmsghdr& m : messages_) {
-      m.msg_hdr.msg_namelen = sizeof(sockaddr_storage);
-    }
-    const int count = ::recvmmsg(socket, messages_.data(), static_cast<unsigned>(messages_.size()),
-                                 MSG_DONTWAIT, nullptr);
-    return count > 0 ? static_cast<std::size_t>(count) : 0;
-  }
-  [[nodiscard]] std::span<const std::byte> bytes(std::size_t i) const {
-    return std::span{bytes_[i]}.first(messages_[i].msg_len);
-  }
-  [[nodiscard]] std::optional<udp_address> from(std::size_t i) const {
-    return from_system(from_[i]);
-  }
-
-private:
-  std::array<std::array<std::byte, limits::quic_datagram_received_max>,
-             limits::quic_batch_datagrams>
-      bytes_{};
-  std::array<sockaddr_storage, limits::quic_batch_datagrams> from_{};
-  std::array<iovec, limits::quic_batch_datagrams> parts_{};
-  std::array<mmsghdr, limits::quic_batch_datagrams> messages_{};
-};
-
-/// Datagrams for one address, all but the last of one size: the system takes them in one call.
-struct batch {
-  std::vector<std::byte> bytes;
-  udp_address to;
-  std::size_t size{0}; ///< of one
-  std::size_t filled{0};
-  std::size_t count{0};
-
-  batch() : bytes(limits::quic_batch_datagrams * limits::quic_datagram_bytes_max) {}
-  [[nodiscard]] std::span<std::byte> space() { return std::span{bytes}.subspan(filled); }
-};
-
-ssize_t send_batch(int socket, const batch& b, std::size_t first, std::size_t bytes, bool cut) {
-  sockaddr_storage address{};
-  msghdr message{};
-  message.msg_name = &address;
-  message.msg_namelen = to_system(b.to, address);
-  iovec part{const_cast<std::byte*>(b.bytes.data() + first), bytes};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(std::uint16_t))> control{};
-  if (cut) {
-    message.msg_control = control.data();
-    message.msg_controllen = control.size();
-    cmsghdr* const segment = CMSG_FIRSTHDR(&message);
-    segment->cmsg_level = IPPROTO_UDP;
-    segment->cmsg_type = UDP_SEGMENT;
-    segment->cmsg_len = CMSG_LEN(sizeof(std::uint16_t));
-    const auto size = static_cast<std::uint16_t>(b.size);
-    std::memcpy(CMSG_DATA(segment), &size, sizeof size);
-  }
-  return ::sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 /// How many descriptors this process may have; 0: not known.
@@ -171,7 +82,6 @@ private:
   [[nodiscard]] bool is_local() const;
   [[nodiscard]] udp::socket* socket_for(bool six);
   void await_datagrams(udp::socket& socket);
-  void read_errors(udp::socket& socket);
   void read_all(udp::socket& socket);
   void turn();
   void flush();
@@ -194,8 +104,8 @@ private:
   asio::steady_timer timer_{context_};
   udp::resolver resolver_{context_};
   std::unique_ptr<quic_endpoint> endpoint_;
-  arrivals arrivals_;
-  batch batch_;
+  udp_arrivals arrivals_;
+  udp_batch batch_;
   bool whole_batches_{true}; ///< the system cuts them
   bool blocked_{false};      ///< a socket takes nothing now
   quic_time watched_{0};     ///< when the timer fires; 0: never
@@ -227,9 +137,9 @@ quic_network_thread::~quic_network_thread() {
 result<void> quic_network_thread::listen(const std::string& address) {
   OVIR_ASSIGN(const host_and_port parts, parse_host_and_port(address));
   error_code problem;
-  const auto found = resolver_.resolve(parts.host, std::to_string(parts.port),
-                                       udp::resolver::passive | udp::resolver::numeric_service,
-                                       problem);
+  const auto found =
+      resolver_.resolve(parts.host, std::to_string(parts.port),
+                        udp::resolver::passive | udp::resolver::numeric_service, problem);
   if (problem || found.empty()) {
     return fail(errc::io_failed, "cannot find the host of {} to listen on: {}", address,
                 problem.message());
@@ -247,22 +157,21 @@ result<void> quic_network_thread::listen(const std::string& address) {
                 address, problem.message());
   }
   const bool six = end.protocol() == udp::v6();
-  set_options(socket->native_handle(), six);
+  set_socket_options(socket->native_handle(), six);
   listen_address_ = to_string(address_of_end(socket->local_endpoint(problem)));
   sockets_[six ? 1 : 0] = std::move(socket);
   return {};
 }
 
 void quic_network_thread::begin() {
-  quic_link_parts parts{key_,
-                        handler_,
-                        lanes_,
-                        options_.identity,
-                        options_.deadlines,
-                        [this](connection_id id) {
-                          post([this, id] { endpoint_->resume(id, time_now()); });
-                        },
-                        options_.unanswered};
+  quic_link_parts parts{
+      key_,
+      handler_,
+      lanes_,
+      options_.identity,
+      options_.deadlines,
+      [this](connection_id id) { post([this, id] { endpoint_->resume(id, time_now()); }); },
+      options_.unanswered};
   if (parts.self.address.empty()) {
     parts.self.address = listen_address_;
   }
@@ -306,7 +215,7 @@ udp::socket* quic_network_thread::socket_for(bool six) {
     if (problem) {
       return nullptr;
     }
-    set_options(made->native_handle(), six);
+    set_socket_options(made->native_handle(), six);
     socket = std::move(made);
     await_datagrams(*socket);
   }
@@ -451,39 +360,13 @@ void quic_network_thread::await_datagrams(udp::socket& socket) {
     if (problem) {
       return;
     }
-    read_errors(socket);
+    for (const udp_address& there : read_refusals(socket.native_handle())) {
+      endpoint_->unreachable(there, time_now());
+    }
     read_all(socket);
     turn();
     await_datagrams(socket);
   });
-}
-
-/// ICMP's "nothing listens there", as the system kept it.
-void quic_network_thread::read_errors(udp::socket& socket) {
-  for (std::size_t i = 0; i < limits::quic_batch_datagrams; ++i) {
-    sockaddr_storage to{};
-    std::array<char, 512> control{};
-    msghdr message{};
-    message.msg_name = &to;
-    message.msg_namelen = sizeof to;
-    message.msg_control = control.data();
-    message.msg_controllen = control.size();
-    if (::recvmsg(socket.native_handle(), &message, MSG_ERRQUEUE | MSG_DONTWAIT) < 0) {
-      return;
-    }
-    for (cmsghdr* c = CMSG_FIRSTHDR(&message); c != nullptr; c = CMSG_NXTHDR(&message, c)) {
-      sock_extended_err what{};
-      const bool of_ip = (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR) ||
-                         (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR);
-      if (of_ip && c->cmsg_len >= CMSG_LEN(sizeof what)) {
-        std::memcpy(&what, CMSG_DATA(c), sizeof what);
-        const auto there = from_system(to);
-        if (there && what.ee_errno == ECONNREFUSED) {
-          endpoint_->unreachable(*there, time_now());
-        }
-      }
-    }
-  }
 }
 
 void quic_network_thread::read_all(udp::socket& socket) {

@@ -37,7 +37,9 @@ quic_id id_of(const ngtcp2_cid& cid) {
 struct quic_session::callbacks {
   static quic_session& of(void* user) { return *static_cast<quic_session*>(user); }
 
-  static ngtcp2_conn* conn_of(ngtcp2_crypto_conn_ref* ref) { return of(ref->user_data).conn_.get(); }
+  static ngtcp2_conn* conn_of(ngtcp2_crypto_conn_ref* ref) {
+    return of(ref->user_data).conn_.get();
+  }
 
   static void draw(std::uint8_t* out, std::size_t bytes, const ngtcp2_rand_ctx* from) {
     const auto& chance = *static_cast<const quic_chance*>(from->native_handle);
@@ -51,8 +53,8 @@ struct quic_session::callbacks {
     }
     *cid = cid_of(self.draw_id());
     const auto secret = self.identity_.secret();
-    return ngtcp2_crypto_generate_stateless_reset_token(token, secret.data(), secret.size(),
-                                                        cid) == 0
+    return ngtcp2_crypto_generate_stateless_reset_token(token, secret.data(), secret.size(), cid) ==
+                   0
                ? 0
                : NGTCP2_ERR_CALLBACK_FAILURE;
   }
@@ -169,8 +171,8 @@ ngtcp2_settings quic_session::settings_at(quic_time now) const {
   ngtcp2_settings_default(&settings);
   settings.initial_ts = stamp(now);
   settings.cc_algo = NGTCP2_CC_ALGO_CUBIC;
-  settings.initial_rtt = static_cast<ngtcp2_duration>(
-      std::chrono::nanoseconds{limits::quic_first_round_trip}.count());
+  settings.initial_rtt =
+      static_cast<ngtcp2_duration>(std::chrono::nanoseconds{limits::quic_first_round_trip}.count());
   settings.max_tx_udp_payload_size = limits::quic_datagram_bytes_max;
   settings.handshake_timeout =
       static_cast<ngtcp2_duration>(std::chrono::nanoseconds{limits::admission_deadline}.count());
@@ -235,15 +237,14 @@ result<void> quic_session::begin(const quic_opening* opening, quic_time now) {
   }
   ngtcp2_conn_set_tls_native_handle(conn, tls_.get());
   ngtcp2_conn_set_keep_alive_timeout(
-      conn, static_cast<ngtcp2_duration>(std::chrono::nanoseconds{limits::quic_keep_alive}.count()));
+      conn,
+      static_cast<ngtcp2_duration>(std::chrono::nanoseconds{limits::quic_keep_alive}.count()));
   return {};
 }
 
-result<std::unique_ptr<quic_session>> quic_session::connect(const quic_identity& identity,
-                                                            const quic_chance& chance,
-                                                            quic_listener& to,
-                                                            const udp_address& peer,
-                                                            quic_time now) {
+result<std::unique_ptr<quic_session>>
+quic_session::connect(const quic_identity& identity, const quic_chance& chance, quic_listener& to,
+                      const udp_address& peer, quic_time now) {
   std::unique_ptr<quic_session> session{new quic_session{identity, chance, to, peer}};
   OVIR_TRY(session->begin(nullptr, now));
   return session;
@@ -261,8 +262,8 @@ int quic_session::on_ready() {
   const auto node = node_of_session(tls_.get());
   gnutls_datum_t protocol{};
   const bool same = gnutls_alpn_get_selected_protocol(tls_.get(), &protocol) == 0 &&
-                    std::string_view{reinterpret_cast<const char*>(protocol.data),
-                                     protocol.size} == quic_protocol;
+                    std::string_view{reinterpret_cast<const char*>(protocol.data), protocol.size} ==
+                        quic_protocol;
   if (!node || !same) {
     problem_ = node ? "the peer speaks another protocol" : node.error().message;
     return NGTCP2_ERR_CALLBACK_FAILURE;
@@ -280,9 +281,9 @@ void quic_session::receive(const udp_address& from, std::span<const std::byte> d
     return;
   }
   const ngtcp2_pkt_info info{};
-  const int problem = ngtcp2_conn_read_pkt(
-      conn_.get(), &path_.path, &info, reinterpret_cast<const std::uint8_t*>(datagram.data()),
-      datagram.size(), stamp(now));
+  const int problem = ngtcp2_conn_read_pkt(conn_.get(), &path_.path, &info,
+                                           reinterpret_cast<const std::uint8_t*>(datagram.data()),
+                                           datagram.size(), stamp(now));
   if (problem == 0) {
     heard_ = now;
     return;
@@ -506,8 +507,8 @@ void quic_session::close(const error& reason, quic_time now) {
     return;
   }
   ngtcp2_connection_close_error how{};
-  ngtcp2_connection_close_error_set_application_error(
-      &how, static_cast<std::uint64_t>(reason.code), nullptr, 0);
+  ngtcp2_connection_close_error_set_application_error(&how, static_cast<std::uint64_t>(reason.code),
+                                                      nullptr, 0);
   say_close(how, now);
   over(reason);
 }
@@ -552,9 +553,9 @@ void quic_session::fail_with(int problem, quic_time now) {
 
 result<std::array<std::byte, exporter_bytes>> quic_session::exporter() const {
   std::array<std::byte, exporter_bytes> secret{};
-  const int problem = gnutls_prf_rfc5705(
-      tls_.get(), quic_exporter_label.size(), quic_exporter_label.data(), 0, nullptr, secret.size(),
-      reinterpret_cast<char*>(secret.data()));
+  const int problem =
+      gnutls_prf_rfc5705(tls_.get(), quic_exporter_label.size(), quic_exporter_label.data(), 0,
+                         nullptr, secret.size(), reinterpret_cast<char*>(secret.data()));
   if (problem != 0) {
     return fail(errc::internal, "TLS exports no secret of a connection: {}",
                 gnutls_strerror(problem));

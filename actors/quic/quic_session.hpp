@@ -34,9 +34,9 @@ using quic_id = std::array<std::uint8_t, quic_id_bytes>;
 
 /// What a datagram that began a connection said (`quic_door`). The address behind it is proven.
 struct quic_opening {
-  ngtcp2_cid original{};            ///< the id that the client drew first
-  ngtcp2_cid retried{};             ///< the one that it was given for its second try
-  ngtcp2_cid client{};              ///< its own
+  ngtcp2_cid original{}; ///< the id that the client drew first
+  ngtcp2_cid retried{};  ///< the one that it was given for its second try
+  ngtcp2_cid client{};   ///< its own
   std::uint32_t version{0};
   std::vector<std::uint8_t> token{}; ///< that it showed
 };
@@ -135,10 +135,10 @@ public:
 private:
   /// What is to be sent on a stream.
   struct outgoing {
-    std::deque<block> blocks;      ///< the first may be acknowledged in part
-    std::size_t first_acked{0};    ///< of the first block
-    std::size_t next{0};           ///< block of which bytes are to be sent
-    std::size_t next_sent{0};      ///< of that block
+    std::deque<block> blocks;   ///< the first may be acknowledged in part
+    std::size_t first_acked{0}; ///< of the first block
+    std::size_t next{0};        ///< block of which bytes are to be sent
+    std::size_t next_sent{0};   ///< of that block
     int rank{0};
     bool finish{false};
     bool finished{false}; ///< was said

@@ -170,11 +170,11 @@ int ask(const std::string& address, link_transport transport, std::chrono::milli
   const double seconds = std::chrono::duration<double>(steady::now() - fetching).count();
   const double rate = static_cast<double>(end.weights() - before) / seconds / 1e6;
   end.end();
-  fmt::print("{:4} | {:7.1f} | {:7.2f} {:8.2f} | {:7.2f} {:8.2f} | {:7.2f} {:8.2f} | {:7.2f} {:8.2f} "
-             "| {:7.2f}\n",
-             to_string(transport), connecting, probe.median, probe.p99, activation.median,
-             activation.p99, probe_beside.median, probe_beside.p99, activation_beside.median,
-             activation_beside.p99, rate);
+  fmt::print(
+      "{:4} | {:7.1f} | {:7.2f} {:8.2f} | {:7.2f} {:8.2f} | {:7.2f} {:8.2f} | {:7.2f} {:8.2f} "
+      "| {:7.2f}\n",
+      to_string(transport), connecting, probe.median, probe.p99, activation.median, activation.p99,
+      probe_beside.median, probe_beside.p99, activation_beside.median, activation_beside.p99, rate);
   return 0;
 }
 
@@ -193,8 +193,7 @@ int main(int argc, char** argv) {
   auto* const asks = app.add_subcommand("ask", "measures, and prints one line");
   asks->add_option("ADDRESS", address, "HOST:PORT of the one that serves")->required();
   CLI11_PARSE(app, argc, argv);
-  const link_transport transport =
-      link_transport_from(word).value_or(link_transport::tcp);
+  const link_transport transport = link_transport_from(word).value_or(link_transport::tcp);
   if (*asks) {
     return ask(address, transport, std::chrono::milliseconds{milliseconds});
   }

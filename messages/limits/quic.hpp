@@ -27,7 +27,8 @@ inline constexpr std::chrono::seconds quic_idle_timeout{60};
 inline constexpr std::chrono::seconds quic_keep_alive{20};
 // A connection without any stream, at the side that was dialled.
 inline constexpr std::chrono::milliseconds quic_empty_wait{2'000};
-// Taken for the round trip before one is measured: three times this later a lost hello is sent again.
+// Taken for the round trip before one is measured: three times this later a lost hello is sent
+// again.
 inline constexpr std::chrono::milliseconds quic_first_round_trip{100};
 inline constexpr std::chrono::seconds quic_retry_token_lifetime{10};
 // Answers to datagrams of no connection (retry, reset, version): so many at once, then one per
@@ -39,7 +40,8 @@ inline constexpr std::chrono::microseconds quic_answer_interval{500};
 inline constexpr std::size_t quic_burst_datagrams = 16;
 inline constexpr std::size_t quic_batch_datagrams = 32;
 inline constexpr int quic_socket_bytes = 4 << 20; // asked of the system, each way
-inline constexpr std::chrono::milliseconds quic_measure_interval{250}; // between two looks at figures
+inline constexpr std::chrono::milliseconds quic_measure_interval{
+    250}; // between two looks at figures
 
 // With transport "auto": how long the first answer may take before TCP is tried, and how long an
 // address that gave none is not asked again.

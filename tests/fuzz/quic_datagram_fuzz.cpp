@@ -52,8 +52,7 @@ struct fuzzed_node {
             b = static_cast<std::byte>(++drawn * 37);
           }
         },
-        [this] { return connection_id{++ids}; },
-        connection_slots::pool_sizes{16, 16, 16});
+        [this] { return connection_id{++ids}; }, connection_slots::pool_sizes{16, 16, 16});
   }
   secret_key key;
   deaf handler;
@@ -80,8 +79,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   std::array<std::byte, 2'048> out{};
   std::span<const std::byte> rest = std::as_bytes(std::span{data, size});
   while (rest.size() > 2) {
-    const std::size_t wanted = std::to_integer<std::size_t>(rest[0]) |
-                               (std::to_integer<std::size_t>(rest[1]) << 8U);
+    const std::size_t wanted =
+        std::to_integer<std::size_t>(rest[0]) | (std::to_integer<std::size_t>(rest[1]) << 8U);
     rest = rest.subspan(2);
     const auto datagram = rest.first(std::min(wanted, rest.size()));
     rest = rest.subspan(datagram.size());

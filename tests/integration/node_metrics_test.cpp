@@ -458,8 +458,7 @@ names written_by_code() {
 
 TEST_F(node_metrics, those_of_quic_move_where_links_go_over_it) {
   cluster_spec spec;
-  spec.nodes = {{"front", {"scheduler"}, {{"embedded"}}},
-                {"worker", {"worker"}, {{"embedded"}}}};
+  spec.nodes = {{"front", {"scheduler"}, {{"embedded"}}}, {"worker", {"worker"}, {{"embedded"}}}};
   test_cluster cluster{spec};
   for (std::size_t i = 0; i < cluster.size(); ++i) {
     std::ofstream{cluster.config(i), std::ios::app} << "\n[link]\ntransport = \"quic\"\n";

@@ -1,7 +1,6 @@
 // `quic_network` and both networks together, over UDP on this machine's loopback.
-#include "actors/quic/quic_network.hpp"
-
 #include "actors/quic/either_network.hpp"
+#include "actors/quic/quic_network.hpp"
 #include "tests/support/cluster/link_node.hpp"
 
 #include <gmock/gmock.h>
@@ -58,8 +57,7 @@ struct either_node {
 TEST(quic_network, carries_messages_both_ways_between_sockets) {
   quic_member_node a{1};
   quic_member_node b{2};
-  const connection_id near =
-      a.net->connect(b.net->listen_address(), channel::data, b.key.id());
+  const connection_id near = a.net->connect(b.net->listen_address(), channel::data, b.key.id());
   EXPECT_NE(near.value & quic_network::id_bit, 0U);
   const auto at_b = b.heard.wait_connected();
   ASSERT_TRUE(a.heard.wait_connected() && at_b);
@@ -118,7 +116,8 @@ TEST(quic_network, resolves_names_and_dials_no_own_address_that_a_peer_told) {
   quic_member_node b{2};
   const std::string address = b.net->listen_address();
   const std::string by_name = "localhost" + address.substr(address.rfind(':'));
-  const auto refused = a.heard.wait_closed_of(a.net->connect(by_name, channel::control, b.key.id()));
+  const auto refused =
+      a.heard.wait_closed_of(a.net->connect(by_name, channel::control, b.key.id()));
   ASSERT_TRUE(refused);
   EXPECT_THAT(refused->reason.message, HasSubstr("an address of this very machine"));
   (void)a.net->connect(by_name, channel::control, {}); // the operator named it
@@ -177,8 +176,7 @@ TEST(either_network, goes_over_to_tcp_where_no_quic_answers) {
 TEST(either_network, reaches_this_machine_over_tcp_and_listens_on_one_port) {
   either_node a{1, link_transport::automatic};
   either_node b{2, link_transport::automatic};
-  const connection_id id =
-      a.net->connect(b.net->listen_address(), channel::control, b.key.id());
+  const connection_id id = a.net->connect(b.net->listen_address(), channel::control, b.key.id());
   EXPECT_EQ(id.value & quic_network::id_bit, 0U);
   ASSERT_TRUE(a.heard.wait_connected());
   quic_member_node c{3};

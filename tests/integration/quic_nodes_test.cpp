@@ -32,8 +32,8 @@ cluster_spec split_in_two() {
 std::string transcript_of(const test_cluster& cluster, const std::string& id,
                           std::uint32_t tokens) {
   cluster_shell shell = cluster.shell({0});
-  const apps::shell_outcome outcome = shell.call(
-      "run", {{"request", id}, {"tokens", {3, 17, 29, 8, 41}}, {"max_tokens", tokens}});
+  const apps::shell_outcome outcome =
+      shell.call("run", {{"request", id}, {"tokens", {3, 17, 29, 8, 41}}, {"max_tokens", tokens}});
   const auto* const data = std::get_if<apps::json>(&outcome);
   EXPECT_NE(data, nullptr) << failure_text(outcome) << cluster.last_words();
   return data == nullptr ? std::string{} : data->at("transcript").get<std::string>();

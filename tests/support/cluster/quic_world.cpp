@@ -38,17 +38,16 @@ quic_world::node::node(quic_world& world, std::uint8_t seed, const actors::udp_a
   self.roles.add(role::worker);
   self.address = to_string(at);
   self.life = world.chance_();
-  actors::quic_link_parts parts{
-      key,
-      heard,
-      lanes,
-      self,
-      {},
-      [this](actors::connection_id id) { resumed.push_back(id); },
-      [this](const actors::peer_info& peer, const error&) {
-        unanswered.push_back(peer);
-        return false;
-      }};
+  actors::quic_link_parts parts{key,
+                                heard,
+                                lanes,
+                                self,
+                                {},
+                                [this](actors::connection_id id) { resumed.push_back(id); },
+                                [this](const actors::peer_info& peer, const error&) {
+                                  unanswered.push_back(peer);
+                                  return false;
+                                }};
   endpoint = std::make_unique<actors::quic_endpoint>(
       identity, std::move(parts),
       [&world](std::span<std::byte> out) {
@@ -108,14 +107,14 @@ void quic_world::carry(const actors::udp_address& from, const actors::udp_addres
   if (how.bytes_per_second > 0) {
     quic_time& free = free_[from];
     free = std::max(free, now_);
-    const auto waiting = static_cast<std::uint64_t>((free - now_).count()) * how.bytes_per_second /
-                         1'000'000'000U;
+    const auto waiting =
+        static_cast<std::uint64_t>((free - now_).count()) * how.bytes_per_second / 1'000'000'000U;
     if (waiting > how.queue_bytes) {
       ++dropped;
       return;
     }
-    free += quic_time{static_cast<std::int64_t>(bytes.size() * 1'000'000'000U /
-                                                how.bytes_per_second)};
+    free +=
+        quic_time{static_cast<std::int64_t>(bytes.size() * 1'000'000'000U / how.bytes_per_second)};
     leaves = free;
   }
   if (draw() < how.loss) {
@@ -130,9 +129,9 @@ void quic_world::carry(const actors::udp_address& from, const actors::udp_addres
       one.bytes[bit / 8] ^= static_cast<std::byte>(1U << (bit % 8));
     }
     const std::chrono::microseconds later{
-        how.jitter.count() == 0
-            ? 0
-            : static_cast<std::int64_t>(chance_() % static_cast<std::uint64_t>(how.jitter.count()))};
+        how.jitter.count() == 0 ? 0
+                                : static_cast<std::int64_t>(
+                                      chance_() % static_cast<std::uint64_t>(how.jitter.count()))};
     under_way_.emplace(leaves + how.delay + later, std::move(one));
   }
 }
@@ -142,7 +141,8 @@ void quic_world::inject(datagram what) { under_way_.emplace(now_, std::move(what
 void quic_world::flush(node& from) {
   std::array<std::byte, limits::quic_datagram_bytes_max> out{};
   while (const auto next = from.endpoint->write(out, now_)) {
-    carry(from.address, next->to, {out.begin(), out.begin() + static_cast<std::ptrdiff_t>(next->bytes)});
+    carry(from.address, next->to,
+          {out.begin(), out.begin() + static_cast<std::ptrdiff_t>(next->bytes)});
   }
 }
 

@@ -23,8 +23,8 @@ public:
     double twice{0};
     double flipped{0}; ///< one bit of it
     std::chrono::microseconds delay{1'000};
-    std::chrono::microseconds jitter{0}; ///< up to this much later: datagrams overtake each other
-    std::uint64_t bytes_per_second{0};   ///< each way of each node; 0: any
+    std::chrono::microseconds jitter{0};  ///< up to this much later: datagrams overtake each other
+    std::uint64_t bytes_per_second{0};    ///< each way of each node; 0: any
     std::size_t queue_bytes{256U << 10U}; ///< that wait for their turn; more is dropped
   };
   struct datagram {
@@ -69,7 +69,8 @@ public:
   void kill(const node& of);
 
   /// Until `done`, at most `most` of the world's time. False: it was not.
-  bool run(const std::function<bool()>& done, std::chrono::milliseconds most = std::chrono::seconds{60});
+  bool run(const std::function<bool()>& done,
+           std::chrono::milliseconds most = std::chrono::seconds{60});
   void run_for(std::chrono::milliseconds time);
   /// Puts a datagram on the line, to arrive now.
   void inject(datagram what);
@@ -78,10 +79,10 @@ public:
   std::mt19937_64& chance() { return chance_; }
 
   line how;
-  std::vector<datagram> seen;  ///< every datagram sent while `watching`
+  std::vector<datagram> seen; ///< every datagram sent while `watching`
   bool watching{false};
-  std::uint64_t sent{0};       ///< bytes of datagrams
-  std::uint64_t dropped{0};    ///< datagrams
+  std::uint64_t sent{0};    ///< bytes of datagrams
+  std::uint64_t dropped{0}; ///< datagrams
 
 private:
   void flush(node& from);

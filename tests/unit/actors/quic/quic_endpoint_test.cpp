@@ -1,6 +1,5 @@
-#include "actors/quic/quic_endpoint.hpp"
-
 #include "actors/link/access_list.hpp"
+#include "actors/quic/quic_endpoint.hpp"
 #include "messages/limits/general.hpp"
 #include "messages/limits/quic.hpp"
 #include "storage/env/memory_env.hpp"
@@ -41,8 +40,7 @@ quic_pair join_over(quic_world& world, quic_world::node& a, quic_world::node& b,
   const std::size_t here = a.heard.connections();
   const std::size_t there = b.heard.connections();
   const connection_id id = a.connect(b, kind, b.id());
-  if (!world.run(
-          [&] { return a.heard.connections() > here && b.heard.connections() > there; })) {
+  if (!world.run([&] { return a.heard.connections() > here && b.heard.connections() > there; })) {
     throw std::runtime_error("no connection");
   }
   return {id, b.heard.wait_connected(there)->connection};
@@ -95,8 +93,8 @@ TEST(quic_endpoint, lets_in_whom_the_access_list_lets_in) {
   settings.cluster = "test";
   auto access = access_list::load(env, settings);
   ASSERT_TRUE(access) << access.error().message;
-  auto& door = world.add(
-      2, [&](const peer_hello& hello) { return (*access)->admit(hello, 1'700'000'000); });
+  auto& door =
+      world.add(2, [&](const peer_hello& hello) { return (*access)->admit(hello, 1'700'000'000); });
   (void)join_over(world, friendly, door);
   EXPECT_EQ(door.heard.wait_connected()->roles, role_set{}.add(role::worker));
   const connection_id id = stranger.connect(door, channel::control, door.id());
@@ -119,8 +117,7 @@ TEST(quic_endpoint, carries_ten_megabytes_to_the_byte_over_a_bad_line) {
     const auto back = patterned(1'000'000, 9);
     ASSERT_TRUE(a.send(ends.near, message_kind::tensor, 5, there));
     ASSERT_TRUE(b.send(ends.far, message_kind::tensor, 6, back));
-    ASSERT_TRUE(world.run(
-        [&] { return a.heard.messages() == 1 && b.heard.messages() == 1; }, 300s))
+    ASSERT_TRUE(world.run([&] { return a.heard.messages() == 1 && b.heard.messages() == 1; }, 300s))
         << "seed " << seed;
     EXPECT_TRUE(*b.heard.wait_received()->bytes == *there) << "seed " << seed;
     EXPECT_TRUE(*a.heard.wait_received()->bytes == *back) << "seed " << seed;
@@ -172,10 +169,9 @@ TEST(quic_endpoint, stops_the_writer_when_the_reader_stalls_and_goes_on_with_it)
   const std::uint64_t stalled = world.sent;
   world.run_for(3s);
   EXPECT_LT(world.sent - stalled, 100'000U) << "the writer goes on though there is no room";
-  while (b.heard.messages() < queued) {
+  for (std::size_t got = b.heard.messages(); got < queued; got += b.heard.messages()) {
     b.heard.drop_messages();
-    const std::size_t had = b.heard.messages();
-    ASSERT_TRUE(world.run([&] { return b.heard.messages() > had || had == queued; }, 9s));
+    ASSERT_TRUE(world.run([&] { return b.heard.messages() > 0; }, 9s)) << "after " << got;
   }
   EXPECT_EQ(a.heard.endings() + b.heard.endings(), 0U);
 }

@@ -1,5 +1,4 @@
 #include "actors/quic/quic_lanes.hpp"
-
 #include "messages/limits/general.hpp"
 
 #include <gtest/gtest.h>
@@ -25,8 +24,7 @@ TEST(quic_lanes, counts_what_waits_until_the_peer_has_it) {
 TEST(quic_lanes, refuses_what_a_channel_does_not_take) {
   quic_lanes lanes;
   lanes.open(lane_one, channel::control);
-  EXPECT_EQ(lanes.reserve(lane_one, message_kind::tensor, 1).error().code,
-            errc::invalid_argument);
+  EXPECT_EQ(lanes.reserve(lane_one, message_kind::tensor, 1).error().code, errc::invalid_argument);
   EXPECT_EQ(lanes.reserve(lane_one, message_kind::wire, limits::wire_bytes_max + 1).error().code,
             errc::over_limit);
   EXPECT_TRUE(lanes.reserve(lane_one, message_kind::wire, limits::wire_bytes_max));
