@@ -103,14 +103,6 @@ struct quic_session::callbacks {
     of(user).to_.ended(stream);
     return 0;
   }
-  static int more_allowed(ngtcp2_conn* /*conn*/, quic_stream stream, std::uint64_t /*max*/,
-                          void* user, void* /*stream_user*/) {
-    quic_session& self = of(user);
-    if (const auto at = self.out_.find(stream); at != self.out_.end()) {
-      at->second.blocked = false;
-    }
-    return 0;
-  }
 
   static ngtcp2_callbacks table() {
     ngtcp2_callbacks table{};
@@ -131,7 +123,6 @@ struct quic_session::callbacks {
     table.remove_connection_id = old_id;
     table.update_key = ngtcp2_crypto_update_key_cb;
     table.stream_reset = given_up;
-    table.extend_max_stream_data = more_allowed;
     table.delete_crypto_aead_ctx = ngtcp2_crypto_delete_crypto_aead_ctx_cb;
     table.delete_crypto_cipher_ctx = ngtcp2_crypto_delete_crypto_cipher_ctx_cb;
     table.get_path_challenge_data = ngtcp2_crypto_get_path_challenge_data_cb;
@@ -284,11 +275,14 @@ void quic_session::receive(const udp_address& from, std::span<const std::byte> d
   const int problem = ngtcp2_conn_read_pkt(conn_.get(), &path_.path, &info,
                                            reinterpret_cast<const std::uint8_t*>(datagram.data()),
                                            datagram.size(), stamp(now));
-  if (problem == 0) {
-    heard_ = now;
+  if (problem != 0) {
+    fail_with(problem, now);
     return;
   }
-  fail_with(problem, now);
+  heard_ = now;
+  for (auto& [stream, o] : out_) {
+    o.blocked = false; // the peer may have granted more, on the stream or on the connection
+  }
 }
 
 std::optional<quic_time> quic_session::deadline() const {

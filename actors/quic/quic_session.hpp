@@ -142,7 +142,7 @@ private:
     int rank{0};
     bool finish{false};
     bool finished{false}; ///< was said
-    bool blocked{false};  ///< until the peer grants more
+    bool blocked{false};  ///< until something of the peer comes
     bool dropped{false};  ///< nothing more is sent; ngtcp2 may still look at the bytes
 
     [[nodiscard]] bool waits() const {
