@@ -178,7 +178,8 @@ bool either_network::unanswered(const peer_info& peer) {
                          [](const auto& a, const auto& b) { return a.second < b.second; }));
   }
   unanswered_[what.address] = clock::now() + limits::quic_unanswered_for;
-  changed_.store(tcp_of_.size() + 1); // before TCP can tell of it: whoever hears that waits for us
+  changed_.store(tcp_of_.size() +
+                 1); // before TCP can tell of it: who hears that waits for the lock
   const connection_id tcp = tls_->connect(what.address, what.kind, what.expected);
   tcp_of_[peer.connection.value] = tcp;
   told_of_[tcp.value] = peer.connection;

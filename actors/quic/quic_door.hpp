@@ -11,8 +11,8 @@
 namespace ovir::actors {
 
 /// What is done with datagrams of no connection. Holds nothing for an address before that has shown
-/// a token which was sent there: whoever forges addresses costs one answer, never larger than what
-/// came, and those have a rate. Pure.
+/// a token which was sent there: a datagram with a forged address costs one answer, never larger
+/// than what came, and those have a rate. Pure.
 class quic_door {
 public:
   /// Both outlive it.

@@ -433,7 +433,7 @@ void quic_link::close(const error& reason, quic_time now) {
   }
 }
 
-/// The last bytes go out; whoever waits for this connection hears of its end now.
+/// The last bytes go out; the handler hears of the end now.
 void quic_link::part(const error& reason, quic_time now) {
   if (stage_ >= stage::parting) {
     return;

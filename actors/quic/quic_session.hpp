@@ -113,7 +113,7 @@ public:
   [[nodiscard]] const std::optional<error>& end() const noexcept { return end_; }
 
   [[nodiscard]] bool is_ready() const noexcept { return ready_; }
-  /// Whether any datagram of the peer was understood.
+  /// When a datagram of the peer was last taken in; nothing: never.
   [[nodiscard]] std::optional<quic_time> heard() const noexcept { return heard_; }
   [[nodiscard]] const udp_address& peer() const noexcept { return peer_; }
   /// After the handshake: a secret of this connection that both sides can compute.
