@@ -21,7 +21,7 @@ namespace ovir::actors {
 /// Every QUIC connection of a node behind one port, and the channels on them: what `network`
 /// promises, as a function of datagrams, time and chance. Between two nodes all channels share a
 /// connection where they can, whichever side dialled it, so that their ranks count. One caller at a
-/// time; the handler is called by whoever calls.
+/// time; the handler is called within its calls.
 class quic_endpoint {
 public:
   /// How connections of a node are told apart; from any side.
