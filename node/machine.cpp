@@ -1,5 +1,6 @@
 #include "node/machine.hpp"
 
+#include "actors/quic/either_network.hpp"
 #include "actors/runtime/compute_pool.hpp"
 #include "actors/shared/shared_network.hpp"
 
@@ -22,7 +23,7 @@ public:
   result<std::unique_ptr<actors::listening_network>>
   open_network(const secret_key& key, const actors::tls_options& options,
                actors::network_handler& handler) override {
-    return actors::shared_network::start(key, options, handler);
+    return actors::shared_network::start(key, options, handler, actors::start_links);
   }
 
   result<std::unique_ptr<gateway::http_server>>

@@ -316,6 +316,7 @@ result<void> whole_node::open_network() {
   how.busy_read = options_.link.busy_read;
   how.listen = options_.listen;
   how.admin_listen = options_.admin_listen;
+  how.transport = options_.transport;
   OVIR_ASSIGN(network_, machine_.open_network(*around_.key, how, *links_));
   delays_ = std::make_unique<actors::delay_line>(*network_);
   links_->use(delays_.get());

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/link/link_transport.hpp"
 #include "ledger/rules/policy.hpp"
 #include "ledger/rules/rewards.hpp"
 #include "messages/digest.hpp"
@@ -129,6 +130,7 @@ struct node_options {
   std::vector<node_id> admins; ///< keys whose join tokens count
   std::string join_token;      ///< presented to the seeds; empty: the key must be known there
   bool announce{false};        ///< to the local network, unless it listens on loopback alone
+  actors::link_transport transport{actors::link_transport::tcp}; ///< of links between members
   std::vector<model_option> models;
   std::uint64_t memory_bytes{0}; ///< limit for weights, KV and buffers; 0: 80 % of the machine's
   std::uint32_t threads{0};      ///< 0: all processors

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/link/link_transport.hpp"
 #include "actors/link/network.hpp"
 #include "actors/link/network_traffic.hpp"
 #include "messages/digest.hpp"
@@ -31,6 +32,8 @@ struct tls_options {
   std::chrono::microseconds busy_read{0};
   /// Data connections within this machine may go through memory (actors/shared/shared_network.hpp).
   bool shared_memory{false};
+  /// For `start_links` (actors/quic/either_network.hpp); a `tls_network` is TCP.
+  link_transport transport{link_transport::tcp};
   /// Counts what goes over the wire.
   std::shared_ptr<network_traffic> traffic{std::make_shared<network_traffic>()};
 };

@@ -43,6 +43,19 @@ void add_links(gateway::metric_list& to, const peers::counters& links,
   to.counter("ovir_link_shared_sent_bytes_total",
              "Bytes sent through memory to members on this machine",
              number(traffic.shared_sent.load()));
+  to.counter("ovir_quic_received_bytes_total", "Of the bytes received those over QUIC",
+             number(traffic.quic_received.load()));
+  to.counter("ovir_quic_sent_bytes_total", "Of the bytes sent those over QUIC",
+             number(traffic.quic_sent.load()));
+  to.counter("ovir_quic_datagrams_sent_total", "Datagrams sent by QUIC",
+             number(traffic.quic_datagrams.load()));
+  to.counter("ovir_quic_datagrams_lost_total",
+             "Datagrams whose bytes QUIC sent again, because they seemed lost",
+             number(traffic.quic_lost.load()));
+  to.gauge("ovir_quic_connections", "Connections to members over QUIC",
+           number(traffic.quic_sessions.load()));
+  to.gauge("ovir_quic_rtt_seconds", "Mean round trip of the connections over QUIC",
+           number(traffic.quic_rtt_us.load()) * from_micro);
 }
 
 void add_pools(gateway::metric_list& to,

@@ -1,5 +1,6 @@
 #include "actors/shared/shared_network.hpp"
 
+#include "actors/quic/either_network.hpp"
 #include "actors/shared/greeter.hpp"
 #include "actors/shared/greeting.hpp"
 #include "actors/shared/shared_link.hpp"
@@ -81,7 +82,7 @@ public:
         traffic_(options.traffic), greeter_(std::move(door)) {}
   ~shared_threads() override;
 
-  result<void> start(const secret_key& key, const tls_options& options);
+  result<void> start(const secret_key& key, const tls_options& options, const links_beneath& links);
 
   connection_id connect(const std::string& address, channel kind,
                         const node_id& expected) override {
@@ -122,8 +123,8 @@ private:
   const std::chrono::milliseconds half_message_;
   const std::shared_ptr<network_traffic> traffic_;
   const std::shared_ptr<wake_event> wake_ = std::make_shared<wake_event>();
-  std::unique_ptr<tls_network> inner_;
-  std::atomic<tls_network*> network_{nullptr}; ///< `inner_`, once it is there
+  std::unique_ptr<listening_network> inner_;
+  std::atomic<listening_network*> network_{nullptr}; ///< `inner_`, once it is there
 
   std::mutex mutex_; ///< for what follows
   std::unordered_map<std::uint64_t, local> connections_;
@@ -148,8 +149,9 @@ shared_threads::~shared_threads() {
   inner_.reset(); // tells of every end
 }
 
-result<void> shared_threads::start(const secret_key& key, const tls_options& options) {
-  OVIR_ASSIGN(inner_, tls_network::start(key, options, *this));
+result<void> shared_threads::start(const secret_key& key, const tls_options& options,
+                                   const links_beneath& links) {
+  OVIR_ASSIGN(inner_, links(key, options, *this));
   network_.store(inner_.get());
   thread_ = std::thread{[this] {
     storage::leave_signals_to_main();
@@ -425,7 +427,8 @@ void shared_threads::look(bool sleeps) {
 } // namespace
 
 result<std::unique_ptr<listening_network>>
-shared_network::start(const secret_key& key, const tls_options& options, network_handler& handler) {
+shared_network::start(const secret_key& key, const tls_options& options, network_handler& handler,
+                      const links_beneath& links) {
   std::optional<file_handle> door;
   if (options.shared_memory) {
     // Where none can be opened this process may still greet others.
@@ -434,11 +437,10 @@ shared_network::start(const secret_key& key, const tls_options& options, network
     door = opened ? std::move(*opened) : file_handle{};
   }
   if (!door) {
-    OVIR_ASSIGN(auto plain, tls_network::start(key, options, handler));
-    return std::unique_ptr<listening_network>{std::move(plain)};
+    return links(key, options, handler);
   }
   auto network = std::make_unique<shared_threads>(options, handler, std::move(*door));
-  OVIR_TRY(network->start(key, options));
+  OVIR_TRY(network->start(key, options, links));
   return std::unique_ptr<listening_network>{std::move(network)};
 }
 

@@ -74,6 +74,13 @@ const names of_ledgers{"ovir_audit_receipts_total",   "ovir_audit_units_total",
 const names of_attacks{"ovir_ledger_clock_ahead_seconds", "ovir_payments_unordered_total",
                        "ovir_payments_unentered_total"};
 
+const names of_quic{"ovir_quic_connections", "ovir_quic_received_bytes_total",
+                    "ovir_quic_sent_bytes_total", "ovir_quic_datagrams_sent_total",
+                    "ovir_quic_rtt_seconds"};
+/// This machine's loopback loses none: tests/unit/actors/quic/quic_endpoint_test.cpp moves what it
+/// counts.
+const names of_lossy_lines{"ovir_quic_datagrams_lost_total"};
+
 /// ledger/keepers_test.cpp moves these.
 const names of_keepers{"ovir_ledger_leads", "ovir_ledger_term", "ovir_ledger_agreed_orders",
                        "ovir_ledger_signed_entries", "ovir_ledger_hand_overs_total"};
@@ -463,12 +470,32 @@ names written_by_code() {
   return found;
 }
 
+TEST_F(node_metrics, those_of_quic_move_where_links_go_over_it) {
+  cluster_spec spec;
+  spec.nodes = {{"front", {"scheduler"}, {{"embedded"}}}, {"worker", {"worker"}, {{"embedded"}}}};
+  test_cluster cluster{spec};
+  for (std::size_t i = 0; i < cluster.size(); ++i) {
+    std::ofstream{cluster.config(i), std::ios::app} << "\n[link]\ntransport = \"quic\"\n";
+  }
+  watch seen{cluster};
+  cluster.start();
+  seen.begin();
+  EXPECT_EQ(failure(cluster, request(40, 1, 20)), "") << cluster.last_words();
+  EXPECT_GE(seen.page(0).at("ovir_quic_connections"), 1) << "links stand before the first look";
+  names moving = of_quic;
+  moving.erase("ovir_quic_connections");
+  EXPECT_TRUE(seen.sees(moving));
+  EXPECT_THAT(seen.missing(moving), testing::IsEmpty());
+}
+
 TEST(metrics_of_nodes, are_all_moved_by_a_test) {
   names moved = of_requests;
   moved.insert(of_caches.begin(), of_caches.end());
   moved.insert(of_ledgers.begin(), of_ledgers.end());
   moved.insert(of_keepers.begin(), of_keepers.end());
   moved.insert(of_attacks.begin(), of_attacks.end());
+  moved.insert(of_quic.begin(), of_quic.end());
+  moved.insert(of_lossy_lines.begin(), of_lossy_lines.end());
   names documented;
   for (const auto& [name, what] : documented_metrics()) {
     if (!name.starts_with("ovir_gateway_")) { // metrics_test.cpp moves these

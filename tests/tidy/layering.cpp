@@ -49,6 +49,8 @@ constexpr std::array libraries{
     library{"libsystemd", "systemd/"},
     library{"Avahi", "avahi-"},
     library{"libqrencode", "qrencode.h"},
+    library{"ngtcp2", "ngtcp2/"},
+    library{"GnuTLS", "gnutls/"},
     library{"pybind11", "pybind11/"},
     library{"POSIX", "poll.h"},
     library{"POSIX", "unistd.h"},

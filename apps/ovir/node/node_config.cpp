@@ -520,6 +520,7 @@ result<node_options> reader::read(std::string_view text) {
   OVIR_TRY(admins(root));
   OVIR_TRY(joining(root));
   OVIR_TRY(read_lan(in_, root, options_));
+  OVIR_TRY(read_link(in_, root, options_));
   OVIR_TRY(access(root));
   OVIR_TRY(models(root));
   OVIR_TRY(resources(root));

@@ -1,6 +1,9 @@
 #include "apps/ovir/node/node_config_link.hpp"
 
+#include "messages/limits/general.hpp"
 #include "messages/limits/shared.hpp"
+
+#include <fmt/ranges.h>
 
 namespace ovir::apps {
 
@@ -17,6 +20,15 @@ result<void> read_link(const config_reader& in, const toml::table& root,
               in.whole(*table, "busy_read_us", range,
                        static_cast<std::uint64_t>(out.link.busy_read.count())));
   out.link.busy_read = std::chrono::microseconds{busy};
+  OVIR_ASSIGN(const std::string word,
+              in.text(*table, "transport", {"word", limits::node_name_bytes_max},
+                      std::string{to_string(out.transport)}));
+  const auto transport = actors::link_transport_from(word);
+  if (!transport) {
+    return in.refuse(table->get("transport")->source(), "'transport' is none of {}",
+                     fmt::join(actors::link_transport_words, ", "));
+  }
+  out.transport = *transport;
   return {};
 }
 

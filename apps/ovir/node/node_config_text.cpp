@@ -54,6 +54,7 @@ void write_identity(table_writer& out, const node_options& o) {
   out.line("seeds", "{}", o.seeds.empty() ? "(none)" : fmt::format("{}", fmt::join(o.seeds, ", ")));
   out.line("join_token", "{}", o.join_token.empty() ? "(none)" : "(set)");
   out.line("lan.announce", "{}", o.announce);
+  out.line("link.transport", "{}", to_string(o.transport));
   if (o.admins.empty()) {
     out.line("admins", "(none: no join token counts here)");
   }
@@ -291,6 +292,7 @@ json document_of(const node_options& o) {
           {"seeds", o.seeds},
           {"join_token_set", !o.join_token.empty()},
           {"lan", {{"announce", o.announce}}},
+          {"link", {{"transport", to_string(o.transport)}}},
           {"admins", std::move(admins)},
           {"access", std::move(access)},
           {"models", std::move(models)},

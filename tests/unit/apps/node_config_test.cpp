@@ -112,7 +112,8 @@ TEST(node_config, takes_every_value) {
                                 "[cache]\nenabled = false\nfolder = \"kept\"\nmemory_mib = 7\n"
                                 "disk_mib = 0\nshare = true\npeers = false\n"
                                 "owner_key_file = \"owner.key\"\n[lan]\nannounce = true\n"
-                                "[link]\nshared_memory = false\nbusy_read_us = 50\n");
+                                "[link]\nshared_memory = false\nbusy_read_us = 50\n"
+                                "transport = \"auto\"\n");
   EXPECT_EQ(o.name, "n");
   EXPECT_EQ(o.cluster, "c");
   EXPECT_EQ(o.roles, roles);
@@ -142,6 +143,7 @@ TEST(node_config, takes_every_value) {
   EXPECT_TRUE(o.chaos);
   EXPECT_TRUE(o.announce);
   EXPECT_EQ(o.link, (supervision::link_option{false, std::chrono::microseconds{50}}));
+  EXPECT_EQ(o.transport, actors::link_transport::automatic);
   EXPECT_EQ(o.cache, (supervision::cache_option{false, "conf/kept", std::uint64_t{7} << 20U, 0,
                                                 true, false, "conf/owner.key"}));
 }
@@ -209,6 +211,8 @@ TEST(node_config, refuses_what_is_missing_unknown_or_of_another_type) {
       {scheduler + "[metrics]\n", ":6:1: the key 'listen' is missing"},
       {scheduler + "[log]\nx = 2\n", ":7:1: [log] has no key 'x'; its keys are level, format"},
       {scheduler + "[chaos]\nx = 2\n", ":7:1: [chaos] has no key 'x'; its keys are enabled"},
+      {scheduler + "[link]\ntransport = \"udp\"\n",
+       ":7:13: 'transport' is none of tcp, quic, auto"},
       {scheduler + "[lan]\nx = 2\n", ":7:1: [lan] has no key 'x'; its keys are announce"},
       {scheduler + "[lan]\nannounce = true\n", ":7:12: 'announce' tells the first key of"},
       {scheduler + "[[access]]\nx = 2\n", ":7:1: [[access]] has no key 'x'; its keys are key"},
