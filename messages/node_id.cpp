@@ -17,8 +17,8 @@ struct named_role {
 constexpr std::array named_roles{
     named_role{role::worker, "worker"},    named_role{role::scheduler, "scheduler"},
     named_role{role::store, "store"},      named_role{role::verifier, "verifier"},
-    named_role{role::ledger, "ledger"},    named_role{role::reader, "reader"},
-    named_role{role::operate, "operator"},
+    named_role{role::ledger, "ledger"},    named_role{role::relay, "relay"},
+    named_role{role::reader, "reader"},    named_role{role::operate, "operator"},
 };
 
 std::string every_role() {

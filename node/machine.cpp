@@ -1,5 +1,6 @@
 #include "node/machine.hpp"
 
+#include "actors/nat/reaching_network.hpp"
 #include "actors/runtime/compute_pool.hpp"
 
 namespace ovir::supervision {
@@ -21,8 +22,7 @@ public:
   result<std::unique_ptr<actors::listening_network>>
   open_network(const secret_key& key, const actors::tls_options& options,
                actors::network_handler& handler) override {
-    OVIR_ASSIGN(auto started, actors::tls_network::start(key, options, handler));
-    return std::unique_ptr<actors::listening_network>{std::move(started)};
+    return actors::reaching_network::start(key, options, handler);
   }
 
   result<std::unique_ptr<gateway::http_server>>

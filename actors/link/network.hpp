@@ -23,6 +23,7 @@ enum class channel : std::uint8_t {
   data = 2,    ///< between members: tensor frames
   admin = 3,   ///< a person's shell: JSON requests and answers
   bulk = 4,    ///< between members: weights and blocks, which no activation waits for
+  relay = 5,   ///< from a member to one that helps it to reach others (actors/nat)
 };
 
 /// What a message is. Which kinds a channel takes and how large they may be: `message_bytes_max`.
@@ -37,6 +38,7 @@ enum class message_kind : std::uint16_t {
   audit = 8,    ///< data: a message of messages/evidence/audit.hpp
   credit = 9,   ///< control: a message of ledger/keeper/message.hpp
   keepers = 10, ///< control: what keepers of one ledger say (docs/formats/keepers.md)
+  nat = 11,     ///< relay: a message of actors/nat/nat_message.hpp
 };
 
 /// Largest payload of a kind on a channel; 0 where the channel does not take it.
@@ -64,6 +66,9 @@ struct peer_info {
   address_prefix from{};      ///< where it is, as this side's system says
   std::uint64_t last_loss{0}; ///< `network_handler::last_loss` that the other side's hello told
   std::uint64_t told_loss{0}; ///< the one that this side's hello told
+  /// HOST:PORT of the other end, as this side's system says. Empty: it is not known, because the
+  /// connection runs over a `ready_stream`.
+  std::string seen{};
 };
 
 /// What a peer says of itself before it is admitted. Its key is proven already.

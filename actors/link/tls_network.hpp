@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/link/nat_options.hpp"
 #include "actors/link/network.hpp"
 #include "actors/link/network_traffic.hpp"
 #include "messages/limits/general.hpp"
@@ -26,6 +27,7 @@ struct tls_options {
   link_deadlines deadlines;
   /// Counts what goes over the wire.
   std::shared_ptr<network_traffic> traffic{std::make_shared<network_traffic>()};
+  nat_options nat; ///< of a `reaching_network`
 };
 
 /// `network` over TCP and TLS 1.3 (OpenSSL, Boost.Asio). The certificate of each side is made from
@@ -46,6 +48,11 @@ public:
   /// `io_failed` when an address cannot be listened on. `key` and `handler` outlive it.
   [[nodiscard]] static result<std::unique_ptr<tls_network>>
   start(const secret_key& key, const tls_options& options, network_handler& handler);
+
+  /// As `connect`, over a stream that is there: this side is the one that connects.
+  virtual connection_id connect_over(ready_stream over, channel kind, const node_id& expected) = 0;
+  /// Meets whoever is at the other end, as if it had connected to the listener.
+  virtual void accept_over(ready_stream over) = 0;
 };
 
 } // namespace ovir::actors

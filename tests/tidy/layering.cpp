@@ -49,6 +49,8 @@ constexpr std::array libraries{
     library{"libsystemd", "systemd/"},
     library{"Avahi", "avahi-"},
     library{"libqrencode", "qrencode.h"},
+    library{"libnatpmp", "natpmp.h"},
+    library{"miniupnpc", "miniupnpc/"},
     library{"pybind11", "pybind11/"},
     library{"POSIX", "poll.h"},
     library{"POSIX", "unistd.h"},

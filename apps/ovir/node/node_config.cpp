@@ -7,6 +7,7 @@
 #include "apps/ovir/node/node_config_gateway.hpp"
 #include "apps/ovir/node/node_config_keys.hpp"
 #include "apps/ovir/node/node_config_lan.hpp"
+#include "apps/ovir/node/node_config_reach.hpp"
 #include "apps/ovir/node/node_config_ledger.hpp"
 #include "apps/ovir/node/node_config_log.hpp"
 #include "apps/ovir/node/node_config_probe.hpp"
@@ -512,6 +513,7 @@ result<node_options> reader::read(std::string_view text) {
   OVIR_TRY(admins(root));
   OVIR_TRY(joining(root));
   OVIR_TRY(read_lan(in_, root, options_));
+  OVIR_TRY(read_reach(in_, root, options_));
   OVIR_TRY(access(root));
   OVIR_TRY(models(root));
   OVIR_TRY(resources(root));

@@ -6,6 +6,7 @@
 #include "apps/ovir/node/node_config_ledger.hpp"
 #include "apps/ovir/node/node_config_log.hpp"
 #include "apps/ovir/node/node_config_probe.hpp"
+#include "apps/ovir/node/node_config_reach.hpp"
 
 #include <array>
 #include <span>
@@ -14,10 +15,11 @@
 namespace ovir::apps {
 
 /// What a node's file may have: anything else is refused. config/all.toml says what each means.
-inline constexpr std::array<std::string_view, 24> file_keys{
+inline constexpr std::array<std::string_view, 25> file_keys{
     "name",   "cluster", "roles", "listen",     "advertise", "admin_listen", "state",   "seeds",
     "admins", "access",  "model", "join_token", "limits",    "fetch",        "audit",   "probe",
-    "drain",  "log",     "chaos", "gateway",    "cache",     "ledger",       "metrics", "lan"};
+    "drain",  "log",     "chaos", "gateway",    "cache",     "ledger",       "metrics", "lan",
+    "reach"};
 inline constexpr std::array<std::string_view, 3> access_keys{"key", "roles", "operator"};
 inline constexpr std::array<std::string_view, 2> model_keys{"path", "layers"};
 inline constexpr std::array<std::string_view, 4> limits_keys{"memory_mib", "threads", "context",
@@ -34,7 +36,7 @@ struct table_keys {
   std::string_view table;
   std::span<const std::string_view> keys;
 };
-inline constexpr std::array<table_keys, 14> tables_of_file{{{"access", access_keys},
+inline constexpr std::array<table_keys, 15> tables_of_file{{{"access", access_keys},
                                                             {"ledger", ledger_section_keys},
                                                             {"model", model_keys},
                                                             {"limits", limits_keys},
@@ -47,6 +49,7 @@ inline constexpr std::array<table_keys, 14> tables_of_file{{{"access", access_ke
                                                             {"gateway", gateway_keys},
                                                             {"metrics", metrics_keys},
                                                             {"cache", cache_keys},
-                                                            {"lan", lan_keys}}};
+                                                            {"lan", lan_keys},
+                                                            {"reach", reach_keys}}};
 
 } // namespace ovir::apps

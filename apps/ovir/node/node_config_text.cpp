@@ -54,6 +54,8 @@ void write_identity(table_writer& out, const node_options& o) {
   out.line("seeds", "{}", o.seeds.empty() ? "(none)" : fmt::format("{}", fmt::join(o.seeds, ", ")));
   out.line("join_token", "{}", o.join_token.empty() ? "(none)" : "(set)");
   out.line("lan.announce", "{}", o.announce);
+  out.line("reach.through_nat", "{}", o.reach.enabled);
+  out.line("reach.port_mapping", "{}", o.reach.maps_ports ? "auto" : "off");
   if (o.admins.empty()) {
     out.line("admins", "(none: no join token counts here)");
   }
@@ -284,6 +286,9 @@ json document_of(const node_options& o) {
           {"seeds", o.seeds},
           {"join_token_set", !o.join_token.empty()},
           {"lan", {{"announce", o.announce}}},
+          {"reach",
+           {{"through_nat", o.reach.enabled},
+            {"port_mapping", o.reach.maps_ports ? "auto" : "off"}}},
           {"admins", std::move(admins)},
           {"access", std::move(access)},
           {"models", std::move(models)},
