@@ -17,6 +17,7 @@ class nat_board;
 struct nat_options {
   bool enabled{true};
   bool maps_ports{false}; ///< asks the router to lead a port here
+  bool meets{true};       ///< dials at the same time as the other node does
   bool everywhere{false}; ///< also where it listens on this machine alone: for tests
   bool takes_guests{false}; ///< set by `reaching_network`: others may ask this node for help
   std::function<void(const std::string&)> say{}; ///< what was found, for the log; any thread

@@ -79,6 +79,12 @@ private:
   bool open_;
 };
 
+std::string outside_text(const natpmpresp_t& answer) {
+  std::array<char, INET_ADDRSTRLEN> text{};
+  ::inet_ntop(AF_INET, &answer.pnu.publicaddress.addr, text.data(), text.size());
+  return text.data();
+}
+
 result<mapped_port> map_by_natpmp(std::uint16_t port, std::chrono::seconds lease) {
   natpmp_talk talk;
   OVIR_ASSIGN(const natpmpresp_t outside, talk.outside_address());
@@ -90,9 +96,8 @@ result<mapped_port> map_by_natpmp(std::uint16_t port, std::chrono::seconds lease
   if (got.type != NATPMP_RESPTYPE_TCPPORTMAPPING || got.pnu.newportmapping.mappedpublicport == 0) {
     return fail(errc::unsupported, "the default gateway maps no port by NAT-PMP");
   }
-  std::array<char, INET_ADDRSTRLEN> text{};
-  ::inet_ntop(AF_INET, &outside.pnu.publicaddress.addr, text.data(), text.size());
-  return mapped_port{to_string(host_and_port{text.data(), got.pnu.newportmapping.mappedpublicport}),
+  return mapped_port{to_string(host_and_port{outside_text(outside),
+                                             got.pnu.newportmapping.mappedpublicport}),
                      std::chrono::seconds{got.pnu.newportmapping.lifetime}, "NAT-PMP"};
 }
 
@@ -118,12 +123,17 @@ public:
 
   [[nodiscard]] bool found() const noexcept { return kind_ == 1 || kind_ == 2; }
 
-  result<mapped_port> map(std::uint16_t port, std::chrono::seconds lease) {
-    std::array<char, 64> outside{};
-    if (::UPNP_GetExternalIPAddress(urls_.controlURL, data_.first.servicetype, outside.data()) !=
+  [[nodiscard]] result<std::string> outside() {
+    std::array<char, 64> text{};
+    if (::UPNP_GetExternalIPAddress(urls_.controlURL, data_.first.servicetype, text.data()) !=
         UPNPCOMMAND_SUCCESS) {
       return fail(errc::unsupported, "the router found by UPnP does not tell its outer address");
     }
+    return std::string{text.data()};
+  }
+
+  result<mapped_port> map(std::uint16_t port, std::chrono::seconds lease) {
+    OVIR_ASSIGN(const std::string host, outside());
     const std::string number = std::to_string(port);
     const std::string seconds = std::to_string(lease.count());
     // Some routers know no leases, and refuse all but "0", which is for ever.
@@ -131,7 +141,7 @@ public:
       if (::UPNP_AddPortMapping(urls_.controlURL, data_.first.servicetype, number.c_str(),
                                 number.c_str(), own_.data(), mapping_text, "TCP", nullptr,
                                 time) == UPNPCOMMAND_SUCCESS) {
-        return mapped_port{to_string(host_and_port{outside.data(), port}),
+        return mapped_port{to_string(host_and_port{host, port}),
                            *time == '0' ? std::chrono::seconds{0} : lease, "UPnP"};
       }
     }
@@ -156,6 +166,20 @@ private:
 
 class home_router final : public router {
 public:
+  result<mapped_port> look() override {
+    natpmp_talk talk;
+    const auto outside = talk.outside_address();
+    if (outside && outside->type == NATPMP_RESPTYPE_PUBLICADDRESS) {
+      return mapped_port{outside_text(*outside), {}, "NAT-PMP"};
+    }
+    upnp_talk other;
+    if (!other.found()) {
+      return fail(errc::not_found, "no router maps ports here, by NAT-PMP or UPnP");
+    }
+    OVIR_ASSIGN(std::string host, other.outside());
+    return mapped_port{std::move(host), {}, "UPnP"};
+  }
+
   result<mapped_port> map(std::uint16_t port, std::chrono::seconds lease) override {
     auto by_natpmp = map_by_natpmp(port, lease);
     if (by_natpmp) {

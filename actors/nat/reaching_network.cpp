@@ -156,6 +156,7 @@ search_desk::calls reaching::desk_calls() {
   to.say_on = [this](connection_id c, const nat_message& m) { say_on(c, m); };
   to.close = [this](connection_id c, const error& reason) { tls_->close(c, reason); };
   to.is_linked = [this](const node_id& node) { return names_.is_linked(node); };
+  to.meets = nat_.meets;
   to.mapping = [this] { return homes_.seen().mapping(reach_clock::now()); };
   return to;
 }

@@ -23,6 +23,8 @@ class router {
 public:
   virtual ~router() = default;
 
+  /// Its address outside, without a port, and how it is asked; maps nothing.
+  [[nodiscard]] virtual result<mapped_port> look() = 0;
   /// Maps a TCP port of this machine for about `lease`, or renews that. `not_found` when no router
   /// answers, `unsupported` when one refuses.
   [[nodiscard]] virtual result<mapped_port> map(std::uint16_t port, std::chrono::seconds lease) = 0;

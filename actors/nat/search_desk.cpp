@@ -47,6 +47,7 @@ void search_desk::begin(connection_id wanted, channel kind, const node_id& node,
   }
   way_search::settings how;
   how.helpers = std::move(helpers);
+  how.meets = calls_.meets;
   if (const auto known = ways_.find(node);
       known != ways_.end() && now < known->second.second + limits::way_lifetime) {
     how.known = known->second.first;

@@ -41,6 +41,7 @@ public:
     std::function<void(connection_id, const error&)> close;
     std::function<bool(const node_id&)> is_linked;
     std::function<nat_mapping()> mapping; ///< of this node's router
+    bool meets{true};                     ///< this node asks others to meet it
   };
 
   search_desk(boost::asio::io_context& context, const secret_key& self, calls to)
