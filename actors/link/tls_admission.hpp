@@ -116,7 +116,7 @@ private:
   connection_slots::slot place_;
   std::unique_ptr<tls_engine> engine_;
   stage stage_{stage::connecting};
-  std::string where_; ///< the other end for sentences
+  std::string where_;                  ///< the other end for sentences
   std::optional<address_prefix> from_; ///< of a `ready_stream`
   std::vector<std::byte> incoming_;
   std::size_t wanted_{0};

@@ -154,9 +154,9 @@ private:
   void accept(listener& at);
   void meet(tcp::socket socket, const listener& at);
   [[nodiscard]] io_thread& thread_of(channel kind) {
-    return kind == channel::data                              ? data_
+    return kind == channel::data                             ? data_
            : kind == channel::bulk || kind == channel::relay ? bulk_
-                                                              : control_;
+                                                             : control_;
   }
   [[nodiscard]] result<tcp::socket> move_to(asio::io_context& context, tcp::socket socket);
   [[nodiscard]] std::shared_ptr<tls_link> find_link(connection_id connection);
@@ -399,12 +399,12 @@ void tls_network_threads::accept_over(ready_stream over) {
     const auto admission =
         std::make_shared<tls_admission>(door_.context, *this, next_id(), members_alone);
     // Places of their own: strangers at the listener put none of them out.
-    auto place = slots_->take_incoming({listeners_.size(), over.from, {},
-                                        [weak = std::weak_ptr{admission}] {
-                                          if (const auto one = weak.lock()) {
-                                            one->give_way();
-                                          }
-                                        }});
+    auto place =
+        slots_->take_incoming({listeners_.size(), over.from, {}, [weak = std::weak_ptr{admission}] {
+                                 if (const auto one = weak.lock()) {
+                                   one->give_way();
+                                 }
+                               }});
     admission->accept_over(over, std::move(place));
   });
 }

@@ -22,9 +22,9 @@ void helper_list::reached(const node_id& node, const std::string& address, bool 
       return std::pair{std::find(kept.begin(), kept.end(), one.first) != kept.end(),
                        one.second.reached};
     };
-    known_.erase(std::min_element(known_.begin(), known_.end(), [&rank](const auto& a, const auto& b) {
-      return rank(a) < rank(b);
-    }));
+    known_.erase(
+        std::min_element(known_.begin(), known_.end(),
+                         [&rank](const auto& a, const auto& b) { return rank(a) < rank(b); }));
   }
 }
 

@@ -59,9 +59,8 @@ home_links::helper_link& home_links::open(const node_id& helper, time_point now)
   };
   l.port = std::make_shared<meeting_point>(context_, std::move(to));
   // Later, because it may fail at once, and `l` is in use.
-  boost::asio::post(context_, [this, port = l.port, helper] {
-    port->reach(known_.address_of(helper), port_);
-  });
+  boost::asio::post(
+      context_, [this, port = l.port, helper] { port->reach(known_.address_of(helper), port_); });
   return l;
 }
 

@@ -18,9 +18,9 @@
 
 namespace ovir::actors {
 
-/// This node's connections to its helpers: where it can be met, and whom it asks about others. All of
-/// them begin at one port, so that what the helpers see tells how the router maps ports. Everything
-/// runs on the thread of the context.
+/// This node's connections to its helpers: where it can be met, and whom it asks about others. All
+/// of them begin at one port, so that what the helpers see tells how the router maps ports.
+/// Everything runs on the thread of the context.
 class home_links {
 public:
   using time_point = std::chrono::steady_clock::time_point;

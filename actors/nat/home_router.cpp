@@ -63,7 +63,8 @@ private:
                     "the default gateway does not map ports by NAT-PMP (error {})", got);
       }
       using std::chrono::milliseconds;
-      const auto left = std::chrono::duration_cast<milliseconds>(end - std::chrono::steady_clock::now());
+      const auto left =
+          std::chrono::duration_cast<milliseconds>(end - std::chrono::steady_clock::now());
       if (left.count() <= 0) {
         return fail(errc::not_found, "the default gateway does not answer by NAT-PMP");
       }
@@ -96,9 +97,9 @@ result<mapped_port> map_by_natpmp(std::uint16_t port, std::chrono::seconds lease
   if (got.type != NATPMP_RESPTYPE_TCPPORTMAPPING || got.pnu.newportmapping.mappedpublicport == 0) {
     return fail(errc::unsupported, "the default gateway maps no port by NAT-PMP");
   }
-  return mapped_port{to_string(host_and_port{outside_text(outside),
-                                             got.pnu.newportmapping.mappedpublicport}),
-                     std::chrono::seconds{got.pnu.newportmapping.lifetime}, "NAT-PMP"};
+  return mapped_port{
+      to_string(host_and_port{outside_text(outside), got.pnu.newportmapping.mappedpublicport}),
+      std::chrono::seconds{got.pnu.newportmapping.lifetime}, "NAT-PMP"};
 }
 
 /// A router that was found by UPnP, and where it takes orders.

@@ -76,28 +76,28 @@ void meeting_point::reach(const std::string& helper_address, std::uint16_t port)
       self->fail_with({errc::timed_out, "the helper is not reached in time"});
     }
   });
-  to_helper_->async_connect(*end, [self = shared_from_this(), helper_address,
-                                   end = *end](const error_code& problem) {
-    if (self->stopped_) {
-      return;
-    }
-    if (problem) {
-      self->fail_with(fail(errc::peer_lost, "the helper at {} is not reached: {}", helper_address,
-                           problem.message()));
-      return;
-    }
-    self->timer_.cancel();
-    error_code unknown;
-    const tcp::endpoint own = self->to_helper_->local_endpoint(unknown);
-    const int descriptor = self->to_helper_->release(unknown);
-    if (unknown) {
-      self->fail_with({errc::io_failed, "a socket cannot change its thread"});
-      return;
-    }
-    self->own_address_ = text_of(own);
-    const auto from = prefix_of_address(helper_address);
-    self->calls_.helper({descriptor, helper_address, from.value_or(address_prefix{})});
-  });
+  to_helper_->async_connect(
+      *end, [self = shared_from_this(), helper_address, end = *end](const error_code& problem) {
+        if (self->stopped_) {
+          return;
+        }
+        if (problem) {
+          self->fail_with(fail(errc::peer_lost, "the helper at {} is not reached: {}",
+                               helper_address, problem.message()));
+          return;
+        }
+        self->timer_.cancel();
+        error_code unknown;
+        const tcp::endpoint own = self->to_helper_->local_endpoint(unknown);
+        const int descriptor = self->to_helper_->release(unknown);
+        if (unknown) {
+          self->fail_with({errc::io_failed, "a socket cannot change its thread"});
+          return;
+        }
+        self->own_address_ = text_of(own);
+        const auto from = prefix_of_address(helper_address);
+        self->calls_.helper({descriptor, helper_address, from.value_or(address_prefix{})});
+      });
 }
 
 void meeting_point::dial(const std::vector<std::string>& addresses) {
@@ -131,14 +131,14 @@ void meeting_point::listen() {
 }
 
 void meeting_point::accept() {
-  acceptor_.async_accept([self = shared_from_this()](const error_code& problem,
-                                                     tcp::socket socket) {
-    if (self->stopped_ || problem) {
-      return;
-    }
-    self->give(socket);
-    self->accept();
-  });
+  acceptor_.async_accept(
+      [self = shared_from_this()](const error_code& problem, tcp::socket socket) {
+        if (self->stopped_ || problem) {
+          return;
+        }
+        self->give(socket);
+        self->accept();
+      });
 }
 
 void meeting_point::try_now(attempt& one) {

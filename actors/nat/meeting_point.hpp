@@ -16,9 +16,9 @@
 
 namespace ovir::actors {
 
-/// One port of this machine from which a node connects to a helper and dials another node at the same
-/// time as that dials it, and where it listens meanwhile. One port for each meeting: two connections
-/// between the same two ports cannot be. Everything runs on the thread of its context.
+/// One port of this machine from which a node connects to a helper and dials another node at the
+/// same time as that dials it, and where it listens meanwhile. One port for each meeting: two
+/// connections between the same two ports cannot be. Everything runs on the thread of its context.
 class meeting_point : public std::enable_shared_from_this<meeting_point> {
 public:
   struct calls {

@@ -117,8 +117,9 @@ std::vector<std::byte> encode(const nat_message& message) {
 
 result<nat_message> decode_nat_message(std::span<const std::byte> bytes) {
   if (bytes.size() > limits::nat_message_bytes_max) {
-    return fail(errc::over_limit, "a message to or from a helper has {} bytes; at most {} are allowed",
-                bytes.size(), limits::nat_message_bytes_max);
+    return fail(errc::over_limit,
+                "a message to or from a helper has {} bytes; at most {} are allowed", bytes.size(),
+                limits::nat_message_bytes_max);
   }
   if (bytes.size() < nat_magic.size() ||
       std::memcmp(bytes.data(), nat_magic.data(), nat_magic.size()) != 0) {

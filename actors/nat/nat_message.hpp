@@ -59,8 +59,8 @@ struct helper_answer {
 /// at which it sees the sender in front, and names the sender.
 struct meeting {
   std::uint64_t nonce{0};
-  node_id node{};      ///< to the helper: who is meant; from it: who says so
-  bool answers{false}; ///< the second message of the pair
+  node_id node{};                            ///< to the helper: who is meant; from it: who says so
+  bool answers{false};                       ///< the second message of the pair
   nat_mapping mapping{nat_mapping::unknown}; ///< of who says so
   std::vector<std::string> addresses;
   friend bool operator==(const meeting&, const meeting&) = default;
@@ -105,9 +105,8 @@ struct stream_end {
 };
 
 /// The place in the list, from 1 on, is the kind on the wire.
-using nat_message =
-    std::variant<helper_join, address_seen, helper_ask, helper_answer, meeting, stream_open,
-                 stream_taken, stream_bytes, stream_count, stream_end>;
+using nat_message = std::variant<helper_join, address_seen, helper_ask, helper_answer, meeting,
+                                 stream_open, stream_taken, stream_bytes, stream_count, stream_end>;
 
 /// Precondition: within the bounds of limits/nat.hpp.
 [[nodiscard]] std::vector<std::byte> encode(const nat_message& message);
@@ -122,8 +121,8 @@ using nat_message =
 inline constexpr std::string_view seen_domain = "ovir/address-seen/v1";
 [[nodiscard]] std::vector<std::byte> seen_statement(const node_id& node, std::string_view address);
 
-/// What `stream_count::proof` signs, by the node that received. Names every party, so that it proves
-/// to others how much the relay carried.
+/// What `stream_count::proof` signs, by the node that received. Names every party, so that it
+/// proves to others how much the relay carried.
 inline constexpr std::string_view count_domain = "ovir/stream-count/v1";
 struct counted_stream {
   node_id relay{};

@@ -9,9 +9,9 @@
 
 namespace ovir::actors {
 
-/// When a port is to be mapped again, and what came of it. A lease is renewed after half of its time;
-/// a router that does not answer is asked again after limits::router_retry_wait, and then after twice
-/// as long each time, up to limits::router_retry_wait_max. Pure.
+/// When a port is to be mapped again, and what came of it. A lease is renewed after half of its
+/// time; a router that does not answer is asked again after limits::router_retry_wait, and then
+/// after twice as long each time, up to limits::router_retry_wait_max. Pure.
 class port_lease {
 public:
   using time_point = std::chrono::steady_clock::time_point;

@@ -55,8 +55,8 @@ class reaching final : public listening_network, public network_handler {
 public:
   reaching(const secret_key& key, const tls_options& options, network_handler& upper)
       : key_(key), upper_(upper), nat_(options.nat), timer_(context_),
-        book_(key, options.identity.roles.has(role::relay)), homes_(context_, key.id(), home_calls()),
-        desk_(context_, key, desk_calls()) {}
+        book_(key, options.identity.roles.has(role::relay)),
+        homes_(context_, key.id(), home_calls()), desk_(context_, key, desk_calls()) {}
   ~reaching() override;
 
   result<void> begin(const tls_options& options);
@@ -473,9 +473,9 @@ void reaching::tell_news() {
 
 } // namespace
 
-result<std::unique_ptr<listening_network>>
-reaching_network::start(const secret_key& key, const tls_options& options,
-                        network_handler& handler) {
+result<std::unique_ptr<listening_network>> reaching_network::start(const secret_key& key,
+                                                                   const tls_options& options,
+                                                                   network_handler& handler) {
   if (!options.nat.enabled || (!options.nat.everywhere && !listens_beyond(options.listen))) {
     OVIR_ASSIGN(auto plain, tls_network::start(key, options, handler));
     return std::unique_ptr<listening_network>{std::move(plain)};

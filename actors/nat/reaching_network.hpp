@@ -7,11 +7,11 @@
 namespace ovir::actors {
 
 /// `tls_network` that also reaches nodes behind routers, and lets others reach this one
-/// (docs/adr/0045-nat.md). Members that this node has reached directly are its helpers: it can be met
-/// at two of them, asks them about nodes that it does not reach, and does the same for others. With
-/// the role relay it passes streams between members. A connection that comes about so is one like any
-/// other for who uses the network: the same handshake, the same admission. `nat_options::board` tells what was
-/// found.
+/// (docs/adr/0045-nat.md). Members that this node has reached directly are its helpers: it can be
+/// met at two of them, asks them about nodes that it does not reach, and does the same for others.
+/// With the role relay it passes streams between members. A connection that comes about so is one
+/// like any other for who uses the network: the same handshake, the same admission.
+/// `nat_options::board` tells what was found.
 ///
 /// One thread more, and one for the router. Where the node listens on this machine alone, or
 /// `nat_options::enabled` is false, it is the plain network.

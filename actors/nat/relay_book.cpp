@@ -29,8 +29,12 @@ relay_book::effects relay_book::connected(connection_id guest_id, const node_id&
     return {{guest_id, std::nullopt, "this helper has as many guests as it may have"}};
   }
   using std::chrono::milliseconds;
-  guest fresh{node, seen, false, {},
-              allowance{limits::helper_asks_burst, limits::helper_asks_refill, milliseconds{1'000}}};
+  guest fresh{
+      node,
+      seen,
+      false,
+      {},
+      allowance{limits::helper_asks_burst, limits::helper_asks_refill, milliseconds{1'000}}};
   fresh.idle_since = now;
   guests_.insert_or_assign(guest_id, std::move(fresh));
   if (!is_numeric_address(seen)) {
@@ -276,8 +280,7 @@ void relay_book::on(connection_id from, guest& g, const stream_bytes& m, time_po
   out.push_back({other.guest, stream_bytes{other.number, m.bytes}, {}});
 }
 
-counted_stream relay_book::statement_of(const node_id& relay, const stream& s,
-                                        std::size_t sender) {
+counted_stream relay_book::statement_of(const node_id& relay, const stream& s, std::size_t sender) {
   return {relay, s.ends[sender].node, s.ends[1 - sender].node, s.session,
           s.ends[sender].sends.counted};
 }

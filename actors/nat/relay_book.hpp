@@ -31,13 +31,13 @@ struct relay_bill {
   signature proof{};
 };
 
-/// What a node does for members that reach it and not each other: it tells where it sees them, passes
-/// on the two messages of a meeting, and, with the role relay, the bytes of streams, which are TLS
-/// between the two ends. It holds no bytes: a sender that is more than limits::relay_window_bytes
-/// ahead of what the receiver has signed, as far as that was passed on, loses its connection. A key
-/// that sends faster than its rate waits, because the counts of its receivers are passed on later.
-/// Every bound is in limits/nat.hpp. Pure; owned by one thread; times are handed in and never go
-/// back.
+/// What a node does for members that reach it and not each other: it tells where it sees them,
+/// passes on the two messages of a meeting, and, with the role relay, the bytes of streams, which
+/// are TLS between the two ends. It holds no bytes: a sender that is more than
+/// limits::relay_window_bytes ahead of what the receiver has signed, as far as that was passed on,
+/// loses its connection. A key that sends faster than its rate waits, because the counts of its
+/// receivers are passed on later. Every bound is in limits/nat.hpp. Pure; owned by one thread;
+/// times are handed in and never go back.
 class relay_book {
 public:
   using time_point = std::chrono::steady_clock::time_point;
@@ -123,20 +123,18 @@ private:
   void on(connection_id from, guest& g, const helper_answer& m, time_point now, effects& out);
 
   /// This node itself reaches its guests in the same way, whatever its roles.
-  [[nodiscard]] bool relays_for(const node_id& node) const {
-    return relays_ || node == self_.id();
-  }
+  [[nodiscard]] bool relays_for(const node_id& node) const { return relays_ || node == self_.id(); }
   [[nodiscard]] const guest* held(const node_id& node) const;
   [[nodiscard]] stream_ending may_open(const guest& g, connection_id from, const node_id& to);
   [[nodiscard]] static counted_stream statement_of(const node_id& relay, const stream& s,
                                                    std::size_t sender);
   /// The stream and which of its ends `from` is.
-  [[nodiscard]] std::optional<std::pair<stream_number, std::size_t>> find(connection_id from,
-                                                                          std::uint32_t number) const;
+  [[nodiscard]] std::optional<std::pair<stream_number, std::size_t>>
+  find(connection_id from, std::uint32_t number) const;
   void grant(stream& s, std::size_t sender, time_point now, effects& out);
   /// Tells both ends but `but`.
-  void end(stream_number number, stream_ending why, std::optional<connection_id> but, time_point now,
-           effects& out);
+  void end(stream_number number, stream_ending why, std::optional<connection_id> but,
+           time_point now, effects& out);
   void put_out(connection_id guest, std::string reason, time_point now, effects& out);
   void forget(connection_id guest, time_point now, effects& out);
   [[nodiscard]] key_use& use_of(const node_id& key, time_point now);
@@ -145,7 +143,8 @@ private:
   const bool relays_;
   std::map<connection_id, guest> guests_;
   std::map<node_id, connection_id> held_;
-  std::map<std::pair<std::uint64_t, node_id>, open_meeting> meetings_; ///< by nonce and who is asked
+  std::map<std::pair<std::uint64_t, node_id>, open_meeting>
+      meetings_; ///< by nonce and who is asked
   std::map<stream_number, stream> streams_;
   std::map<std::pair<connection_id, std::uint32_t>, stream_number> numbers_;
   std::map<node_id, key_use> uses_;

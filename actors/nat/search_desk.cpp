@@ -206,9 +206,8 @@ void search_desk::meet(meeting_end fresh) {
 
 std::map<std::uint64_t, search_desk::meeting_end>::iterator
 search_desk::meeting_of(connection_id connection) {
-  return std::find_if(meetings_.begin(), meetings_.end(), [connection](const auto& m) {
-    return m.second.connection == connection;
-  });
+  return std::find_if(meetings_.begin(), meetings_.end(),
+                      [connection](const auto& m) { return m.second.connection == connection; });
 }
 
 bool search_desk::heard_on(connection_id connection, const nat_message& message, time_point now) {
@@ -220,8 +219,8 @@ bool search_desk::heard_on(connection_id connection, const nat_message& message,
   meeting_end& m = found->second;
   if (const auto* const seen = std::get_if<address_seen>(&message)) {
     m.own_seen = seen->address;
-    calls_.say_on(connection, meeting{m.nonce, m.node, !m.wanted, calls_.mapping(),
-                                      {m.point->own_address()}});
+    calls_.say_on(connection,
+                  meeting{m.nonce, m.node, !m.wanted, calls_.mapping(), {m.point->own_address()}});
     if (!m.wanted) {
       m.point->dial(usable_addresses(m.told, m.own_seen));
     }
@@ -230,8 +229,8 @@ bool search_desk::heard_on(connection_id connection, const nat_message& message,
       return true; // nothing that was asked for
     }
     const auto usable = usable_addresses(answer->addresses, m.own_seen);
-    const bool hopeless = answer->mapping == nat_mapping::dependent &&
-                          calls_.mapping() == nat_mapping::dependent;
+    const bool hopeless =
+        answer->mapping == nat_mapping::dependent && calls_.mapping() == nat_mapping::dependent;
     if (usable.empty() || hopeless) {
       meet_failed(number, {errc::peer_lost, "the routers of both nodes let no meeting happen"});
     } else {
@@ -343,14 +342,14 @@ result<ready_stream> search_desk::begin_pump(const stream_key& key, stream& s) {
   to.over = [this, key](const error&) {
     boost::asio::post(context_, [this, key] { streams_.erase(key); });
   };
-  s.pump = std::make_shared<stream_pump>(
-      context_, stream_flow{self_, key.first, s.node, s.session}, key.second, std::move(to));
+  s.pump = std::make_shared<stream_pump>(context_, stream_flow{self_, key.first, s.node, s.session},
+                                         key.second, std::move(to));
   OVIR_ASSIGN(const int descriptor, s.pump->open());
   const auto from = prefix_of_address(calls_.address_of(key.first));
-  return ready_stream{descriptor,
-                      fmt::format("node {} through relay {}", short_name(s.node),
-                                  short_name(key.first)),
-                      from.value_or(address_prefix{})};
+  return ready_stream{
+      descriptor,
+      fmt::format("node {} through relay {}", short_name(s.node), short_name(key.first)),
+      from.value_or(address_prefix{})};
 }
 
 void search_desk::taken(const stream_key& key, stream& s) {

@@ -20,8 +20,8 @@
 namespace ovir::actors {
 
 /// The searches of a node for ways to others, and its ends of meetings and relayed streams, also of
-/// those that others begin. Everything runs on the thread of the context, and what it calls does not
-/// call back at once.
+/// those that others begin. Everything runs on the thread of the context, and what it calls does
+/// not call back at once.
 class search_desk {
 public:
   using time_point = std::chrono::steady_clock::time_point;

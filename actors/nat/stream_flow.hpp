@@ -9,8 +9,8 @@
 
 namespace ovir::actors {
 
-/// How much one end of a relayed stream may send, and what it signs of what it got. The relay is not
-/// trusted: a count must be signed by the node at the other end. Pure.
+/// How much one end of a relayed stream may send, and what it signs of what it got. The relay is
+/// not trusted: a count must be signed by the node at the other end. Pure.
 class stream_flow {
 public:
   /// `self` signs and outlives it. `session` is that of `stream_open`.
@@ -24,8 +24,8 @@ public:
   }
   /// Precondition: at most `may_send()`.
   void sent(std::uint64_t bytes);
-  /// The other end has taken so many in all. `malformed` when that cannot be, `digest_mismatch` when
-  /// it did not sign it.
+  /// The other end has taken so many in all. `malformed` when that cannot be, `digest_mismatch`
+  /// when it did not sign it.
   [[nodiscard]] result<void> counted(const stream_count& count);
 
   /// Bytes came. `over_limit` when they are more than the other end may send.

@@ -42,8 +42,8 @@ void stream_pump::read() {
         }
         self->flow_.sent(bytes);
         self->calls_.say(stream_bytes{
-            self->number_, {self->piece_.begin(),
-                            self->piece_.begin() + static_cast<std::ptrdiff_t>(bytes)}});
+            self->number_,
+            {self->piece_.begin(), self->piece_.begin() + static_cast<std::ptrdiff_t>(bytes)}});
         self->read();
       });
 }

@@ -14,13 +14,13 @@
 namespace ovir::actors {
 
 /// One end of a relayed stream: bytes of a link's handshake and records go from a socket of this
-/// process to the relay, and back. Holds at most limits::relay_window_bytes each way. Everything runs
-/// on the thread of its context; `say` and `over` are called there, `over` once at most.
+/// process to the relay, and back. Holds at most limits::relay_window_bytes each way. Everything
+/// runs on the thread of its context; `say` and `over` are called there, `over` once at most.
 class stream_pump : public std::enable_shared_from_this<stream_pump> {
 public:
   struct calls {
-    std::function<void(nat_message)> say;    ///< to the relay
-    std::function<void(const error&)> over;  ///< the stream has ended; `say` is called no more
+    std::function<void(nat_message)> say;   ///< to the relay
+    std::function<void(const error&)> over; ///< the stream has ended; `say` is called no more
   };
 
   stream_pump(boost::asio::io_context& context, stream_flow flow, std::uint32_t number, calls to)

@@ -194,9 +194,8 @@ way_search::steps way_search::tick(time_point now) {
   case phase::meeting:
   case phase::opening:
     if (now >= until_) {
-      return way_failed(fail(errc::timed_out, "the way by helper {} took too long",
-                             short_name(helper_)),
-                        now);
+      return way_failed(
+          fail(errc::timed_out, "the way by helper {} took too long", short_name(helper_)), now);
     }
     break;
   case phase::waiting:

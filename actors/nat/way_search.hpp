@@ -47,16 +47,16 @@ struct way_step {
 /// How one connection to a node behind a router comes about: directly; else at an address that the
 /// node's router maps; else by dialling each other at the same time; else through a relay. Helpers
 /// are asked once the direct way takes longer than limits::direct_head_start or fails. What they
-/// answer decides in which order ways are tried and nothing else: the handshake of the link shows who
-/// is there. One thing is under way at a time, beside a direct dial. Pure; times are handed in.
+/// answer decides in which order ways are tried and nothing else: the handshake of the link shows
+/// who is there. One thing is under way at a time, beside a direct dial. Pure; times are handed in.
 class way_search {
 public:
   using time_point = std::chrono::steady_clock::time_point;
   using steps = std::vector<way_step>;
 
   struct settings {
-    std::vector<node_id> helpers; ///< who may know of the node; asked in this order
-    bool meets{true};             ///< whether dialling each other can succeed
+    std::vector<node_id> helpers;     ///< who may know of the node; asked in this order
+    bool meets{true};                 ///< whether dialling each other can succeed
     std::optional<known_way> known{}; ///< that worked before; tried first
   };
 

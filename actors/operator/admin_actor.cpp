@@ -48,9 +48,8 @@ result<void> show_version(const call& c, admin_arguments& args) {
 /// How this node is reached, and which members it reaches through others.
 void add_reach(json& page, const nat_board& reach) {
   const nat_report r = reach.report();
-  page["reach"] = {{"verdict", r.verdict}, {"outside", r.outside},
-                   {"router", r.router},   {"helpers", r.helpers},
-                   {"relayed", r.relayed}, {"guests", r.guests},
+  page["reach"] = {{"verdict", r.verdict}, {"outside", r.outside},          {"router", r.router},
+                   {"helpers", r.helpers}, {"relayed", r.relayed},          {"guests", r.guests},
                    {"streams", r.streams}, {"passed_bytes", r.passed_bytes}};
   for (json& one : page["nodes"]) {
     const auto node = node_id_from_hex(one["node"].get<std::string>());

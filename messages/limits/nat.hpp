@@ -6,8 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 
-/// Bounds of links through NAT (actors/nat): what helpers do for members, what relays carry, and how
-/// long a node tries.
+/// Bounds of links through NAT (actors/nat): what helpers do for members, what relays carry, and
+/// how long a node tries.
 namespace ovir::limits {
 
 // A message between a member and its helper
@@ -22,9 +22,9 @@ inline constexpr std::size_t relay_receive_bytes_max = 4U << 20U;
 // What a helper does
 inline constexpr std::size_t helper_guests_max = 128;        // connections in all
 inline constexpr std::size_t helper_guests_per_key_max = 24; // of one key
-inline constexpr std::uint32_t helper_asks_burst = 64;       // questions and meetings of a connection
-inline constexpr std::uint32_t helper_asks_refill = 16;      // each second
-inline constexpr std::size_t helper_meetings_max = 256;      // under way
+inline constexpr std::uint32_t helper_asks_burst = 64;  // questions and meetings of a connection
+inline constexpr std::uint32_t helper_asks_refill = 16; // each second
+inline constexpr std::size_t helper_meetings_max = 256; // under way
 inline constexpr std::chrono::seconds helper_meeting_lifetime{5};
 inline constexpr std::chrono::seconds helper_idle_max{60}; // of a guest that asks and has no stream
 
@@ -53,15 +53,15 @@ inline constexpr std::chrono::microseconds relay_toll{4'000};
 inline constexpr std::chrono::microseconds no_toll{0};
 
 // How a node is reached
-inline constexpr std::size_t helpers_kept = 2;    // where a node can be met
-inline constexpr std::size_t helpers_asked = 3;   // about one node
+inline constexpr std::size_t helpers_kept = 2;  // where a node can be met
+inline constexpr std::size_t helpers_asked = 3; // about one node
 inline constexpr std::size_t helpers_known_max = 64;
 inline constexpr std::chrono::seconds helper_retry_wait{5};
-inline constexpr std::size_t seen_told_max = 16;  // by how many members a node is told its address
+inline constexpr std::size_t seen_told_max = 16;   // by how many members a node is told its address
 inline constexpr std::size_t seen_sites_least = 2; // of different sites, before it is believed
 inline constexpr std::chrono::minutes seen_lifetime{30};
 inline constexpr std::chrono::minutes reachable_lifetime{10}; // after a stranger came in directly
-inline constexpr std::size_t attempts_max = 128;  // connections that look for a way
+inline constexpr std::size_t attempts_max = 128;              // connections that look for a way
 inline constexpr std::chrono::milliseconds direct_head_start{300};
 inline constexpr std::chrono::milliseconds helper_ask_wait{1'500}; // to connect to helpers and ask
 inline constexpr std::chrono::milliseconds told_address_wait{1'500};
@@ -80,7 +80,7 @@ inline constexpr std::size_t streams_of_node_max = 256; // that this node is an 
 
 // Ports that routers map
 inline constexpr std::chrono::seconds port_lease{3'600};
-inline constexpr std::chrono::seconds port_lease_least{120}; // a shorter one counts as this
+inline constexpr std::chrono::seconds port_lease_least{120};   // a shorter one counts as this
 inline constexpr std::chrono::milliseconds router_wait{2'000}; // for each answer of a router
 inline constexpr std::chrono::seconds router_retry_wait{60};
 inline constexpr std::chrono::seconds router_retry_wait_max{3'600};

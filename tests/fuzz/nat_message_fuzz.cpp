@@ -9,8 +9,8 @@
 #include <vector>
 
 // Decodes any bytes as messages to a helper, each behind its length (two bytes). What is accepted
-// must encode to the very bytes it came from, and a helper with two guests lives through it, whoever
-// of them says it.
+// must encode to the very bytes it came from, and a helper with two guests lives through it,
+// whoever of them says it.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace ovir::actors;
   std::array<std::byte, ovir::secret_key::seed_size> seed{};
@@ -25,8 +25,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   std::size_t turn = 0;
   for (std::size_t at = 0; at + 2 <= size; ++turn) {
-    const std::size_t length =
-        std::min<std::size_t>(data[at] + 256U * data[at + 1], size - at - 2);
+    const std::size_t length = std::min<std::size_t>(data[at] + 256U * data[at + 1], size - at - 2);
     std::vector<std::byte> bytes(length);
     if (length > 0) {
       std::memcpy(bytes.data(), data + at + 2, length);

@@ -189,9 +189,8 @@ TEST(reaching_network, a_guest_that_sends_nonsense_loses_its_connection_and_no_o
   a.join(relay);
   const auto near = a.reach(b.id());
   ASSERT_TRUE(near);
-  for (const auto& bytes :
-       {std::vector<std::byte>(10), encode(stream_open{1, b.id(), {}}), encode(helper_answer{}),
-        encode(address_seen{"1.2.3.4:5", {}})}) {
+  for (const auto& bytes : {std::vector<std::byte>(10), encode(stream_open{1, b.id(), {}}),
+                            encode(helper_answer{}), encode(address_seen{"1.2.3.4:5", {}})}) {
     const std::size_t before = liar.heard.connections();
     const connection_id c =
         liar.net->connect(relay.net->listen_address(), channel::relay, relay.id());

@@ -28,7 +28,7 @@ constexpr std::size_t router_text_bytes_max = 64;
 struct options {
   compute_options how;
   bool as_json{false};
-  bool router{false};  ///< it is asked whether it maps ports
+  bool router{false}; ///< it is asked whether it maps ports
   std::string config; ///< of the node that the report is about; empty: of none
   std::string report; ///< where it goes; empty: there is none
 };

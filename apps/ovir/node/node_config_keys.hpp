@@ -16,10 +16,10 @@ namespace ovir::apps {
 
 /// What a node's file may have: anything else is refused. config/all.toml says what each means.
 inline constexpr std::array<std::string_view, 25> file_keys{
-    "name",   "cluster", "roles", "listen",     "advertise", "admin_listen", "state",   "seeds",
-    "admins", "access",  "model", "join_token", "limits",    "fetch",        "audit",   "probe",
-    "drain",  "log",     "chaos", "gateway",    "cache",     "ledger",       "metrics", "lan",
-    "reach"};
+    "name",   "cluster", "roles",  "listen", "advertise",  "admin_listen", "state",
+    "seeds",  "admins",  "access", "model",  "join_token", "limits",       "fetch",
+    "audit",  "probe",   "drain",  "log",    "chaos",      "gateway",      "cache",
+    "ledger", "metrics", "lan",    "reach"};
 inline constexpr std::array<std::string_view, 3> access_keys{"key", "roles", "operator"};
 inline constexpr std::array<std::string_view, 2> model_keys{"path", "layers"};
 inline constexpr std::array<std::string_view, 4> limits_keys{"memory_mib", "threads", "context",

@@ -79,6 +79,7 @@ TEST(node_config, takes_the_defaults_of_what_is_not_said) {
   EXPECT_EQ(o.state, "");
   EXPECT_FALSE(o.chaos);
   EXPECT_FALSE(o.announce);
+  EXPECT_EQ(o.reach, supervision::reach_option{});
 }
 
 TEST(node_config, takes_every_value) {
@@ -108,7 +109,8 @@ TEST(node_config, takes_every_value) {
                                 "files = 1\n[chaos]\nenabled = true\n"
                                 "[cache]\nenabled = false\nfolder = \"kept\"\nmemory_mib = 7\n"
                                 "disk_mib = 0\nshare = true\npeers = false\n"
-                                "owner_key_file = \"owner.key\"\n[lan]\nannounce = true\n");
+                                "owner_key_file = \"owner.key\"\n[lan]\nannounce = true\n"
+                                "[reach]\nthrough_nat = false\nport_mapping = \"off\"\n");
   EXPECT_EQ(o.name, "n");
   EXPECT_EQ(o.cluster, "c");
   EXPECT_EQ(o.roles, roles);
@@ -137,6 +139,7 @@ TEST(node_config, takes_every_value) {
   EXPECT_EQ(o.log_files_max, 1U);
   EXPECT_TRUE(o.chaos);
   EXPECT_TRUE(o.announce);
+  EXPECT_EQ(o.reach, (supervision::reach_option{false, false}));
   EXPECT_EQ(o.cache, (supervision::cache_option{false, "conf/kept", std::uint64_t{7} << 20U, 0,
                                                 true, false, "conf/owner.key"}));
 }
@@ -197,6 +200,9 @@ TEST(node_config, refuses_what_is_missing_unknown_or_of_another_type) {
       {scheduler + "[chaos]\nx = 2\n", ":7:1: [chaos] has no key 'x'; its keys are enabled"},
       {scheduler + "[lan]\nx = 2\n", ":7:1: [lan] has no key 'x'; its keys are announce"},
       {scheduler + "[lan]\nannounce = true\n", ":7:12: 'announce' tells the first key of"},
+      {scheduler + "[reach]\nx = 2\n", ":7:1: [reach] has no key 'x'; its keys are through_nat"},
+      {scheduler + "[reach]\nport_mapping = \"on\"\n",
+       ":7:16: 'port_mapping' is none of auto, off"},
       {scheduler + "[[access]]\nx = 2\n", ":7:1: [[access]] has no key 'x'; its keys are key"},
       {scheduler + "[[model]]\nx = 2\n", ":7:1: [[model]] has no key 'x'; its keys are path"},
       {scheduler + "[[model]]\n", ":6:1: the key 'path' is missing"},

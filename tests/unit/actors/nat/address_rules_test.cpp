@@ -11,10 +11,9 @@ using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
 TEST(address_rules, know_which_networks_routers_do_not_pass_on) {
-  for (const char* const one :
-       {"10.255.0.1:1", "172.16.0.1:1", "172.31.255.255:1", "192.168.1.1:1", "100.64.0.1:1",
-        "100.127.9.9:1", "169.254.1.1:1", "[fc00::1]:1", "[fdff::1]:1", "[fe80::1]:1",
-        "[::ffff:10.0.0.1]:1"}) {
+  for (const char* const one : {"10.255.0.1:1", "172.16.0.1:1", "172.31.255.255:1", "192.168.1.1:1",
+                                "100.64.0.1:1", "100.127.9.9:1", "169.254.1.1:1", "[fc00::1]:1",
+                                "[fdff::1]:1", "[fe80::1]:1", "[::ffff:10.0.0.1]:1"}) {
     EXPECT_TRUE(is_private(*prefix_of_address(one))) << one;
     EXPECT_FALSE(is_public(*prefix_of_address(one))) << one;
   }

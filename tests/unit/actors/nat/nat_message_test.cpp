@@ -67,9 +67,8 @@ TEST(nat_message, tells_addresses_in_digits_alone) {
   for (const char* const right : {"1.2.3.4:1", "[::1]:65535", "203.0.113.7:7300"}) {
     EXPECT_TRUE(is_numeric_address(right)) << right;
   }
-  for (const char* const wrong :
-       {"", "a.example:1", "1.2.3.4", "1.2.3.4:0", "1.2.3.4:65536", "01.2.3.4:1", "::1:1",
-        "[::0:1]:1", "1.2.3.4:01", " 1.2.3.4:1"}) {
+  for (const char* const wrong : {"", "a.example:1", "1.2.3.4", "1.2.3.4:0", "1.2.3.4:65536",
+                                  "01.2.3.4:1", "::1:1", "[::0:1]:1", "1.2.3.4:01", " 1.2.3.4:1"}) {
     EXPECT_FALSE(is_numeric_address(wrong)) << wrong;
     auto bytes = encode(helper_join{false, {}});
     bytes.back() = std::byte{1};

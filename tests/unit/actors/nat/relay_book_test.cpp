@@ -95,7 +95,8 @@ TEST_F(relay_book_core, tells_each_guest_where_it_sees_it_and_signs_that) {
   const auto word = last<address_seen>(1);
   ASSERT_TRUE(word);
   EXPECT_EQ(word->address, seen(1));
-  EXPECT_TRUE(verify(self_.id(), seen_domain, seen_statement(key_of(1).id(), seen(1)), word->proof));
+  EXPECT_TRUE(
+      verify(self_.id(), seen_domain, seen_statement(key_of(1).id(), seen(1)), word->proof));
 }
 
 TEST_F(relay_book_core, knows_who_has_joined_and_what_they_said) {
@@ -115,8 +116,8 @@ TEST_F(relay_book_core, passes_a_meeting_on_with_the_address_it_sees_in_front) {
   enter(1, false);
   enter(2);
   say(1, meeting{7, key_of(2).id(), false, nat_mapping::independent, {"10.0.0.1:5", seen(1)}});
-  EXPECT_EQ(last<meeting>(2), (meeting{7, key_of(1).id(), false, nat_mapping::independent,
-                                       {seen(1), "10.0.0.1:5"}}));
+  EXPECT_EQ(last<meeting>(2),
+            (meeting{7, key_of(1).id(), false, nat_mapping::independent, {seen(1), "10.0.0.1:5"}}));
   say(2, meeting{7, key_of(1).id(), true, nat_mapping::dependent, {}});
   EXPECT_EQ(last<meeting>(1),
             (meeting{7, key_of(2).id(), true, nat_mapping::dependent, {seen(2)}}));

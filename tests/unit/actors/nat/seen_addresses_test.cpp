@@ -64,9 +64,9 @@ TEST_F(seen_by_members, those_who_say_something_else_take_away_and_give_nothing)
 TEST_F(seen_by_members, a_word_that_its_member_did_not_sign_is_refused) {
   const secret_key liar = key_of(1);
   const std::string address = "203.0.113.7:40000";
-  const auto forged = seen_.told(key_of(2).id(), *prefix_of_address("192.0.2.1:1"),
-                                 {address, liar.sign(seen_domain, seen_statement(self_, address))},
-                                 begun);
+  const auto forged =
+      seen_.told(key_of(2).id(), *prefix_of_address("192.0.2.1:1"),
+                 {address, liar.sign(seen_domain, seen_statement(self_, address))}, begun);
   ASSERT_FALSE(forged);
   EXPECT_EQ(forged.error().code, errc::digest_mismatch);
   const node_id other = key_of(9).id();

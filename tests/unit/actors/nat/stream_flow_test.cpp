@@ -59,8 +59,7 @@ TEST_F(relayed_flow, believes_no_count_that_the_other_node_did_not_sign) {
 TEST_F(relayed_flow, believes_no_count_of_more_than_was_sent) {
   sends_.sent(10);
   counted_stream what{relay_.id(), a_.id(), b_.id(), session_, 11};
-  const auto more =
-      sends_.counted({0, 11, b_.sign(count_domain, count_statement(what))});
+  const auto more = sends_.counted({0, 11, b_.sign(count_domain, count_statement(what))});
   ASSERT_FALSE(more);
   EXPECT_EQ(more.error().code, errc::malformed);
 }

@@ -90,8 +90,8 @@ TEST(way_search, tries_mapped_addresses_then_a_meeting_then_each_relay) {
   way_search search{with_helpers({2, 3})};
   (void)search.begin(begun);
   EXPECT_THAT(words(search.dial_failed(lost, begun)), ElementsAre("ask 2", "ask 3"));
-  EXPECT_THAT(words(search.answered(key_of(2).id(), holds(false, {"203.0.113.7:1", "203.0.113.7:2"}),
-                                    begun)),
+  EXPECT_THAT(words(search.answered(key_of(2).id(),
+                                    holds(false, {"203.0.113.7:1", "203.0.113.7:2"}), begun)),
               IsEmpty())
       << "another may relay";
   EXPECT_THAT(words(search.answered(key_of(3).id(), holds(true, {"203.0.113.7:1"}), begun)),
@@ -111,10 +111,10 @@ TEST(way_search, waits_for_no_helper_longer_than_it_may) {
   EXPECT_THAT(words(search.tick(begun + limits::helper_ask_wait - 1ms)), IsEmpty());
   EXPECT_THAT(words(search.tick(begun + limits::helper_ask_wait)), ElementsAre("meet 2"));
   EXPECT_THAT(words(search.answered(key_of(3).id(), holds(true), begun + 2s)), IsEmpty()) << "late";
-  EXPECT_THAT(words(search.tick(begun + limits::helper_ask_wait + limits::meeting_wait +
-                                limits::meet_dial_wait)),
-              ElementsAre("fail: the way by helper " + short_name(key_of(2).id()) +
-                          " took too long"));
+  EXPECT_THAT(
+      words(search.tick(begun + limits::helper_ask_wait + limits::meeting_wait +
+                        limits::meet_dial_wait)),
+      ElementsAre("fail: the way by helper " + short_name(key_of(2).id()) + " took too long"));
 }
 
 TEST(way_search, believes_no_answer_that_was_not_asked_for) {
