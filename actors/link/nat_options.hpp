@@ -26,14 +26,14 @@ struct nat_options {
 
 /// How others reach a node, as far as it knows. For people, beside the numbers.
 struct nat_report {
-  std::string verdict{"links are direct"}; ///< "reachable", "behind a router: ...", ...
-  std::string outside{};                   ///< its HOST or HOST:PORT as others see it; may be empty
-  std::string router{};                    ///< what its router says to mapping a port; may be empty
-  std::vector<std::string> helpers{};      ///< short names of members where it can be met
-  std::size_t relayed{0};                  ///< members linked through a relay
-  std::size_t guests{0};                   ///< connections of those it helps
-  std::size_t streams{0};                  ///< that it relays for others
-  std::uint64_t passed_bytes{0};           ///< of such streams, since it began
+  std::string verdict{}; ///< "reachable", "behind a router...", ...; empty: not looked at
+  std::string outside{}; ///< its HOST or HOST:PORT as others see it; may be empty
+  std::string router{};  ///< what its router says to mapping a port; may be empty
+  std::vector<std::string> helpers{}; ///< short names of members where it can be met
+  std::size_t relayed{0};             ///< members linked through a relay
+  std::size_t guests{0};              ///< connections of those it helps
+  std::size_t streams{0};             ///< that it relays for others
+  std::uint64_t passed_bytes{0};      ///< of such streams, since it began
 
   friend bool operator==(const nat_report&, const nat_report&) = default;
 };

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <string>
 
@@ -19,11 +20,15 @@ namespace ovir::actors {
 namespace {
 
 constexpr const char* mapping_text = "ovir node";
+/// Between two looks at whether the wait is over.
+constexpr std::chrono::milliseconds router_look{100};
 
 /// One conversation with the default gateway by NAT-PMP (RFC 6886).
 class natpmp_talk {
 public:
-  natpmp_talk() : open_(::initnatpmp(&state_, 0, 0) == 0) {}
+  /// Waits no longer once `stopped` is true.
+  explicit natpmp_talk(const std::atomic<bool>& stopped)
+      : stopped_(stopped), open_(::initnatpmp(&state_, 0, 0) == 0) {}
   ~natpmp_talk() {
     if (open_) {
       ::closenatpmp(&state_);
@@ -65,18 +70,19 @@ private:
       using std::chrono::milliseconds;
       const auto left =
           std::chrono::duration_cast<milliseconds>(end - std::chrono::steady_clock::now());
-      if (left.count() <= 0) {
+      if (left.count() <= 0 || stopped_.load()) {
         return fail(errc::not_found, "the default gateway does not answer by NAT-PMP");
       }
       timeval next{};
       ::getnatpmprequesttimeout(&state_, &next);
       const milliseconds wait{next.tv_sec * 1'000 + next.tv_usec / 1'000 + 1};
       pollfd one{state_.s, POLLIN, 0};
-      ::poll(&one, 1, static_cast<int>(std::min(left, wait).count()));
+      ::poll(&one, 1, static_cast<int>(std::min({left, wait, router_look}).count()));
     }
   }
 
   natpmp_t state_{};
+  const std::atomic<bool>& stopped_;
   bool open_;
 };
 
@@ -86,8 +92,9 @@ std::string outside_text(const natpmpresp_t& answer) {
   return text.data();
 }
 
-result<mapped_port> map_by_natpmp(std::uint16_t port, std::chrono::seconds lease) {
-  natpmp_talk talk;
+result<mapped_port> map_by_natpmp(std::uint16_t port, std::chrono::seconds lease,
+                                  const std::atomic<bool>& stopped) {
+  natpmp_talk talk{stopped};
   OVIR_ASSIGN(const natpmpresp_t outside, talk.outside_address());
   if (outside.type != NATPMP_RESPTYPE_PUBLICADDRESS) {
     return fail(errc::unsupported, "the default gateway answers another question by NAT-PMP");
@@ -107,7 +114,7 @@ class upnp_talk {
 public:
   upnp_talk() {
     int problem = 0;
-    UPNPDev* const found = ::upnpDiscover(static_cast<int>(limits::router_wait.count()), nullptr,
+    UPNPDev* const found = ::upnpDiscover(static_cast<int>(limits::router_search.count()), nullptr,
                                           nullptr, UPNP_LOCAL_PORT_ANY, 0, 2, &problem);
     if (found != nullptr) {
       kind_ = ::UPNP_GetValidIGD(found, &urls_, &data_, own_.data(), static_cast<int>(own_.size()));
@@ -168,7 +175,7 @@ private:
 class home_router final : public router {
 public:
   result<mapped_port> look() override {
-    natpmp_talk talk;
+    natpmp_talk talk{stopped_};
     const auto outside = talk.outside_address();
     if (outside && outside->type == NATPMP_RESPTYPE_PUBLICADDRESS) {
       return mapped_port{outside_text(*outside), {}, "NAT-PMP"};
@@ -182,8 +189,8 @@ public:
   }
 
   result<mapped_port> map(std::uint16_t port, std::chrono::seconds lease) override {
-    auto by_natpmp = map_by_natpmp(port, lease);
-    if (by_natpmp) {
+    auto by_natpmp = map_by_natpmp(port, lease, stopped_);
+    if (by_natpmp || stopped_.load()) {
       upnp_ = false;
       return by_natpmp;
     }
@@ -196,9 +203,12 @@ public:
     return talk.map(port, lease);
   }
 
+  void cancel() noexcept override { stopped_.store(true); }
+
   result<void> unmap(std::uint16_t port) override {
+    stopped_.store(false); // this is worth an answer
     if (!upnp_) {
-      natpmp_talk talk;
+      natpmp_talk talk{stopped_};
       const auto done = talk.port(port, 0, 0);
       return done ? result<void>{} : result<void>{done.error()};
     }
@@ -208,6 +218,7 @@ public:
   }
 
 private:
+  std::atomic<bool> stopped_{false};
   bool upnp_{false}; ///< what mapped last
 };
 

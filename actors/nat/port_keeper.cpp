@@ -19,6 +19,7 @@ port_keeper::~port_keeper() {
     const std::lock_guard lock{guard_};
     over_ = true;
   }
+  router_->cancel();
   woken_.notify_all();
   thread_.join();
 }

@@ -28,6 +28,8 @@ public:
   /// Maps a TCP port of this machine for about `lease`, or renews that. `not_found` when no router
   /// answers, `unsupported` when one refuses.
   [[nodiscard]] virtual result<mapped_port> map(std::uint16_t port, std::chrono::seconds lease) = 0;
+  /// What `map` waits for is given up, soon. Any thread.
+  virtual void cancel() noexcept = 0;
   /// Takes the mapping of that port back.
   [[nodiscard]] virtual result<void> unmap(std::uint16_t port) = 0;
 };

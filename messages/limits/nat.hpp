@@ -16,7 +16,7 @@ inline constexpr std::size_t nat_message_bytes_max = nat_stream_piece_bytes_max 
 inline constexpr std::size_t nat_addresses_max = 4; // of a node, in one message
 
 // The channel between them
-inline constexpr std::size_t relay_send_bytes_max = 48U << 20U;
+inline constexpr std::size_t relay_send_bytes_max = 72U << 20U;
 inline constexpr std::size_t relay_receive_bytes_max = 4U << 20U;
 
 // What a helper does
@@ -44,7 +44,8 @@ inline constexpr std::chrono::hours relay_period{24};
 inline constexpr std::size_t relay_keys_max = 4'096; // whose use is remembered
 inline constexpr std::size_t relay_bills_max = 1'024;
 inline constexpr std::chrono::seconds relay_taken_wait{3}; // for the other end to take a stream
-static_assert(relay_streams_to_key_max * relay_window_bytes <= relay_send_bytes_max,
+static_assert((relay_streams_by_key_max + relay_streams_to_key_max) * relay_window_bytes <=
+                  relay_send_bytes_max,
               "what may be on its way to one node waits in its connection");
 
 /// What is added to the round trip of a relayed link where it is told for planning: a step's
@@ -80,8 +81,9 @@ inline constexpr std::size_t streams_of_node_max = 256; // that this node is an 
 
 // Ports that routers map
 inline constexpr std::chrono::seconds port_lease{3'600};
-inline constexpr std::chrono::seconds port_lease_least{120};   // a shorter one counts as this
-inline constexpr std::chrono::milliseconds router_wait{2'000}; // for each answer of a router
+inline constexpr std::chrono::seconds port_lease_least{120};     // a shorter one counts as this
+inline constexpr std::chrono::milliseconds router_wait{2'000};   // for each answer of a router
+inline constexpr std::chrono::milliseconds router_search{1'000}; // for routers, by UPnP
 inline constexpr std::chrono::seconds router_retry_wait{60};
 inline constexpr std::chrono::seconds router_retry_wait_max{3'600};
 

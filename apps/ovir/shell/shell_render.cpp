@@ -104,7 +104,7 @@ std::string nodes_text(const json& data) {
                held});
   }
   const json& reach = at(data, "reach");
-  if (!reach.is_object()) {
+  if (!reach.is_object() || text(reach, "verdict").empty()) {
     return table.text();
   }
   const std::string router = text(reach, "router");
