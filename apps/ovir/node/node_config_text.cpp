@@ -12,6 +12,7 @@ namespace {
 using supervision::access_option;
 using supervision::model_option;
 using supervision::node_options;
+using supervision::reach_option;
 
 class table_writer {
 public:
@@ -41,6 +42,12 @@ json words_of(role_set roles) {
   return words;
 }
 
+std::string_view mapping_word(const reach_option& o) { return o.maps_ports ? "auto" : "off"; }
+
+json reach_document(const reach_option& o) {
+  return {{"through_nat", o.enabled}, {"port_mapping", mapping_word(o)}};
+}
+
 json null_or(std::string_view text) { return text.empty() ? json(nullptr) : json(text); }
 
 void write_identity(table_writer& out, const node_options& o) {
@@ -55,7 +62,7 @@ void write_identity(table_writer& out, const node_options& o) {
   out.line("join_token", "{}", o.join_token.empty() ? "(none)" : "(set)");
   out.line("lan.announce", "{}", o.announce);
   out.line("reach.through_nat", "{}", o.reach.enabled);
-  out.line("reach.port_mapping", "{}", o.reach.maps_ports ? "auto" : "off");
+  out.line("reach.port_mapping", "{}", mapping_word(o.reach));
   if (o.admins.empty()) {
     out.line("admins", "(none: no join token counts here)");
   }
@@ -275,55 +282,53 @@ json document_of(const node_options& o) {
     }
     models.push_back({{"path", model.path}, {"layers", std::move(layers)}});
   }
-  return {
-      {"name", o.name},
-      {"ledger", ledger_document(o.ledger)},
-      {"cluster", o.cluster},
-      {"roles", words_of(o.roles)},
-      {"state", null_or(o.state)},
-      {"listen", null_or(o.listen)},
-      {"advertise", null_or(o.advertise)},
-      {"admin_listen", null_or(o.admin_listen)},
-      {"seeds", o.seeds},
-      {"join_token_set", !o.join_token.empty()},
-      {"lan", {{"announce", o.announce}}},
-      {"reach",
-       {{"through_nat", o.reach.enabled}, {"port_mapping", o.reach.maps_ports ? "auto" : "off"}}},
-      {"admins", std::move(admins)},
-      {"access", std::move(access)},
-      {"models", std::move(models)},
-      {"limits",
-       {{"memory_mib", o.memory_bytes >> 20U},
-        {"threads", o.threads},
-        {"context", o.context_max},
-        {"prefill_chunk", o.prefill_chunk}}},
-      {"fetch",
-       {{"window_mib", o.fetch_window_bytes >> 20U},
-        {"mib_s", o.fetch_bytes_per_second >> 20U},
-        {"serve_mib_s", o.serve_bytes_per_second >> 20U},
-        {"orders", o.fetch_orders},
-        {"spare_mib", o.spare_bytes >> 20U}}},
-      {"audit",
-       {{"least_rate_ppm", o.audit_least_rate_ppm.value_or(0)},
-        {"every_request", o.audit_every_request},
-        {"twice_tokens", o.audit_twice_tokens},
-        {"reveal", to_string(o.audit_reveal)}}},
-      {"probe",
-       {{"interval_ms", o.probe_interval.count()},
-        {"timeout_ms", o.probe_timeout.count()},
-        {"suspect_ms", o.suspect_timeout.count()}}},
-      {"drain",
-       {{"wait_s", std::chrono::duration_cast<std::chrono::seconds>(o.drain_wait).count()}}},
-      {"log",
-       {{"level", o.log_level},
-        {"format", o.log_format},
-        {"file", null_or(o.log_file)},
-        {"max_mib", o.log_bytes_max >> 20U},
-        {"files", o.log_files_max}}},
-      {"chaos", {{"enabled", o.chaos}}},
-      {"gateway", gateway_document(o)},
-      {"metrics", metrics_document(o)},
-      {"cache", cache_document(o.cache)}};
+  return {{"name", o.name},
+          {"ledger", ledger_document(o.ledger)},
+          {"cluster", o.cluster},
+          {"roles", words_of(o.roles)},
+          {"state", null_or(o.state)},
+          {"listen", null_or(o.listen)},
+          {"advertise", null_or(o.advertise)},
+          {"admin_listen", null_or(o.admin_listen)},
+          {"seeds", o.seeds},
+          {"join_token_set", !o.join_token.empty()},
+          {"lan", {{"announce", o.announce}}},
+          {"reach", reach_document(o.reach)},
+          {"admins", std::move(admins)},
+          {"access", std::move(access)},
+          {"models", std::move(models)},
+          {"limits",
+           {{"memory_mib", o.memory_bytes >> 20U},
+            {"threads", o.threads},
+            {"context", o.context_max},
+            {"prefill_chunk", o.prefill_chunk}}},
+          {"fetch",
+           {{"window_mib", o.fetch_window_bytes >> 20U},
+            {"mib_s", o.fetch_bytes_per_second >> 20U},
+            {"serve_mib_s", o.serve_bytes_per_second >> 20U},
+            {"orders", o.fetch_orders},
+            {"spare_mib", o.spare_bytes >> 20U}}},
+          {"audit",
+           {{"least_rate_ppm", o.audit_least_rate_ppm.value_or(0)},
+            {"every_request", o.audit_every_request},
+            {"twice_tokens", o.audit_twice_tokens},
+            {"reveal", to_string(o.audit_reveal)}}},
+          {"probe",
+           {{"interval_ms", o.probe_interval.count()},
+            {"timeout_ms", o.probe_timeout.count()},
+            {"suspect_ms", o.suspect_timeout.count()}}},
+          {"drain",
+           {{"wait_s", std::chrono::duration_cast<std::chrono::seconds>(o.drain_wait).count()}}},
+          {"log",
+           {{"level", o.log_level},
+            {"format", o.log_format},
+            {"file", null_or(o.log_file)},
+            {"max_mib", o.log_bytes_max >> 20U},
+            {"files", o.log_files_max}}},
+          {"chaos", {{"enabled", o.chaos}}},
+          {"gateway", gateway_document(o)},
+          {"metrics", metrics_document(o)},
+          {"cache", cache_document(o.cache)}};
 }
 
 } // namespace ovir::apps
