@@ -43,24 +43,36 @@ home_links::helper_link& home_links::open(const node_id& helper, time_point now)
   if (!fresh) {
     return l;
   }
+  l.apart = apart_.contains(helper);
   meeting_point::calls to;
   to.helper = [this, helper](ready_stream over) {
     const auto found = links_.find(helper);
     if (found != links_.end()) {
-      port_ = found->second.port->port();
       found->second.port.reset();
       found->second.connection = calls_.link(std::move(over), helper);
     }
   };
   to.peer = [](const ready_stream&) {}; // it dials no one
   to.failed = [this, helper](const error& reason) {
-    port_ = 0; // the pair of ports may still be in use by an earlier connection
+    if (apart_.size() >= limits::helpers_known_max) {
+      apart_.clear();
+    }
+    apart_.insert(helper); // the pair of ports may still be in use by an earlier connection
     lose(helper, reason, std::chrono::steady_clock::now());
   };
   l.port = std::make_shared<meeting_point>(context_, std::move(to));
   // Later, because it may fail at once, and `l` is in use.
-  boost::asio::post(
-      context_, [this, port = l.port, helper] { port->reach(known_.address_of(helper), port_); });
+  boost::asio::post(context_, [this, port = l.port, helper] {
+    const auto found = links_.find(helper);
+    if (found == links_.end() || found->second.port != port) {
+      return;
+    }
+    const bool apart = found->second.apart;
+    port->reach(known_.address_of(helper), apart ? 0 : port_);
+    if (!apart && port_ == 0) {
+      port_ = port->port(); // for those that follow
+    }
+  });
   return l;
 }
 
@@ -103,6 +115,9 @@ bool home_links::closed(connection_id connection, const error& reason, time_poin
 
 void home_links::lose(const node_id& helper, const error& reason, time_point now) {
   known_.failed(helper, now);
+  if (const auto found = links_.find(helper); found != links_.end() && found->second.up) {
+    apart_.erase(helper);
+  }
   links_.erase(helper);
   calls_.lost(helper, reason);
 }
@@ -116,11 +131,12 @@ std::optional<node_id> home_links::helper_of(connection_id connection) const {
 
 void home_links::heard(const node_id& helper, const address_seen& what, time_point now) {
   const auto site = prefix_of_address(known_.address_of(helper));
-  if (!site || !links_.contains(helper)) {
-    return;
+  const auto link = links_.find(helper);
+  if (!site || link == links_.end() || link->second.apart) {
+    return; // what is seen of another port tells nothing of how this one is mapped
   }
   if (const auto right = seen_.told(helper, *site, what, now); !right) {
-    if (const auto c = links_.at(helper).connection) {
+    if (const auto c = link->second.connection) {
       calls_.close(*c, right.error());
     }
   }

@@ -13,6 +13,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -66,7 +67,8 @@ private:
     std::shared_ptr<meeting_point> port; ///< until it is connected
     std::optional<connection_id> connection{};
     bool up{false};
-    bool home{false}; ///< it was told `told_`
+    bool home{false};  ///< it was told `told_`
+    bool apart{false}; ///< from a port of its own
     std::deque<nat_message> waiting{};
     time_point used{};
   };
@@ -80,6 +82,7 @@ private:
   seen_addresses seen_;
   helper_join told_;
   std::map<node_id, helper_link> links_;
+  std::set<node_id> apart_; ///< that could not be connected to from `port_`
   std::uint16_t port_{0};
 };
 
