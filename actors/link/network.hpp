@@ -97,6 +97,8 @@ public:
   /// 0 for none. Hellos tell it, so that the other side knows a link that is made anew from the
   /// second of two that were opened at once. Never called within a call of the network.
   [[nodiscard]] virtual std::uint64_t last_loss(const node_id& /*node*/) const { return 0; }
+  /// Whether a node that was admitted may still be helped (actors/nat). Any thread.
+  [[nodiscard]] virtual bool may_stay(const node_id& /*node*/) const { return true; }
   virtual void connected(const peer_info& peer) = 0;
   virtual void received(const peer_info& peer, message_kind kind, std::uint32_t target,
                         received_bytes bytes) = 0;

@@ -72,6 +72,7 @@ public:
   // network_handler
   result<role_set> admit(const peer_hello& hello) override { return upper_.admit(hello); }
   std::uint64_t last_loss(const node_id& node) const override { return upper_.last_loss(node); }
+  bool may_stay(const node_id& node) const override { return upper_.may_stay(node); }
   void connected(const peer_info& peer) override;
   void received(const peer_info& peer, message_kind kind, std::uint32_t target,
                 received_bytes bytes) override;
@@ -113,6 +114,7 @@ private:
   home_links homes_;
   search_desk desk_;
   bool own_guest_there_{false};
+  reach_clock::time_point next_look_{};
   std::optional<reach_clock::time_point> reachable_at_;
   std::optional<std::string> mapped_;
   std::string router_finding_;
@@ -423,6 +425,10 @@ void reaching::tick() {
   homes_.tell(told);
   homes_.tick(now);
   apply(book_.tick(now));
+  if (now >= next_look_) {
+    next_look_ = now + limits::helper_look_every;
+    apply(book_.keep([this](const node_id& node) { return upper_.may_stay(node); }, now));
+  }
   desk_.tick(now);
   tell_news();
   timer_.expires_after(reach_tick);

@@ -377,6 +377,21 @@ relay_book::effects relay_book::tick(time_point now) {
   return out;
 }
 
+relay_book::effects relay_book::keep(const std::function<bool(const node_id&)>& stays,
+                                     time_point now) {
+  effects out;
+  std::vector<connection_id> gone;
+  for (const auto& [id, g] : guests_) {
+    if (g.node != self_.id() && !stays(g.node)) {
+      gone.push_back(id);
+    }
+  }
+  for (const connection_id id : gone) {
+    put_out(id, "this node is a member no longer", now, out);
+  }
+  return out;
+}
+
 std::vector<relay_bill> relay_book::take_bills() {
   std::vector<relay_bill> taken{bills_.begin(), bills_.end()};
   bills_.clear();

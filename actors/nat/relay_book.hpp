@@ -8,6 +8,7 @@
 #include <array>
 #include <chrono>
 #include <deque>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -54,6 +55,8 @@ public:
   /// Several times a second: counts that waited, guests and streams that are overdue.
   [[nodiscard]] effects tick(time_point now);
 
+  /// Puts out guests that are members no longer, with their streams.
+  [[nodiscard]] effects keep(const std::function<bool(const node_id&)>& stays, time_point now);
   /// Bytes counted by receivers, of streams that ended since the last call; the oldest are dropped
   /// above limits::relay_bills_max.
   [[nodiscard]] std::vector<relay_bill> take_bills();

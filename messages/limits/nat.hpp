@@ -26,6 +26,7 @@ inline constexpr std::uint32_t helper_asks_burst = 64;  // questions and meeting
 inline constexpr std::uint32_t helper_asks_refill = 16; // each second
 inline constexpr std::size_t helper_meetings_max = 256; // under way
 inline constexpr std::chrono::seconds helper_meeting_lifetime{5};
+inline constexpr std::chrono::seconds helper_look_every{2}; // at who is a member still
 inline constexpr std::chrono::seconds helper_idle_max{60}; // of a guest that asks and has no stream
 
 // What a relay carries

@@ -331,6 +331,18 @@ TEST_F(relay_book_core, has_so_many_guests_and_answers_so_many_questions) {
   EXPECT_EQ(book_.count().guests, limits::helper_guests_max);
 }
 
+TEST_F(relay_book_core, puts_out_who_is_a_member_no_longer_with_its_streams) {
+  enter(1);
+  enter(2);
+  enter(3);
+  open_stream();
+  take(book_.keep([](const node_id& node) { return node != key_of(1).id(); }, now_));
+  EXPECT_TRUE(is_out(1));
+  EXPECT_TRUE(last<stream_end>(2));
+  EXPECT_EQ(book_.count().guests, 2U);
+  EXPECT_EQ(book_.count().streams, 0U);
+}
+
 TEST_F(relay_book_core, a_newer_connection_of_a_node_takes_the_place_of_the_older) {
   enter(1);
   enter(2);
