@@ -1,3 +1,4 @@
+#include "actors/link/link_format.hpp"
 #include "actors/link/nat_board.hpp"
 #include "actors/nat/nat_message.hpp"
 #include "actors/nat/reaching_network.hpp"
@@ -20,7 +21,7 @@ using test::member_options;
 using testing::HasSubstr;
 
 /// Where no one listens.
-const std::string nowhere = "127.0.0.1:1";
+const std::string nowhere = to_string(host_and_port{"127.0.0.1", 1});
 
 /// A node of the network under test. All of a test are on this machine, and look for ways
 /// nevertheless.

@@ -64,7 +64,7 @@ TEST(nat_message, claims_no_more_than_its_bounds) {
 }
 
 TEST(nat_message, tells_addresses_in_digits_alone) {
-  for (const char* const right : {"1.2.3.4:1", "[::1]:65535", "203.0.113.7:7300"}) {
+  for (const char* const right : {"1.2.3.4:1", "[2001:db8::1]:65535", "203.0.113.7:7300"}) {
     EXPECT_TRUE(is_numeric_address(right)) << right;
   }
   for (const char* const wrong : {"", "a.example:1", "1.2.3.4", "1.2.3.4:0", "1.2.3.4:65536",

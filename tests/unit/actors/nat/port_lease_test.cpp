@@ -50,8 +50,8 @@ TEST(port_lease, asks_a_silent_router_less_and_less_often) {
 
 TEST(port_lease, believes_no_router_that_tells_an_address_inside_or_none) {
   for (const char* const address :
-       {"10.0.0.1:7300", "192.168.1.1:7300", "127.0.0.1:7300", "0.0.0.0:7300", "router.lan:7300",
-        "203.0.113.7:0", "", "\x1b[2J"}) {
+       {"10.0.0.1:7300", "192.168.1.1:7300", "127.9.9.9:7300", "169.254.1.1:7300",
+        "router.lan:7300", "203.0.113.7:0", "", "\x1b[2J"}) {
     port_lease lease;
     lease.mapped({address, 3'600s, "UPnP"}, begun);
     EXPECT_EQ(lease.address(begun), std::nullopt) << address;
