@@ -15,10 +15,10 @@ struct named_role {
 
 // In the order of their bits, which is the order of a set's text.
 constexpr std::array named_roles{
-    named_role{role::worker, "worker"},    named_role{role::scheduler, "scheduler"},
-    named_role{role::store, "store"},      named_role{role::verifier, "verifier"},
-    named_role{role::ledger, "ledger"},    named_role{role::reader, "reader"},
-    named_role{role::operate, "operator"},
+    named_role{role::worker, "worker"}, named_role{role::scheduler, "scheduler"},
+    named_role{role::store, "store"},   named_role{role::verifier, "verifier"},
+    named_role{role::ledger, "ledger"}, named_role{role::relay, "relay"},
+    named_role{role::reader, "reader"}, named_role{role::operate, "operator"},
 };
 
 std::string every_role() {

@@ -38,6 +38,7 @@ enum class role : std::uint16_t {
   store = 1U << 2U,     ///< keeps results for others
   verifier = 1U << 3U,  ///< audits
   ledger = 1U << 4U,    ///< keeps accounts
+  relay = 1U << 5U,     ///< passes sealed bytes between members that cannot reach each other
   reader = 1U << 8U,    ///< admin shell: may look
   operate = 1U << 9U,   ///< admin shell: may change things
 };
@@ -61,7 +62,7 @@ struct role_set {
 };
 
 /// Every role a cluster member may have; the admin ones are for people.
-inline constexpr role_set member_roles{0x1f};
+inline constexpr role_set member_roles{0x3f};
 inline constexpr role_set admin_roles{0x300};
 
 /// "worker", "operator", ...; `invalid_argument` for other words, naming those that exist.

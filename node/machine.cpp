@@ -1,5 +1,6 @@
 #include "node/machine.hpp"
 
+#include "actors/nat/reaching_network.hpp"
 #include "actors/quic/either_network.hpp"
 #include "actors/runtime/compute_pool.hpp"
 #include "actors/shared/shared_network.hpp"
@@ -23,7 +24,13 @@ public:
   result<std::unique_ptr<actors::listening_network>>
   open_network(const secret_key& key, const actors::tls_options& options,
                actors::network_handler& handler) override {
-    return actors::shared_network::start(key, options, handler, actors::start_links);
+    // What goes through memory needs no link, what goes over QUIC no TCP.
+    const actors::network_starter tcp = actors::reaching_network::start;
+    const actors::network_starter links = [tcp](const secret_key& own, const actors::tls_options& how,
+                                                actors::network_handler& to) {
+      return actors::start_links(own, how, to, tcp);
+    };
+    return actors::shared_network::start(key, options, handler, links);
   }
 
   result<std::unique_ptr<gateway::http_server>>

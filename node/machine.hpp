@@ -33,7 +33,7 @@ public:
   /// `threads` count for stages; every other kind has one.
   [[nodiscard]] virtual std::unique_ptr<actors::compute_executor>
   make_executor(job_kind kind, std::size_t threads) = 0;
-  /// As `shared_network::start`.
+  /// As `shared_network::start`, over `start_links`, over `reaching_network`.
   [[nodiscard]] virtual result<std::unique_ptr<actors::listening_network>>
   open_network(const secret_key& key, const actors::tls_options& options,
                actors::network_handler& handler) = 0;

@@ -2,6 +2,7 @@
 
 #include "actors/link/delay_line.hpp"
 #include "actors/link/link_format.hpp"
+#include "actors/link/nat_board.hpp"
 #include "ledger/rules/policy_numbers.hpp"
 #include "messages/caf/errors.hpp"
 #include "messages/caf/system_config.hpp"
@@ -120,6 +121,7 @@ private:
   held_list recalled_;
   caf::actor root_;
   std::shared_ptr<actors::network_traffic> traffic_ = std::make_shared<actors::network_traffic>();
+  std::shared_ptr<actors::nat_board> reach_board_ = std::make_shared<actors::nat_board>();
   std::unique_ptr<actors::listening_network> network_;
   std::unique_ptr<actors::delay_line> delays_; ///< in front of `network_`
   std::unique_ptr<actors::gateway_desk> desk_of_gateway_;
@@ -314,6 +316,12 @@ result<void> whole_node::open_network() {
   how.traffic = traffic_;
   how.shared_memory = options_.link.shared_memory;
   how.busy_read = options_.link.busy_read;
+  how.nat.enabled = options_.reach.enabled;
+  how.nat.maps_ports = options_.reach.maps_ports;
+  how.nat.board = reach_board_;
+  how.nat.say = [journal = logs_.of("links")](const std::string& found) {
+    journal->write(actors::log_level::info, std::nullopt, found);
+  };
   how.listen = options_.listen;
   how.admin_listen = options_.admin_listen;
   how.transport = options_.transport;
@@ -338,6 +346,7 @@ actors::admin_environment whole_node::admin_parts() {
   admin.journal = logs_.of("admin");
   admin.chaos = options_.chaos;
   admin.cache = cache_->policy();
+  admin.reach = reach_board_;
   admin.kill_self = around_.kill_self;
   admin.stop_self = around_.stop_self;
   admin.delay_self = [this](std::chrono::milliseconds delay) { delays_->set_delay(delay); };
@@ -406,6 +415,7 @@ void whole_node::start_tree() {
   members.advert = advert_;
   members.incarnation = around_.env->unix_seconds() * 1'000;
   members.seeds = options_.seeds;
+  members.is_relayed = std::bind_front(&actors::nat_board::is_relayed, reach_board_);
   parts->drains = &drains_;
   parts->admin = admin_parts();
   parts->meter = &meter_;

@@ -116,6 +116,14 @@ struct ledger_option {
   std::optional<std::uint64_t> stake;
 };
 
+/// How a node reaches others behind routers, and is reached (actors/nat).
+struct reach_option {
+  bool enabled{true};
+  bool maps_ports{true}; ///< asks the router by NAT-PMP or UPnP
+
+  friend bool operator==(const reach_option&, const reach_option&) = default;
+};
+
 /// What a node is, as its configuration file says (config/worker.toml explains every key).
 struct node_options {
   std::string name;    ///< for people
@@ -131,6 +139,7 @@ struct node_options {
   std::string join_token;      ///< presented to the seeds; empty: the key must be known there
   bool announce{false};        ///< to the local network, unless it listens on loopback alone
   actors::link_transport transport{actors::link_transport::tcp}; ///< of links between members
+  reach_option reach;
   std::vector<model_option> models;
   std::uint64_t memory_bytes{0}; ///< limit for weights, KV and buffers; 0: 80 % of the machine's
   std::uint32_t threads{0};      ///< 0: all processors

@@ -26,6 +26,7 @@ std::vector<std::string> restarts_for(const node_options& now, const node_option
   needs_restart(fresh.join_token != now.join_token, "join_token");
   needs_restart(fresh.announce != now.announce, "lan.announce");
   needs_restart(fresh.transport != now.transport, "link.transport");
+  needs_restart(fresh.reach != now.reach, "reach");
   needs_restart(fresh.models.size() != now.models.size() ||
                     !std::equal(fresh.models.begin(), fresh.models.end(), now.models.begin(),
                                 [](const model_option& a, const model_option& b) {

@@ -59,8 +59,8 @@ bool is_known(std::uint8_t code) { return to_string(static_cast<errc>(code)) != 
 
 result<void> check(const link_hello& hello) {
   const auto kind = static_cast<std::uint8_t>(hello.kind);
-  if (kind < 1 || kind > 4) {
-    return fail(errc::malformed, "a hello asks for channel {}; there are 1 to 4", kind);
+  if (kind < 1 || kind > 5) {
+    return fail(errc::malformed, "a hello asks for channel {}; there are 1 to 5", kind);
   }
   OVIR_TRY(check_text("cluster name", hello.cluster, limits::cluster_name_bytes_max));
   OVIR_TRY(check_text("address", hello.address, limits::address_bytes_max));
@@ -85,8 +85,8 @@ void fields(Io& io, T& h) {
   auto kind = static_cast<std::uint16_t>(h.kind);
   io(kind);
   if constexpr (Io::reads) {
-    if (kind < 1 || kind > 4) {
-      io.refuse(fail(errc::malformed, "a hello asks for channel {}; there are 1 to 4", kind));
+    if (kind < 1 || kind > 5) {
+      io.refuse(fail(errc::malformed, "a hello asks for channel {}; there are 1 to 5", kind));
     }
     h.kind = static_cast<channel>(kind);
   }

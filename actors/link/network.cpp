@@ -6,6 +6,7 @@
 #include "messages/limits/fetch.hpp"
 #include "messages/limits/general.hpp"
 #include "messages/limits/keepers.hpp"
+#include "messages/limits/nat.hpp"
 
 namespace ovir::actors {
 
@@ -19,6 +20,7 @@ std::size_t message_bytes_max(channel c, message_kind kind) noexcept {
   case message_kind::credit: return c == channel::control ? limits::credit_message_bytes_max : 0;
   case message_kind::keepers: return c == channel::control ? limits::keepers_word_bytes_max : 0;
   case message_kind::weights: return c == channel::bulk ? limits::fetch_frame_bytes_max : 0;
+  case message_kind::nat: return c == channel::relay ? limits::nat_message_bytes_max : 0;
   case message_kind::audit: return c == channel::data ? limits::audit_message_bytes_max : 0;
   case message_kind::blocks:
     return c == channel::bulk      ? limits::block_frame_bytes_max
@@ -34,6 +36,7 @@ std::size_t send_bytes_max(channel c) noexcept {
   case channel::data: return limits::data_send_bytes_max;
   case channel::admin: return limits::admin_send_bytes_max;
   case channel::bulk: return limits::bulk_send_bytes_max;
+  case channel::relay: return limits::relay_send_bytes_max;
   }
   return 0;
 }
@@ -44,6 +47,7 @@ std::size_t receive_bytes_max(channel c) noexcept {
   case channel::data: return limits::data_receive_bytes_max;
   case channel::admin: return limits::admin_receive_bytes_max;
   case channel::bulk: return limits::bulk_receive_bytes_max;
+  case channel::relay: return limits::relay_receive_bytes_max;
   }
   return 0;
 }

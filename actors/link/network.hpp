@@ -1,6 +1,7 @@
 #pragma once
 
 #include "messages/address_prefix.hpp"
+#include "messages/digest.hpp"
 #include "messages/ids.hpp"
 #include "messages/node_id.hpp"
 #include "messages/result.hpp"
@@ -23,6 +24,7 @@ enum class channel : std::uint8_t {
   data = 2,    ///< between members: tensor frames
   admin = 3,   ///< a person's shell: JSON requests and answers
   bulk = 4,    ///< between members: weights and blocks, which no activation waits for
+  relay = 5,   ///< from a member to one that helps it to reach others (actors/nat)
 };
 
 /// What a message is. Which kinds a channel takes and how large they may be: `message_bytes_max`.
@@ -37,6 +39,7 @@ enum class message_kind : std::uint16_t {
   audit = 8,    ///< data: a message of messages/evidence/audit.hpp
   credit = 9,   ///< control: a message of ledger/keeper/message.hpp
   keepers = 10, ///< control: what keepers of one ledger say (docs/formats/keepers.md)
+  nat = 11,     ///< relay: a message of actors/nat/nat_message.hpp
 };
 
 /// Largest payload of a kind on a channel; 0 where the channel does not take it.
@@ -64,6 +67,9 @@ struct peer_info {
   address_prefix from{};      ///< where it is, as this side's system says
   std::uint64_t last_loss{0}; ///< `network_handler::last_loss` that the other side's hello told
   std::uint64_t told_loss{0}; ///< the one that this side's hello told
+  /// HOST:PORT of the other end, as this side's system says. Empty: it is not known, because the
+  /// connection runs over a `ready_stream`.
+  std::string seen{};
 };
 
 /// What a peer says of itself before it is admitted. Its key is proven already.
@@ -92,6 +98,8 @@ public:
   /// 0 for none. Hellos tell it, so that the other side knows a link that is made anew from the
   /// second of two that were opened at once. Never called within a call of the network.
   [[nodiscard]] virtual std::uint64_t last_loss(const node_id& /*node*/) const { return 0; }
+  /// Whether a node that was admitted may still be helped (actors/nat). Any thread.
+  [[nodiscard]] virtual bool may_stay(const node_id& /*node*/) const { return true; }
   virtual void connected(const peer_info& peer) = 0;
   virtual void received(const peer_info& peer, message_kind kind, std::uint32_t target,
                         received_bytes bytes) = 0;
@@ -135,6 +143,11 @@ public:
   /// Where it listens, with the port it got.
   [[nodiscard]] virtual std::string listen_address() const = 0;
   [[nodiscard]] virtual std::string admin_address() const = 0;
+  /// What the two ends of this connection know and no other, where both are processes of this
+  /// machine and nothing stands between them. While the connection is there. Any thread.
+  [[nodiscard]] virtual std::optional<digest> pass(connection_id /*connection*/) const {
+    return std::nullopt;
+  }
 };
 
 } // namespace ovir::actors

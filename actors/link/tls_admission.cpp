@@ -5,6 +5,8 @@
 
 #include <boost/asio/connect.hpp>
 #include <boost/asio/write.hpp>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <utility>
@@ -86,6 +88,40 @@ void tls_admission::accept(tcp::socket socket, connection_slots::slot place) {
   await_greeting();
 }
 
+bool tls_admission::take(const ready_stream& over) {
+  where_ = over.where;
+  from_ = over.from;
+  sockaddr_storage own{};
+  socklen_t size = sizeof(own);
+  const bool six = ::getsockname(over.descriptor, reinterpret_cast<sockaddr*>(&own), &size) == 0 &&
+                   own.ss_family == AF_INET6;
+  error_code problem;
+  socket_.assign(six ? tcp::v6() : tcp::v4(), over.descriptor, problem);
+  if (problem) {
+    ::close(over.descriptor);
+    abort(fail(errc::io_failed, "a stream to {} cannot be used: {}", where_, problem.message()));
+  }
+  return !problem;
+}
+
+void tls_admission::accept_over(const ready_stream& over, connection_slots::slot place) {
+  place_ = std::move(place);
+  if (take(over)) {
+    stage_ = stage::greeting;
+    await_deadline(host_.deadlines.admission, "the admission");
+    await_greeting();
+  }
+}
+
+void tls_admission::connect_over(const ready_stream& over) {
+  if (stage_ == stage::over) {
+    ::close(over.descriptor); // closed before it began
+  } else if (take(over)) {
+    await_deadline(host_.deadlines.admission, "the admission");
+    begin_tls();
+  }
+}
+
 void tls_admission::await_greeting() {
   socket_.async_wait(tcp::socket::wait_read, [self = shared_from_this()](const error_code&) {
     if (self->stage_ == stage::greeting) {
@@ -123,7 +159,7 @@ void tls_admission::on_greeting(std::size_t bytes) {
     read_greeting();
     return;
   }
-  if (!host_.may_shake(socket_)) {
+  if (from_ ? !host_.may_shake(*from_) : !host_.may_shake(socket_)) {
     abort(fail(errc::busy, "{} begins too many connections; it has to wait", where_));
     return;
   }
@@ -424,6 +460,9 @@ result<void> tls_admission::judge(const link_hello& hello) {
                   taken_.admin ? "admin shells" : "members of the cluster",
                   admin ? "admin shells (admin_listen)" : "members (listen)");
     }
+    if (hello.kind == channel::relay && !host_.takes_guests) {
+      return fail(errc::unsupported, "this node helps no others to be reached");
+    }
   } else if (hello.kind != wanted_kind_) {
     return fail(errc::malformed, "the peer answers for another channel than it was asked for");
   }
@@ -432,7 +471,8 @@ result<void> tls_admission::judge(const link_hello& hello) {
   peer_.address = hello.address;
   peer_.life = hello.life;
   peer_.last_loss = hello.last_loss;
-  peer_.from = remote_prefix(socket_);
+  peer_.from = from_ ? *from_ : remote_prefix(socket_);
+  peer_.seen = from_ ? std::string{} : remote_address(socket_);
   OVIR_ASSIGN(peer_.roles, host_.handler.admit(peer_hello{
                                peer_.node, hello.kind, hello.cluster, hello.address, hello.roles,
                                hello.token, bound, peer_.incoming, hello.life, hello.last_loss}));

@@ -40,6 +40,9 @@ public:
 
   void accept(boost::asio::ip::tcp::socket socket, connection_slots::slot place);
   void connect();
+  /// The same, over a stream that is there.
+  void accept_over(const ready_stream& over, connection_slots::slot place);
+  void connect_over(const ready_stream& over);
   /// Ends it with this reason, or the link it has become.
   void cancel(error reason);
   /// Ends one that is not admitted: others need its place.
@@ -65,6 +68,7 @@ private:
   };
 
   // Connecting
+  [[nodiscard]] bool take(const ready_stream& over);
   void connect_to(const boost::asio::ip::tcp::resolver::results_type& endpoints);
   void await_greeting();
   void read_greeting();
@@ -112,7 +116,8 @@ private:
   connection_slots::slot place_;
   std::unique_ptr<tls_engine> engine_;
   stage stage_{stage::connecting};
-  std::string where_; ///< the other end for sentences
+  std::string where_;                  ///< the other end for sentences
+  std::optional<address_prefix> from_; ///< of a `ready_stream`
   std::vector<std::byte> incoming_;
   std::size_t wanted_{0};
   std::vector<std::byte> writing_;

@@ -7,6 +7,7 @@
 
 #include <boost/asio/ip/tcp.hpp>
 
+#include <chrono>
 #include <memory>
 #include <optional>
 
@@ -29,7 +30,8 @@ public:
   tls_host(const secret_key& node_key, tls_identity tls, const tls_options& options,
            network_handler& calls)
       : key(node_key), handler(calls), identity(std::move(tls)), self(options.identity),
-        deadlines(options.deadlines), traffic(options.traffic) {}
+        deadlines(options.deadlines), traffic(options.traffic),
+        takes_guests(options.nat.takes_guests) {}
   tls_host(const tls_host&) = delete;
   tls_host& operator=(const tls_host&) = delete;
 
@@ -39,12 +41,16 @@ public:
   network_identity self;
   link_deadlines deadlines;
   std::shared_ptr<network_traffic> traffic;
+  bool takes_guests; ///< relay connections of others
 
   /// This node listens for its own machine alone, or nowhere: its peers are processes beside it.
   [[nodiscard]] bool is_local() const;
   /// Whether another handshake is computed for the address at the other end now. Counts it; called
   /// on the thread that accepts.
   [[nodiscard]] bool may_shake(const boost::asio::ip::tcp::socket& socket);
+  [[nodiscard]] bool may_shake(const address_prefix& from) {
+    return handshakes_.spend(from, std::chrono::steady_clock::now());
+  }
 
   /// Takes a connection over. Called on the thread that admitted it.
   virtual void admitted(admitted_connection connection) = 0;

@@ -177,6 +177,8 @@ public:
   void start();
 
   connection_id connect(const std::string& address, channel kind, const node_id& expected) override;
+  connection_id connect_over(ready_stream over, channel kind, const node_id& expected) override;
+  void accept_over(ready_stream over) override;
   result<void> send(connection_id connection, message_kind kind, std::uint32_t target,
                     std::shared_ptr<const std::vector<std::byte>> bytes) override;
   void close(connection_id connection, error reason) override;
@@ -193,7 +195,9 @@ private:
   void accept(listener& at);
   void meet(tcp::socket socket, const listener& at);
   [[nodiscard]] io_thread& thread_of(channel kind) {
-    return kind == channel::data ? data_ : kind == channel::bulk ? bulk_ : control_;
+    return kind == channel::data                             ? data_
+           : kind == channel::bulk || kind == channel::relay ? bulk_
+                                                             : control_;
   }
   [[nodiscard]] result<tcp::socket> move_to(asio::io_context& context, tcp::socket socket);
   [[nodiscard]] std::shared_ptr<tls_link> find_link(connection_id connection);
@@ -424,6 +428,42 @@ connection_id tls_network_threads::connect(const std::string& address, channel k
   return id;
 }
 
+connection_id tls_network_threads::connect_over(ready_stream over, channel kind,
+                                                const node_id& expected) {
+  const connection_id id = next_id();
+  auto place = slots_->take_outgoing();
+  const error full = place ? error{} : place.error();
+  asio::io_context& target = thread_of(kind).context;
+  const std::lock_guard lock{mutex_};
+  auto admission = std::make_shared<tls_admission>(
+      target, *this, id, place ? std::move(*place) : connection_slots::slot{},
+      tls_admission::target{over.where, kind, expected, false});
+  begun_.emplace(id.value, admission);
+  asio::post(target, [admission, full, over = std::move(over)] {
+    if (!full.message.empty()) {
+      admission->cancel(full);
+    }
+    admission->connect_over(over);
+  });
+  return id;
+}
+
+void tls_network_threads::accept_over(ready_stream over) {
+  asio::post(door_.context, [this, over = std::move(over)] {
+    const tls_admission::channels members_alone{true, false};
+    const auto admission =
+        std::make_shared<tls_admission>(door_.context, *this, next_id(), members_alone);
+    // Places of their own: strangers at the listener put none of them out.
+    auto place =
+        slots_->take_incoming({listeners_.size(), over.from, {}, [weak = std::weak_ptr{admission}] {
+                                 if (const auto one = weak.lock()) {
+                                   one->give_way();
+                                 }
+                               }});
+    admission->accept_over(over, std::move(place));
+  });
+}
+
 result<void> tls_network_threads::send(connection_id connection, message_kind kind,
                                        std::uint32_t target,
                                        std::shared_ptr<const std::vector<std::byte>> bytes) {
@@ -507,6 +547,12 @@ tls_network::start(const secret_key& key, const tls_options& options, network_ha
   } catch (const boost::system::system_error& problem) {
     return fail(errc::io_failed, "the network cannot start: {}", problem.what());
   }
+}
+
+result<std::unique_ptr<listening_network>>
+start_tls(const secret_key& key, const tls_options& options, network_handler& handler) {
+  OVIR_ASSIGN(auto started, tls_network::start(key, options, handler));
+  return std::unique_ptr<listening_network>{std::move(started)};
 }
 
 } // namespace ovir::actors

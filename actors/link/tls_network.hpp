@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/link/link_transport.hpp"
+#include "actors/link/nat_options.hpp"
 #include "actors/link/network.hpp"
 #include "actors/link/network_traffic.hpp"
 #include "messages/digest.hpp"
@@ -9,6 +10,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -36,6 +38,7 @@ struct tls_options {
   link_transport transport{link_transport::tcp};
   /// Counts what goes over the wire.
   std::shared_ptr<network_traffic> traffic{std::make_shared<network_traffic>()};
+  nat_options nat; ///< of a `reaching_network`
 };
 
 /// `network` over TCP and TLS 1.3 (OpenSSL, Boost.Asio). The certificate of each side is made from
@@ -57,9 +60,18 @@ public:
   [[nodiscard]] static result<std::unique_ptr<tls_network>>
   start(const secret_key& key, const tls_options& options, network_handler& handler);
 
-  /// What the two ends of this connection know and no other, where both are processes of this
-  /// machine and nothing stands between them. While the connection is there. Any thread.
-  [[nodiscard]] virtual std::optional<digest> pass(connection_id connection) const = 0;
+  /// As `connect`, over a stream that is there: this side is the one that connects.
+  virtual connection_id connect_over(ready_stream over, channel kind, const node_id& expected) = 0;
+  /// Meets whoever is at the other end, as if it had connected to the listener.
+  virtual void accept_over(ready_stream over) = 0;
 };
+
+/// What starts the links of a node: `start_tls` and what takes its place.
+using network_starter = std::function<result<std::unique_ptr<listening_network>>(
+    const secret_key& key, const tls_options& options, network_handler& handler)>;
+
+/// As `tls_network::start`.
+[[nodiscard]] result<std::unique_ptr<listening_network>>
+start_tls(const secret_key& key, const tls_options& options, network_handler& handler);
 
 } // namespace ovir::actors

@@ -3,6 +3,7 @@
 #include "messages/caf/system_config.hpp"
 #include "messages/limits/invitations.hpp"
 #include "messages/limits/links.hpp"
+#include "messages/limits/nat.hpp"
 
 #include <caf/all.hpp>
 
@@ -184,7 +185,9 @@ node_advert own_advert(membership_pointer self) {
 }
 
 /// Tells the other members the round trips that this node measured: they plan with what both ends
-/// of a link say. In a crowd no node does, because adverts would grow with the number of links.
+/// of a link say. One through a relay counts as longer than it is, because it carries less and a
+/// third node is paid for it. In a crowd no node does, because adverts would grow with the number
+/// of links.
 void tell_round_trips(membership_pointer self) {
   membership_state& state = self->state;
   const auto due = state.rtts_told + limits::rtts_told_every;
@@ -195,7 +198,9 @@ void tell_round_trips(membership_pointer self) {
   std::vector<measured_rtt> measured;
   for (const member& m : state.core->members()) {
     if (m.rtt && m.health == member_health::alive && measured.size() < limits::advert_rtts_max) {
-      measured.push_back({m.node, static_cast<std::uint32_t>(m.rtt->count())});
+      const bool relayed = state.environment.is_relayed && state.environment.is_relayed(m.node);
+      const auto told = *m.rtt + (relayed ? limits::relay_toll : limits::no_toll);
+      measured.push_back({m.node, static_cast<std::uint32_t>(told.count())});
     }
   }
   if (worth_telling(advert.rtts, measured)) {

@@ -50,6 +50,8 @@ struct membership_environment {
   node_advert advert;
   std::uint64_t incarnation{0};
   std::vector<std::string> seeds;
+  /// Whether the link with a node passes through a third one. May be empty: none does.
+  std::function<bool(const node_id&)> is_relayed{};
   std::function<std::vector<caf::actor>()>
       watchers; ///< told of every change, in a crowd of all since half a second ago
 };

@@ -45,10 +45,27 @@ result<void> show_version(const call& c, admin_arguments& args) {
   return {};
 }
 
+/// How this node is reached, and which members it reaches through others.
+void add_reach(json& page, const nat_board& reach) {
+  const nat_report r = reach.report();
+  page["reach"] = {{"verdict", r.verdict}, {"outside", r.outside},          {"router", r.router},
+                   {"helpers", r.helpers}, {"relayed", r.relayed},          {"guests", r.guests},
+                   {"streams", r.streams}, {"passed_bytes", r.passed_bytes}};
+  for (json& one : page["nodes"]) {
+    const auto node = node_id_from_hex(one["node"].get<std::string>());
+    one["relayed"] = node && reach.is_relayed(*node);
+  }
+}
+
 result<void> show_nodes(const call& c, admin_arguments& args) {
   OVIR_TRY(args.done());
   return with_members(c, [c](const members_view& members) {
-    c.done(members_json(*members, c.self->state.environment.self));
+    const admin_environment& around = c.self->state.environment;
+    json page = members_json(*members, around.self);
+    if (around.reach) {
+      add_reach(page, *around.reach);
+    }
+    c.done(std::move(page));
   });
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/link/nat_board.hpp"
 #include "actors/members/membership_actor.hpp"
 #include "actors/operator/command_turns.hpp"
 #include "actors/operator/console_desk_actor.hpp"
@@ -52,6 +53,7 @@ struct admin_environment {
   std::function<caf::actor(const std::string& name)> find;
   tree_writer tree;
   bool chaos{false};
+  std::shared_ptr<const nat_board> reach{}; ///< how it is reached; may be null
   std::function<void()> drain_self;
   std::function<void()> kill_self;
   std::function<void(std::uint32_t ms)> stop_self;

@@ -25,7 +25,7 @@ json range_json(layer_range layers) {
 json roles_json(role_set roles) {
   json list = json::array();
   for (const role r : {role::worker, role::scheduler, role::store, role::verifier, role::ledger,
-                       role::reader, role::operate}) {
+                       role::relay, role::reader, role::operate}) {
     if (roles.has(r)) {
       list.push_back(to_string(role_set{}.add(r)));
     }

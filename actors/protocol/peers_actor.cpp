@@ -502,10 +502,10 @@ void peers::received(const peer_info& peer, message_kind kind, std::uint32_t tar
   case message_kind::credit:
   case message_kind::keepers:
     return deliver_credit({peer.node, peer.roles, std::move(bytes), kind});
-  case message_kind::reply: {
+  case message_kind::nat: // `reaching_network` keeps them
+  case message_kind::reply:
     const std::lock_guard lock{guard_};
     return drop(peer.node, "a reply nobody waits for");
-  }
   }
 }
 

@@ -195,6 +195,7 @@ public:
     const std::lock_guard lock{guard_};
     return links_.last_loss(node);
   }
+  bool may_stay(const node_id& node) const override { return !access_.roles_of(node).empty(); }
   void connected(const peer_info& peer) override;
   void received(const peer_info& peer, message_kind kind, std::uint32_t target,
                 received_bytes bytes) override;

@@ -25,7 +25,7 @@ public:
       : handler_(handler), options_(options) {}
   ~either_network() override;
 
-  result<void> start(const secret_key& key);
+  result<void> start(const secret_key& key, const network_starter& tcp);
 
   connection_id connect(const std::string& address, channel kind, const node_id& expected) override;
   result<void> send(connection_id connection, message_kind kind, std::uint32_t target,
@@ -33,6 +33,7 @@ public:
   void close(connection_id connection, error reason) override;
   [[nodiscard]] std::string listen_address() const override;
   [[nodiscard]] std::string admin_address() const override { return tls_->admin_address(); }
+  [[nodiscard]] std::optional<digest> pass(connection_id connection) const override;
 
 private:
   using clock = std::chrono::steady_clock;
@@ -42,12 +43,12 @@ private:
     node_id expected;
   };
 
-  result<void> start_both(const secret_key& key);
+  result<void> start_both(const secret_key& key, const network_starter& tcp);
   [[nodiscard]] bool goes_by_tcp(const std::string& address);
   [[nodiscard]] bool unanswered(const peer_info& peer);
   /// The connection as its owner knows it.
   [[nodiscard]] connection_id told(connection_id connection);
-  [[nodiscard]] connection_id carried(connection_id connection);
+  [[nodiscard]] connection_id carried(connection_id connection) const;
 
   result<role_set> admit(const peer_hello& hello) override { return handler_.admit(hello); }
   [[nodiscard]] std::uint64_t last_loss(const node_id& node) const override {
@@ -60,10 +61,10 @@ private:
 
   network_handler& handler_;
   const tls_options options_;
-  std::unique_ptr<tls_network> tls_;
+  std::unique_ptr<listening_network> tls_;
   std::unique_ptr<quic_network> quic_;
   std::atomic<std::size_t> changed_{0}; ///< size of `tcp_of_`, without the lock
-  std::mutex mutex_;                    ///< for what follows
+  mutable std::mutex mutex_;           ///< for what follows
   bool over_{false};
   std::unordered_map<std::uint64_t, dial> dials_;            ///< over QUIC, under way
   std::unordered_map<std::uint64_t, connection_id> tcp_of_;  ///< by the number that was told
@@ -80,20 +81,20 @@ either_network::~either_network() {
   tls_.reset();
 }
 
-result<void> either_network::start(const secret_key& key) {
+result<void> either_network::start(const secret_key& key, const network_starter& tcp) {
   const auto own = parse_host_and_port(options_.listen);
   const bool any_port = own && own->port == 0;
-  result<void> started = start_both(key);
+  result<void> started = start_both(key, tcp);
   // The port that the system chose for one may be taken for the other.
   for (int i = 1; i < limits::quic_port_tries && any_port && !started; ++i) {
     quic_.reset();
     tls_.reset();
-    started = start_both(key);
+    started = start_both(key, tcp);
   }
   return started;
 }
 
-result<void> either_network::start_both(const secret_key& key) {
+result<void> either_network::start_both(const secret_key& key, const network_starter& tcp) {
   const bool members_too = options_.transport == link_transport::automatic;
   tls_options over_tcp = options_;
   quic_options over_quic;
@@ -102,7 +103,7 @@ result<void> either_network::start_both(const secret_key& key) {
   over_quic.deadlines = options_.deadlines;
   over_quic.traffic = options_.traffic;
   if (members_too) {
-    OVIR_ASSIGN(tls_, tls_network::start(key, over_tcp, *this));
+    OVIR_ASSIGN(tls_, tcp(key, over_tcp, *this));
     if (!options_.listen.empty()) {
       over_quic.listen = tls_->listen_address();
     }
@@ -119,7 +120,7 @@ result<void> either_network::start_both(const secret_key& key) {
     if (over_tcp.identity.address.empty()) {
       over_tcp.identity.address = quic_->listen_address();
     }
-    OVIR_ASSIGN(tls_, tls_network::start(key, over_tcp, *this));
+    OVIR_ASSIGN(tls_, tcp(key, over_tcp, *this));
   }
   return {};
 }
@@ -196,7 +197,7 @@ connection_id either_network::told(connection_id connection) {
   return at == told_of_.end() ? connection : at->second;
 }
 
-connection_id either_network::carried(connection_id connection) {
+connection_id either_network::carried(connection_id connection) const {
   if (!is_of_quic(connection) || changed_.load() == 0) {
     return connection;
   }
@@ -210,6 +211,11 @@ result<void> either_network::send(connection_id connection, message_kind kind, s
   const connection_id by = carried(connection);
   network& over = is_of_quic(by) ? static_cast<network&>(*quic_) : *tls_;
   return over.send(by, kind, target, std::move(bytes));
+}
+
+std::optional<digest> either_network::pass(connection_id connection) const {
+  const connection_id by = carried(connection);
+  return is_of_quic(by) ? std::nullopt : tls_->pass(by);
 }
 
 void either_network::close(connection_id connection, error reason) {
@@ -262,13 +268,13 @@ void either_network::closed(const peer_info& peer, const error& reason) {
 } // namespace
 
 result<std::unique_ptr<listening_network>>
-start_links(const secret_key& key, const tls_options& options, network_handler& handler) {
+start_links(const secret_key& key, const tls_options& options, network_handler& handler,
+            const network_starter& tcp) {
   if (options.transport == link_transport::tcp) {
-    OVIR_ASSIGN(auto started, tls_network::start(key, options, handler));
-    return std::unique_ptr<listening_network>{std::move(started)};
+    return tcp(key, options, handler);
   }
   auto both = std::make_unique<either_network>(options, handler);
-  OVIR_TRY(both->start(key));
+  OVIR_TRY(both->start(key, tcp));
   return std::unique_ptr<listening_network>{std::move(both)};
 }
 

@@ -82,7 +82,7 @@ public:
         traffic_(options.traffic), greeter_(std::move(door)) {}
   ~shared_threads() override;
 
-  result<void> start(const secret_key& key, const tls_options& options, const links_beneath& links);
+  result<void> start(const secret_key& key, const tls_options& options, const network_starter& links);
 
   connection_id connect(const std::string& address, channel kind,
                         const node_id& expected) override {
@@ -150,7 +150,7 @@ shared_threads::~shared_threads() {
 }
 
 result<void> shared_threads::start(const secret_key& key, const tls_options& options,
-                                   const links_beneath& links) {
+                                   const network_starter& links) {
   OVIR_ASSIGN(inner_, links(key, options, *this));
   network_.store(inner_.get());
   thread_ = std::thread{[this] {
@@ -199,7 +199,7 @@ void shared_threads::close(connection_id connection, error reason) {
 }
 
 void shared_threads::connected(const peer_info& peer) {
-  tls_network* const network = network_.load();
+  listening_network* const network = network_.load();
   if (peer.kind == channel::data && network != nullptr) {
     if (const auto pass = network->pass(peer.connection)) {
       const auto one = std::make_shared<local_connection>(peer, *pass);
@@ -428,7 +428,7 @@ void shared_threads::look(bool sleeps) {
 
 result<std::unique_ptr<listening_network>>
 shared_network::start(const secret_key& key, const tls_options& options, network_handler& handler,
-                      const links_beneath& links) {
+                      const network_starter& links) {
   std::optional<file_handle> door;
   if (options.shared_memory) {
     // Where none can be opened this process may still greet others.

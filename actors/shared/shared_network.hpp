@@ -2,14 +2,9 @@
 
 #include "actors/link/tls_network.hpp"
 
-#include <functional>
 #include <memory>
 
 namespace ovir::actors {
-
-/// Starts the links that carry what does not go through memory, as `tls_network::start`.
-using links_beneath = std::function<result<std::unique_ptr<listening_network>>(
-    const secret_key& key, const tls_options& options, network_handler& handler)>;
 
 /// A network of links whose data connections between processes of one user on one machine go through
 /// memory (docs/adr/0048-hand-overs.md): the links admit the peer, and end the connection; between the
@@ -21,7 +16,7 @@ public:
   /// As `links`, whose network it is where `options.shared_memory` is not set.
   [[nodiscard]] static result<std::unique_ptr<listening_network>>
   start(const secret_key& key, const tls_options& options, network_handler& handler,
-        const links_beneath& links);
+        const network_starter& links);
 };
 
 } // namespace ovir::actors

@@ -1,4 +1,3 @@
-#include "actors/quic/either_network.hpp"
 #include "actors/shared/shared_network.hpp"
 
 #include <benchmark/benchmark.h>
@@ -43,7 +42,7 @@ public:
     traffic_ = options.traffic;
     options.identity.cluster = "bench";
     options.listen = "127.0.0.1:0";
-    auto started = shared_network::start(key_, options, *this, start_links);
+    auto started = shared_network::start(key_, options, *this, start_tls);
     if (!started) {
       std::fprintf(stderr, "%s\n", started.error().message.c_str());
       std::abort();

@@ -50,7 +50,7 @@ public:
     options.identity.cluster = "bench";
     options.listen = listen;
     options.transport = transport;
-    auto started = start_links(key_, options, *this);
+    auto started = start_links(key_, options, *this, start_tls);
     if (!started) {
       fmt::print(stderr, "transport_bench: {}\n", started.error().message);
       std::exit(1);

@@ -43,7 +43,7 @@ struct either_node {
   either_node(std::uint8_t seed, link_transport transport) : key(key_of(seed)) {
     tls_options options = test::member_options();
     options.transport = transport;
-    auto started = start_links(key, options, heard);
+    auto started = start_links(key, options, heard, start_tls);
     if (!started) {
       throw std::runtime_error(started.error().message);
     }

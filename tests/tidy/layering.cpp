@@ -51,6 +51,8 @@ constexpr std::array libraries{
     library{"libqrencode", "qrencode.h"},
     library{"ngtcp2", "ngtcp2/"},
     library{"GnuTLS", "gnutls/"},
+    library{"libnatpmp", "natpmp.h"},
+    library{"miniupnpc", "miniupnpc/"},
     library{"pybind11", "pybind11/"},
     library{"POSIX", "poll.h"},
     library{"POSIX", "unistd.h"},

@@ -1,9 +1,11 @@
+#include "actors/nat/router.hpp"
 #include "apps/compute_threads.hpp"
 #include "apps/device_choice.hpp"
 #include "apps/ovir/base/command.hpp"
 #include "apps/ovir/base/machine.hpp"
 #include "apps/ovir/node/bug_report.hpp"
 #include "apps/ovir/node/node_config.hpp"
+#include "compute/base/printable.hpp"
 #include "compute/kernels/kernels.hpp"
 #include "compute/kernels/numerics.hpp"
 #include "compute/model/transcript.hpp"
@@ -21,9 +23,12 @@ namespace ovir::apps {
 
 namespace {
 
+constexpr std::size_t router_text_bytes_max = 64;
+
 struct options {
   compute_options how;
   bool as_json{false};
+  bool router{false}; ///< it is asked whether it maps ports
   std::string config; ///< of the node that the report is about; empty: of none
   std::string report; ///< where it goes; empty: there is none
 };
@@ -69,6 +74,7 @@ struct findings {
   double bandwidth_all{0};
   std::vector<device_finding> devices;
   std::string why_no_devices; ///< where there are none
+  std::string router;         ///< what it says; empty: it was not asked
 };
 
 json limit_or_null(std::uint64_t limit) { return limit == 0 ? json(nullptr) : json(limit); }
@@ -91,6 +97,7 @@ json document_of(const findings& all) {
                        {"verdict", d.verdict}});
   }
   return {{"devices", std::move(devices)},
+          {"router", all.router.empty() ? json(nullptr) : json(all.router)},
           {"healthy", all.healthy},
           {"isa", all.chosen},
           {"kernels", std::move(kernels)},
@@ -147,6 +154,9 @@ std::string page_of(const findings& all) {
   if (all.devices.empty()) {
     text += fmt::format("devices       none: {}\n", all.why_no_devices);
   }
+  if (!all.router.empty()) {
+    text += fmt::format("router        {}\n", all.router);
+  }
   text += fmt::format("versions      ovir {}, CAF {}, Cap'n Proto {}, compiler {}\n", OVIR_VERSION,
                       caf_version(), capnp_version(), __VERSION__);
   return text + fmt::format("profile       {} {}\n", compute::profile_name,
@@ -170,7 +180,8 @@ result<std::string> end_of_log(const supervision::node_options& node, surroundin
 }
 
 /// Writes what helps to find a fault into a file that strangers may read.
-result<void> write_report(const options& given, const findings& all, surroundings& around) {
+result<void> write_report(const options& given, findings all, surroundings& around) {
+  all.router.clear(); // it tells an address
   json report{{"report", 1}, {"machine", document_of(all)}};
   if (!given.config.empty()) {
     OVIR_ASSIGN(const auto node, read_node_config(around.environment, given.config));
@@ -214,6 +225,12 @@ result<exit_code> examine(const options& given, surroundings& around) {
   const compute::isa reads_by = chosen ? (*chosen)->id : compute::isa::reference;
   OVIR_ASSIGN(all.bandwidth_one, read_bandwidth(reads_by, one, around.environment));
   OVIR_ASSIGN(all.bandwidth_all, read_bandwidth(reads_by, threads, around.environment));
+  if (given.router) {
+    const auto found = actors::make_home_router()->look();
+    all.router = found ? fmt::format("maps ports by {}, its address outside is {}", found->by,
+                                     compute::printable(found->address, router_text_bytes_max))
+                       : found.error().message;
+  }
   OVIR_TRY(given.as_json ? write_document(document_of(all)) : write_output(page_of(all)));
   if (!given.report.empty()) {
     OVIR_TRY(write_report(given, all, around));
@@ -234,6 +251,8 @@ void add_doctor(CLI::App& app, chosen_command& chosen) {
   add_threads(*command, given->how);
   add_isa(*command, given->how);
   add_json(*command, given->as_json);
+  command->add_flag("--router", given->router,
+                    "Also ask the router of this network whether it maps ports, some seconds");
   command
       ->add_option("--report", given->report,
                    "Also write a file for a bug report, without secrets, prompts and addresses")

@@ -11,6 +11,7 @@
 #include "apps/ovir/node/node_config_link.hpp"
 #include "apps/ovir/node/node_config_log.hpp"
 #include "apps/ovir/node/node_config_probe.hpp"
+#include "apps/ovir/node/node_config_reach.hpp"
 #include "compute/base/printable.hpp"
 #include "messages/cid.hpp"
 #include "messages/invitation.hpp"
@@ -521,6 +522,7 @@ result<node_options> reader::read(std::string_view text) {
   OVIR_TRY(joining(root));
   OVIR_TRY(read_lan(in_, root, options_));
   OVIR_TRY(read_link(in_, root, options_));
+  OVIR_TRY(read_reach(in_, root, options_));
   OVIR_TRY(access(root));
   OVIR_TRY(models(root));
   OVIR_TRY(resources(root));

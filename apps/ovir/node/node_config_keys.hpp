@@ -7,6 +7,7 @@
 #include "apps/ovir/node/node_config_link.hpp"
 #include "apps/ovir/node/node_config_log.hpp"
 #include "apps/ovir/node/node_config_probe.hpp"
+#include "apps/ovir/node/node_config_reach.hpp"
 
 #include <array>
 #include <span>
@@ -19,7 +20,7 @@ inline constexpr std::array<std::string_view, 25> file_keys{
     "name",   "cluster", "roles",  "listen", "advertise",  "admin_listen", "state",
     "seeds",  "admins",  "access", "model",  "join_token", "limits",       "fetch",
     "audit",  "probe",   "drain",  "log",    "chaos",      "gateway",      "cache",
-    "ledger", "metrics", "lan",    "link"};
+    "ledger", "metrics", "lan",    "link",   "reach"};
 inline constexpr std::array<std::string_view, 3> access_keys{"key", "roles", "operator"};
 inline constexpr std::array<std::string_view, 3> model_keys{"path", "layers", "draft"};
 inline constexpr std::array<std::string_view, 4> limits_keys{"memory_mib", "threads", "context",
@@ -50,6 +51,7 @@ inline constexpr std::array<table_keys, 15> tables_of_file{{{"access", access_ke
                                                             {"metrics", metrics_keys},
                                                             {"cache", cache_keys},
                                                             {"lan", lan_keys},
-                                                            {"link", link_keys}}};
+                                                            {"link", link_keys},
+                                                            {"reach", reach_keys}}};
 
 } // namespace ovir::apps

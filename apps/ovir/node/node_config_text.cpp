@@ -12,6 +12,7 @@ namespace {
 using supervision::access_option;
 using supervision::model_option;
 using supervision::node_options;
+using supervision::reach_option;
 
 class table_writer {
 public:
@@ -41,6 +42,12 @@ json words_of(role_set roles) {
   return words;
 }
 
+std::string_view mapping_word(const reach_option& o) { return o.maps_ports ? "auto" : "off"; }
+
+json reach_document(const reach_option& o) {
+  return {{"through_nat", o.enabled}, {"port_mapping", mapping_word(o)}};
+}
+
 json null_or(std::string_view text) { return text.empty() ? json(nullptr) : json(text); }
 
 void write_identity(table_writer& out, const node_options& o) {
@@ -55,6 +62,8 @@ void write_identity(table_writer& out, const node_options& o) {
   out.line("join_token", "{}", o.join_token.empty() ? "(none)" : "(set)");
   out.line("lan.announce", "{}", o.announce);
   out.line("link.transport", "{}", to_string(o.transport));
+  out.line("reach.through_nat", "{}", o.reach.enabled);
+  out.line("reach.port_mapping", "{}", mapping_word(o.reach));
   if (o.admins.empty()) {
     out.line("admins", "(none: no join token counts here)");
   }
@@ -293,6 +302,7 @@ json document_of(const node_options& o) {
           {"join_token_set", !o.join_token.empty()},
           {"lan", {{"announce", o.announce}}},
           {"link", {{"transport", to_string(o.transport)}}},
+          {"reach", reach_document(o.reach)},
           {"admins", std::move(admins)},
           {"access", std::move(access)},
           {"models", std::move(models)},

@@ -178,7 +178,8 @@ result<std::string> limits_text(const up_options& how, const swarm_line& line) {
 /// What the node may be: all that the swarm lets its machines be, or as much as the invitation
 /// says.
 result<role_set> roles_in(const swarm_line& line, const node_id& node) {
-  role_set roles = role_set{}.add(role::worker).add(role::scheduler).add(role::verifier);
+  role_set roles =
+      role_set{}.add(role::worker).add(role::scheduler).add(role::verifier).add(role::relay);
   if (line.by) {
     roles.bits &= line.by->roles.bits;
   }

@@ -97,12 +97,19 @@ std::string nodes_text(const json& data) {
     const std::string held = joined(list_at(node, "held"), ", ", [](const json& segment) {
       return short_hex(segment, "model") + " " + layers(segment);
     });
+    health += at(node, "relayed") == true ? ", by relay" : "";
     table.add({short_hex(node, "node") + (at(node, "self") == true ? " *" : ""), text(node, "name"),
                health, roles, text(node, "address"), fixed(node, "rtt_ms", 2),
                text(node, "sessions"), size(node, "memory_bytes"), size(node, "memory_free"),
                held});
   }
-  return table.text();
+  const json& reach = at(data, "reach");
+  if (!reach.is_object() || text(reach, "verdict").empty()) {
+    return table.text();
+  }
+  const std::string router = text(reach, "router");
+  return table.text() + "from outside: " + text(reach, "verdict") +
+         (router.empty() || router == dash ? std::string{} : "; " + router) + "\n";
 }
 
 std::string models_text(const json& data) {

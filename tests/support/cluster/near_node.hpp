@@ -23,7 +23,7 @@ inline actors::tls_options near_options() {
 struct near_node {
   explicit near_node(std::uint8_t seed, const actors::tls_options& options = near_options())
       : key(key_of(seed)), life(options.identity.life), traffic(options.traffic) {
-    auto started = actors::shared_network::start(key, options, heard);
+    auto started = actors::shared_network::start(key, options, heard, actors::start_tls);
     if (!started) {
       throw std::runtime_error(started.error().message);
     }

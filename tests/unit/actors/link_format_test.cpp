@@ -5,6 +5,7 @@
 #include "messages/limits/credit.hpp"
 #include "messages/limits/general.hpp"
 #include "messages/limits/keepers.hpp"
+#include "messages/limits/nat.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -164,8 +165,9 @@ TEST(link_format, each_channel_takes_its_kinds_up_to_their_limits) {
       {channel::data, message_kind::tensor, limits::frame_bytes_max},
       {channel::data, message_kind::audit, limits::audit_message_bytes_max},
       {channel::admin, message_kind::request, limits::admin_bytes_max},
-      {channel::admin, message_kind::reply, limits::admin_bytes_max}};
-  for (const channel c : {channel::control, channel::data, channel::admin}) {
+      {channel::admin, message_kind::reply, limits::admin_bytes_max},
+      {channel::relay, message_kind::nat, limits::nat_message_bytes_max}};
+  for (const channel c : {channel::control, channel::data, channel::admin, channel::relay}) {
     for (std::uint16_t kind = 0; kind < 20; ++kind) {
       const auto at = std::find_if(taken.begin(), taken.end(), [&](const row& r) {
         return r.c == c && static_cast<std::uint16_t>(r.kind) == kind;

@@ -118,6 +118,7 @@ TEST(config_files, state_defaults_as_they_are) {
   EXPECT_EQ(options->log_bytes_max, defaults.log_bytes_max);
   EXPECT_EQ(options->log_files_max, defaults.log_files_max);
   EXPECT_EQ(options->chaos, defaults.chaos);
+  EXPECT_EQ(options->reach, defaults.reach);
 }
 
 TEST(config_files, of_the_local_cluster_need_any_two_nodes) {

@@ -82,6 +82,7 @@ TEST(node_config, takes_the_defaults_of_what_is_not_said) {
   EXPECT_EQ(o.link, defaults.link);
   EXPECT_TRUE(o.link.shared_memory);
   EXPECT_EQ(o.link.busy_read.count(), 0);
+  EXPECT_EQ(o.reach, supervision::reach_option{});
 }
 
 TEST(node_config, takes_every_value) {
@@ -113,7 +114,8 @@ TEST(node_config, takes_every_value) {
                                 "disk_mib = 0\nshare = true\npeers = false\n"
                                 "owner_key_file = \"owner.key\"\n[lan]\nannounce = true\n"
                                 "[link]\nshared_memory = false\nbusy_read_us = 50\n"
-                                "transport = \"auto\"\n");
+                                "transport = \"auto\"\n"
+                                "[reach]\nthrough_nat = false\nport_mapping = \"off\"\n");
   EXPECT_EQ(o.name, "n");
   EXPECT_EQ(o.cluster, "c");
   EXPECT_EQ(o.roles, roles);
@@ -144,6 +146,7 @@ TEST(node_config, takes_every_value) {
   EXPECT_TRUE(o.announce);
   EXPECT_EQ(o.link, (supervision::link_option{false, std::chrono::microseconds{50}}));
   EXPECT_EQ(o.transport, actors::link_transport::automatic);
+  EXPECT_EQ(o.reach, (supervision::reach_option{false, false}));
   EXPECT_EQ(o.cache, (supervision::cache_option{false, "conf/kept", std::uint64_t{7} << 20U, 0,
                                                 true, false, "conf/owner.key"}));
 }
@@ -215,6 +218,9 @@ TEST(node_config, refuses_what_is_missing_unknown_or_of_another_type) {
        ":7:13: 'transport' is none of tcp, quic, auto"},
       {scheduler + "[lan]\nx = 2\n", ":7:1: [lan] has no key 'x'; its keys are announce"},
       {scheduler + "[lan]\nannounce = true\n", ":7:12: 'announce' tells the first key of"},
+      {scheduler + "[reach]\nx = 2\n", ":7:1: [reach] has no key 'x'; its keys are through_nat"},
+      {scheduler + "[reach]\nport_mapping = \"on\"\n",
+       ":7:16: 'port_mapping' is none of auto, off"},
       {scheduler + "[[access]]\nx = 2\n", ":7:1: [[access]] has no key 'x'; its keys are key"},
       {scheduler + "[[model]]\nx = 2\n", ":7:1: [[model]] has no key 'x'; its keys are path"},
       {scheduler + "[[model]]\n", ":6:1: the key 'path' is missing"},

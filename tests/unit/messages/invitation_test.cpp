@@ -98,7 +98,7 @@ TEST(invitation, with_values_outside_their_bounds_is_malformed) {
     bytes[uses_at] = uses_at == 46 ? std::byte{0} : std::byte{1};
     EXPECT_FALSE(invitation_from_bytes(bytes)) << uses_at;
   }
-  for (const std::byte roles : {std::byte{0}, std::byte{0x20}}) {
+  for (const std::byte roles : {std::byte{0}, std::byte{0x40}}) {
     std::vector<std::byte> bytes = good;
     bytes[36] = roles;
     EXPECT_FALSE(invitation_from_bytes(bytes));

@@ -48,7 +48,7 @@ TEST(node_id, is_empty_only_when_every_byte_is_zero) {
 
 TEST(roles, every_word_names_the_role_that_prints_it) {
   for (const role r : {role::worker, role::scheduler, role::store, role::verifier, role::ledger,
-                       role::reader, role::operate}) {
+                       role::relay, role::reader, role::operate}) {
     EXPECT_EQ(role_from_text(to_string(role_set{}.add(r))).value(), r);
   }
   EXPECT_EQ(to_string(role_set{}), "none");
@@ -61,8 +61,8 @@ TEST(roles, another_word_is_answered_with_those_that_exist) {
     const auto r = role_from_text(wrong);
     ASSERT_FALSE(r) << wrong;
     EXPECT_EQ(r.error().code, errc::invalid_argument);
-    EXPECT_THAT(r.error().message, HasSubstr("worker, scheduler, store, verifier, ledger, reader, "
-                                             "operator"));
+    EXPECT_THAT(r.error().message, HasSubstr("worker, scheduler, store, verifier, ledger, relay, "
+                                             "reader, operator"));
   }
 }
 
