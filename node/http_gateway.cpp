@@ -2,15 +2,18 @@
 
 #include "gateway/access/api_key_file.hpp"
 #include "gateway/api/application.hpp"
+#include "gateway/batches/batch_desk.hpp"
 #include "gateway/console/console.hpp"
 #include "gateway/doors/anthropic_door.hpp"
 #include "gateway/doors/ollama_door.hpp"
 #include "gateway/doors/responses_door.hpp"
 #include "gateway/http/http_server.hpp"
 #include "messages/limits/access.hpp"
+#include "messages/limits/batches.hpp"
 #include "messages/limits/gateway.hpp"
 #include "node/server_gate.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 namespace ovir::supervision {
@@ -55,6 +58,12 @@ gateway::api_options api_of(const gateway_option& o, const std::string& software
   return api;
 }
 
+/// Most of the places are for requests that a client waits for.
+std::uint32_t batch_lines_of(const gateway_option& o) {
+  return std::clamp<std::uint32_t>(static_cast<std::uint32_t>(o.requests_max / 4), 1,
+                                   limits::batch_lines_at_once);
+}
+
 class whole_gateway final : public http_gateway, public gateway::http_handler {
 public:
   whole_gateway(const gateway_option& options, actors::gateway_desk& desk,
@@ -65,6 +74,7 @@ public:
         view_(view), answers_(answers), metrics_(metrics), env_(env), journal_(journal),
         gate_(std::make_shared<server_gate>()),
         application_(api_of(options, software), surroundings()),
+        batches_(surroundings(), application_, env, state + "/batches", batch_lines_of(options)),
         console_(
             callers_of(options), view, [this] { return env_.now(); },
             [this] { return application_.counts(); }) {}
@@ -81,6 +91,7 @@ public:
   }
 
   result<void> raise() {
+    OVIR_TRY(batches_.open());
     if (!options_.keys.empty()) {
       OVIR_ASSIGN(auto keys, gateway::load_api_keys(env_, options_.keys));
       console_.use_keys(keys);
@@ -132,6 +143,9 @@ public:
     }
     application_.serve(std::move(request), std::move(exchange));
   }
+  std::optional<std::size_t> body_bytes_max(const gateway::http_request& head) const override {
+    return application_.body_bytes_max(head);
+  }
   gateway::http_reply refuse_malformed(int status, std::string_view why) override {
     return application_.refuse_malformed(status, why);
   }
@@ -152,6 +166,7 @@ private:
     gateway::api_surroundings around;
     around.engine = &desk_;
     around.doors = {&anthropic_, &ollama_, &responses_};
+    around.annex = &batches_;
     around.now = [this] { return env_.now(); };
     around.unix_seconds = [this] { return env_.unix_seconds(); };
     around.random = [this] {
@@ -248,6 +263,7 @@ private:
   const gateway::ollama_door ollama_;
   const gateway::responses_door responses_;
   gateway::application application_;
+  gateway::batch_desk batches_;
   gateway::console console_;
   std::atomic<bool> ready_{false};
   storage::env::time_point next_reading_;

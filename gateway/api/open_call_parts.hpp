@@ -52,6 +52,7 @@ struct open_calls::call {
 struct open_calls::pending {
   http_request request;
   const api_door* door{nullptr}; ///< whose path it is; null: OpenAI's completions
+  std::optional<unattended_request> unattended{};
   api_key key;
   request_owner who;
   std::shared_ptr<http_exchange> exchange;
