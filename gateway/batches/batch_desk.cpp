@@ -55,7 +55,8 @@ api_result<list_query> list_query_from(std::string_view query, std::uint64_t usu
     query.remove_prefix(std::min(query.size(), pair.size() + 1));
     const std::size_t equals = pair.find('=');
     const std::string_view name = pair.substr(0, equals);
-    const std::string_view value = equals == pair.npos ? std::string_view{} : pair.substr(equals + 1);
+    const std::string_view value =
+        equals == pair.npos ? std::string_view{} : pair.substr(equals + 1);
     if (name == "limit") {
       const auto number = whole_number(value);
       if (!number || *number == 0 || *number > most) {
@@ -70,8 +71,8 @@ api_result<list_query> list_query_from(std::string_view query, std::uint64_t usu
       out.newest_first = value == "desc";
     } else {
       const std::string shown{name.substr(0, limits::api_name_bytes_max)};
-      return bad_parameter(shown, fmt::format("'{}' of the query is not known, or has no such value",
-                                              shown));
+      return bad_parameter(
+          shown, fmt::format("'{}' of the query is not known, or has no such value", shown));
     }
   }
   return out;
@@ -143,20 +144,21 @@ api_result<batch_record> batch_order_from(std::string_view body) {
     in.refuse("completion_window", "must be '24h'");
   }
   if (!is_batch_endpoint(batch.endpoint)) {
-    in.refuse("endpoint",
-              "must be '/v1/chat/completions', '/v1/completions' or '/v1/embeddings'");
+    in.refuse("endpoint", "must be '/v1/chat/completions', '/v1/completions' or '/v1/embeddings'");
   }
   const json& metadata = in.raw("metadata");
-  if (!metadata.is_null() && (!metadata.is_object() || metadata.size() > limits::api_metadata_max)) {
+  if (!metadata.is_null() &&
+      (!metadata.is_object() || metadata.size() > limits::api_metadata_max)) {
     in.refuse("metadata", fmt::format("must have at most {} texts", limits::api_metadata_max));
   } else if (!metadata.is_null()) {
     for (const auto& [name, said] : metadata.items()) {
       if (!said.is_string() || name.size() > limits::batch_metadata_name_bytes_max ||
           said.get_ref<const std::string&>().size() > limits::api_metadata_bytes_max) {
-        in.refuse("metadata", fmt::format("must have texts of at most {} bytes, by names of at most "
-                                          "{}",
-                                          limits::api_metadata_bytes_max,
-                                          limits::batch_metadata_name_bytes_max));
+        in.refuse("metadata",
+                  fmt::format("must have texts of at most {} bytes, by names of at most "
+                              "{}",
+                              limits::api_metadata_bytes_max,
+                              limits::batch_metadata_name_bytes_max));
         break;
       }
       batch.metadata[name] = said.get<std::string>();
@@ -248,8 +250,8 @@ struct batch_desk::telling {
   [[nodiscard]] bool all() const { return at == file->bytes().size(); }
 };
 
-batch_desk::batch_desk(const api_surroundings& around, api_asker& asker,
-                       storage::env& environment, std::string folder, std::uint32_t lines_at_once)
+batch_desk::batch_desk(const api_surroundings& around, api_asker& asker, storage::env& environment,
+                       std::string folder, std::uint32_t lines_at_once)
     : around_(around), asker_(asker), folder_(environment, std::move(folder)),
       runs_(around_, asker, shelf_, folder_, lines_at_once) {}
 
@@ -277,8 +279,7 @@ std::string_view batch_desk::methods(std::string_view path) const {
   if (!id_in(path, files_path, {}).empty()) {
     return "GET, DELETE";
   }
-  if (!id_in(path, files_path, content_ending).empty() ||
-      !id_in(path, batches_path, {}).empty()) {
+  if (!id_in(path, files_path, content_ending).empty() || !id_in(path, batches_path, {}).empty()) {
     return "GET";
   }
   return id_in(path, batches_path, cancel_ending).empty() ? "" : "POST";
@@ -338,10 +339,9 @@ void batch_desk::serve_files(http_request request, const api_key& key,
     }
     const auto query =
         list_query_from(request.query, limits::file_list_max, limits::file_list_max, true);
-    const auto list =
-        std::holds_alternative<api_error>(query)
-            ? api_result<json>{std::get<api_error>(query)}
-            : shelf_.list_files(key.id, std::get<list_query>(query));
+    const auto list = std::holds_alternative<api_error>(query)
+                          ? api_result<json>{std::get<api_error>(query)}
+                          : shelf_.list_files(key.id, std::get<list_query>(query));
     const auto* const refused = std::get_if<api_error>(&list);
     return refused != nullptr ? refuse_with(exchange, *refused)
                               : tell(exchange, std::get<json>(list));
@@ -350,8 +350,9 @@ void batch_desk::serve_files(http_request request, const api_key& key,
   const std::string id{content.empty() ? id_in(request.path, files_path, {}) : content};
   const stored_file* const file = shelf_.find_file(key.id, id);
   if (file == nullptr) {
-    return refuse_with(exchange, refusal(404, "unknown_file", "this node has no such file of "
-                                                              "this key"));
+    return refuse_with(exchange, refusal(404, "unknown_file",
+                                         "this node has no such file of "
+                                         "this key"));
   }
   if (!content.empty()) {
     return tell_bytes(id, exchange);
@@ -369,8 +370,7 @@ void batch_desk::take_upload(http_request request, const api_key& key,
   up->file.id = fresh_id("file-");
   up->file.owner = key.id;
   up->file.created = around_.unix_seconds();
-  around_.elsewhere([up] { up->read(); },
-                    [this, up, exchange] { keep_upload(up, exchange); });
+  around_.elsewhere([up] { up->read(); }, [this, up, exchange] { keep_upload(up, exchange); });
 }
 
 void batch_desk::keep_upload(const std::shared_ptr<upload>& up, const exchange_pointer& exchange) {
@@ -405,8 +405,7 @@ void batch_desk::delete_file(const stored_file& file, const exchange_pointer& ex
                         shelf_.put_file(copy);
                         return refuse_with(exchange, from_error(gone->error()));
                       }
-                      tell(exchange,
-                           {{"id", copy.id}, {"object", "file"}, {"deleted", true}});
+                      tell(exchange, {{"id", copy.id}, {"object", "file"}, {"deleted", true}});
                     });
 }
 
@@ -469,10 +468,9 @@ void batch_desk::serve_batches(http_request request, const api_key& key,
     }
     const auto query =
         list_query_from(request.query, limits::batch_list_usual, limits::batch_list_max, false);
-    const auto list =
-        std::holds_alternative<api_error>(query)
-            ? api_result<json>{std::get<api_error>(query)}
-            : shelf_.list_batches(key.id, std::get<list_query>(query));
+    const auto list = std::holds_alternative<api_error>(query)
+                          ? api_result<json>{std::get<api_error>(query)}
+                          : shelf_.list_batches(key.id, std::get<list_query>(query));
     const auto* const refused = std::get_if<api_error>(&list);
     return refused != nullptr ? refuse_with(exchange, *refused)
                               : tell(exchange, std::get<json>(list));
@@ -481,8 +479,9 @@ void batch_desk::serve_batches(http_request request, const api_key& key,
   const std::string id{cancelled.empty() ? id_in(request.path, batches_path, {}) : cancelled};
   const batch_record* const batch = shelf_.find_batch(key.id, id);
   if (batch == nullptr) {
-    return refuse_with(exchange, refusal(404, "unknown_batch", "this node has no such batch of "
-                                                               "this key"));
+    return refuse_with(exchange, refusal(404, "unknown_batch",
+                                         "this node has no such batch of "
+                                         "this key"));
   }
   if (cancelled.empty()) {
     return tell(exchange, json_of(*batch));
@@ -562,9 +561,9 @@ void batch_desk::measure(metric_families& to) const {
   metric_list out{to};
   out.gauge("ovir_gateway_batches_open", "Batches that are not over",
             number(shelf_.open_batches()));
-  out.counters("ovir_gateway_batch_lines_total", "Lines of batches by what came of them", "end",
-               {{"completed", number(runs_.lines_completed())},
-                {"failed", number(runs_.lines_failed())}});
+  out.counters(
+      "ovir_gateway_batch_lines_total", "Lines of batches by what came of them", "end",
+      {{"completed", number(runs_.lines_completed())}, {"failed", number(runs_.lines_failed())}});
   out.gauge("ovir_gateway_files", "Files of clients", number(shelf_.files()));
   out.gauge("ovir_gateway_files_bytes", "Bytes of these", number(shelf_.bytes()));
 }

@@ -67,7 +67,8 @@ void batch_folder::load_file(const std::string& name, contents& to) {
   const auto read = [&]() -> result<stored_file> {
     OVIR_ASSIGN(const std::string text, env_.read(path, limits::file_record_bytes_max));
     OVIR_ASSIGN(stored_file file, stored_file_from(text));
-    OVIR_ASSIGN(const auto bytes, env_.open_durable(bytes_path(file.id), storage::durable_use::read));
+    OVIR_ASSIGN(const auto bytes,
+                env_.open_durable(bytes_path(file.id), storage::durable_use::read));
     OVIR_ASSIGN(const std::uint64_t size, bytes->size());
     if (size != file.bytes || file.id + std::string{file_ending} != name) {
       return fail(errc::malformed, "the record is not that of the bytes beside it");

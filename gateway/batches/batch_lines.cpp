@@ -50,8 +50,7 @@ batch_line_from(std::string_view text, std::string_view endpoint, std::uint64_t 
   }
   const auto value = parse_object(text);
   if (!value) {
-    return batch_fault{
-        "invalid_json_line", "the line: " + value.error().message, {}, number};
+    return batch_fault{"invalid_json_line", "the line: " + value.error().message, {}, number};
   }
   parameters in{*value};
   batch_line line;
@@ -121,8 +120,7 @@ std::string_view line_scan::line(std::string_view input, std::uint32_t index) co
 }
 
 request_id request_of_line(std::string_view batch, std::uint32_t index) {
-  const digest name =
-      hasher{"ovir/batch-request/v1"}.update_text(batch).update_u32(index).finish();
+  const digest name = hasher{"ovir/batch-request/v1"}.update_text(batch).update_u32(index).finish();
   std::uint64_t value = 0;
   for (std::size_t i = 0; i < sizeof value; ++i) {
     value |= std::uint64_t{name.bytes.at(i)} << (8 * i);
@@ -135,8 +133,8 @@ std::string answered_line(std::string_view batch, std::uint32_t index, std::stri
   return fmt::format(
       R"({}"custom_id":{},"response":{{"status_code":{},"request_id":"{}","body":{}}},"error":null}})"
       "\n",
-      begin_of(batch, index), line_text(name), reply.status,
-      to_text(request_of_line(batch, index)), reply.body);
+      begin_of(batch, index), line_text(name), reply.status, to_text(request_of_line(batch, index)),
+      reply.body);
 }
 
 std::string unanswered_line(std::string_view batch, std::uint32_t index, std::string_view name,
@@ -147,8 +145,7 @@ std::string unanswered_line(std::string_view batch, std::uint32_t index, std::st
 }
 
 result<written_lines> written_lines_from(std::string_view text, std::string_view batch) {
-  const std::string begin =
-      fmt::format("{}{}_", line_begin, batch.substr(batch.find('_') + 1));
+  const std::string begin = fmt::format("{}{}_", line_begin, batch.substr(batch.find('_') + 1));
   written_lines lines;
   for (;;) {
     const std::string_view rest = text.substr(lines.bytes);

@@ -241,9 +241,14 @@ result<batch_record> batch_record_from(std::string_view text) {
 }
 
 json json_of(const stored_file& file) {
-  return {{"id", file.id},           {"object", "file"},          {"bytes", file.bytes},
-          {"created_at", file.created}, {"expires_at", file.expires}, {"filename", file.name},
-          {"purpose", file.purpose}, {"status", "processed"}};
+  return {{"id", file.id},
+          {"object", "file"},
+          {"bytes", file.bytes},
+          {"created_at", file.created},
+          {"expires_at", file.expires},
+          {"filename", file.name},
+          {"purpose", file.purpose},
+          {"status", "processed"}};
 }
 
 json json_of(const batch_record& batch) {

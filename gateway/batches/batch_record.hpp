@@ -14,10 +14,10 @@ namespace ovir::gateway {
 
 /// A file of a key. Its bytes are kept apart.
 struct stored_file {
-  std::string id;           ///< "file-" and 32 hexadecimal digits
-  std::string owner;        ///< id of the key; empty: everybody, where there are no keys
-  std::string name;         ///< as its client calls it
-  std::string purpose;      ///< "batch" or "batch_output"
+  std::string id;      ///< "file-" and 32 hexadecimal digits
+  std::string owner;   ///< id of the key; empty: everybody, where there are no keys
+  std::string name;    ///< as its client calls it
+  std::string purpose; ///< "batch" or "batch_output"
   std::uint64_t bytes{0};
   std::uint64_t created{0}; ///< Unix seconds
   std::uint64_t expires{0}; ///< likewise

@@ -100,8 +100,8 @@ private:
 /// A batch that is not over.
 struct batch_runs::run {
   struct flight {
-    std::string name;                        ///< custom_id
-    std::uint32_t tries{0};                  ///< before this one
+    std::string name;                          ///< custom_id
+    std::uint32_t tries{0};                    ///< before this one
     std::shared_ptr<line_exchange> exchange{}; ///< null: it is only being read
   };
   struct pause {
@@ -541,10 +541,9 @@ void batch_runs::end(const run_pointer& r) {
         r->over = true;
         shelf_.put_batch(record);
         runs_.erase(r->id);
-        around_.say(std::nullopt,
-                    fmt::format("batch {}: {}, {} lines answered, {} not", record.id,
-                                name_of(record.state), record.counts.completed,
-                                record.counts.failed));
+        around_.say(std::nullopt, fmt::format("batch {}: {}, {} lines answered, {} not", record.id,
+                                              name_of(record.state), record.counts.completed,
+                                              record.counts.failed));
       });
 }
 
@@ -558,10 +557,9 @@ void batch_runs::cancel(const std::string& id,
   record->state = batch_state::cancelling;
   record->times["cancelling"] = around_.unix_seconds();
   const auto kept = std::make_shared<result<void>>();
-  around_.elsewhere([this, kept, copy = *record] { *kept = folder_.keep(copy); },
-                    [kept, copy = *record, done = std::move(done)] {
-                      *kept ? done(copy) : done(kept->error());
-                    });
+  around_.elsewhere(
+      [this, kept, copy = *record] { *kept = folder_.keep(copy); },
+      [kept, copy = *record, done = std::move(done)] { *kept ? done(copy) : done(kept->error()); });
   begin_end(found->second, batch_state::cancelled, std::nullopt);
 }
 

@@ -14,8 +14,8 @@
 
 namespace ovir::gateway {
 
-/// Asks the lines of batches, a few at a time, and writes what comes of them. On the server's thread
-/// alone; the folder is used on the other one.
+/// Asks the lines of batches, a few at a time, and writes what comes of them. On the server's
+/// thread alone; the folder is used on the other one.
 ///
 /// A line is done once its answer is on the disk: after a crash it is never asked again. One that
 /// was under way is asked again under its id, so that the cluster goes on with it. A line that is

@@ -15,13 +15,15 @@ namespace {
 template <class Record>
 api_result<json> page_of(std::vector<const Record*> all, const list_query& query) {
   std::sort(all.begin(), all.end(), [&](const Record* a, const Record* b) {
-    const auto rank = [](const Record* r) { return std::pair{r->created, std::string_view{r->id}}; };
+    const auto rank = [](const Record* r) {
+      return std::pair{r->created, std::string_view{r->id}};
+    };
     return query.newest_first ? rank(b) < rank(a) : rank(a) < rank(b);
   });
   auto from = all.begin();
   if (!query.after.empty()) {
-    from = std::find_if(all.begin(), all.end(),
-                        [&](const Record* r) { return r->id == query.after; });
+    from =
+        std::find_if(all.begin(), all.end(), [&](const Record* r) { return r->id == query.after; });
     if (from == all.end()) {
       return bad_parameter("after", "'after' names nothing that this list has");
     }
@@ -136,9 +138,9 @@ std::optional<api_error> batch_shelf::begin_batch(const batch_record& batch) {
         return other.owner == batch.owner && !is_over(other.state);
       }));
   if (open >= limits::batches_open_per_key_max) {
-    return refusal(429, "batch_quota",
-                   fmt::format("this key has {} batches that are not over, as many as it may have",
-                               open));
+    return refusal(
+        429, "batch_quota",
+        fmt::format("this key has {} batches that are not over, as many as it may have", open));
   }
   if (open_batches() >= limits::batches_open_max || batches_.size() >= limits::batches_max) {
     return refusal(503, "overloaded", "this node has as many batches as it may; ask another");

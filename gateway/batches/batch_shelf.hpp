@@ -17,9 +17,9 @@ namespace ovir::gateway {
 /// What a client wants of a list.
 struct list_query {
   std::uint64_t most{0};
-  std::string after;        ///< id of the last one that it has; empty: none
-  bool newest_first{true};  ///< what was made in one second is in the order of its ids
-  std::string purpose;      ///< of files; empty: any
+  std::string after;       ///< id of the last one that it has; empty: none
+  bool newest_first{true}; ///< what was made in one second is in the order of its ids
+  std::string purpose;     ///< of files; empty: any
 };
 
 /// Which files and batches there are, whose they are, and how many there may be. A core.
@@ -52,7 +52,8 @@ public:
   [[nodiscard]] const batch_record* find_batch(std::string_view owner, const std::string& id) const;
   /// Of whichever owner. Null: there is none. Others are not told.
   [[nodiscard]] batch_record* record_of(const std::string& id);
-  [[nodiscard]] api_result<json> list_batches(std::string_view owner, const list_query& query) const;
+  [[nodiscard]] api_result<json> list_batches(std::string_view owner,
+                                              const list_query& query) const;
   /// Ids of batches that are over and more than their owner may have, the oldest first.
   [[nodiscard]] std::vector<std::string> surplus_batches(std::string_view owner) const;
 

@@ -276,8 +276,8 @@ private:
     }
     phase_ = phase::body;
     const auto wait = shared_.options.body_wait;
-    deadline_ = clock::now() +
-                (body_ == body_size::counted ? std::max(limits::upload_wait, wait) : wait);
+    deadline_ =
+        clock::now() + (body_ == body_size::counted ? std::max(limits::upload_wait, wait) : wait);
     reading_ = true;
     http::async_read(stream_, buffer_, *parser_,
                      [self = this->shared_from_this()](error_code read, std::size_t) {

@@ -49,8 +49,8 @@ struct header_value {
 result<std::string> take_quoted(std::string_view& rest) {
   std::string text;
   for (std::size_t i = 1; i < rest.size(); ++i) {
-    const bool escaped = rest[i] == '\\' && i + 1 < rest.size() &&
-                         (rest[i + 1] == '"' || rest[i + 1] == '\\');
+    const bool escaped =
+        rest[i] == '\\' && i + 1 < rest.size() && (rest[i + 1] == '"' || rest[i + 1] == '\\');
     if (rest[i] == '"') {
       rest.remove_prefix(i + 1);
       return text;

@@ -23,10 +23,10 @@ inline constexpr std::size_t files_per_key_max = 1'000;
 inline constexpr std::uint64_t file_bytes_per_key_max = std::uint64_t{1} << 30U;
 inline constexpr std::size_t files_max = 16'384;
 inline constexpr std::uint64_t file_bytes_all_max = std::uint64_t{16} << 30U;
-inline constexpr std::uint64_t file_life_least = 3'600;     // seconds
+inline constexpr std::uint64_t file_life_least = 3'600;      // seconds
 inline constexpr std::uint64_t file_life_most = 30 * 86'400; // likewise; what one has by default
 inline constexpr std::size_t file_piece_bytes = 256U << 10U; // of one being told, in memory
-inline constexpr std::chrono::seconds file_look_pause{60}; // between looks for expired ones
+inline constexpr std::chrono::seconds file_look_pause{60};   // between looks for expired ones
 inline constexpr std::size_t files_told_at_once = 32;
 inline constexpr std::uint64_t file_list_max = 10'000; // that a page may be asked to have
 inline constexpr std::size_t file_record_bytes_max = 4U << 10U;
@@ -46,7 +46,7 @@ inline constexpr std::size_t batch_faults_max = 16; // of an input, that are tol
 /// Lines of all batches that a gateway asks at once, so that most places are other requests'.
 inline constexpr std::uint32_t batch_lines_at_once = 8;
 inline constexpr std::uint64_t batch_output_bytes_max = std::uint64_t{256} << 20U; // and errors
-inline constexpr std::uint64_t batch_window = 86'400; // seconds from its making to its end
+inline constexpr std::uint64_t batch_window = 86'400;      // seconds from its making to its end
 inline constexpr std::size_t batch_scan_bytes = 1U << 20U; // of an input, checked in one go
 inline constexpr std::size_t batch_order_bytes_max = 64U << 10U; // the body that makes one
 inline constexpr std::size_t batch_record_bytes_max = 256U << 10U;

@@ -25,8 +25,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       std::abort(); // it was looked at
     }
   }
-  const auto written =
-      gateway::written_lines_from(text, "batch_00112233445566778899aabbccddeeff");
+  const auto written = gateway::written_lines_from(text, "batch_00112233445566778899aabbccddeeff");
   if (written ? written->bytes > size : written.error().message.empty()) {
     std::abort();
   }

@@ -6,8 +6,8 @@
 #include <string>
 #include <string_view>
 
-// Reads any bytes as a form: the first line is its type, the rest its body. Parts of what is accepted
-// lie in the body, in order and apart, and none has the boundary in it.
+// Reads any bytes as a form: the first line is its type, the rest its body. Parts of what is
+// accepted lie in the body, in order and apart, and none has the boundary in it.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace ovir;
   const std::string_view all{reinterpret_cast<const char*>(data), size};

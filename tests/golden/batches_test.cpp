@@ -17,12 +17,11 @@ TEST(batches_golden, a_record_of_a_file) {
                          17,
                          1'795'219'200,
                          1'797'811'200};
-  EXPECT_EQ(text_of(file),
-            "ovir-file-v1\n"
-            R"({"bytes":17,"created":1795219200,"expires":1797811200,)"
-            R"("id":"file-00112233445566778899aabbccddeeff","name":"in.jsonl",)"
-            R"("owner":"7aba32d6cfc1729c","purpose":"batch"})"
-            "\nd9839c1da4b7a70743405f6f04f4f247d2dd354992b1fc50cc790a0a34759aa9\n");
+  EXPECT_EQ(text_of(file), "ovir-file-v1\n"
+                           R"({"bytes":17,"created":1795219200,"expires":1797811200,)"
+                           R"("id":"file-00112233445566778899aabbccddeeff","name":"in.jsonl",)"
+                           R"("owner":"7aba32d6cfc1729c","purpose":"batch"})"
+                           "\nd9839c1da4b7a70743405f6f04f4f247d2dd354992b1fc50cc790a0a34759aa9\n");
 }
 
 TEST(batches_golden, a_record_of_a_batch) {

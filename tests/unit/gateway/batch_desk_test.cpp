@@ -167,7 +167,7 @@ TEST_F(batches, keep_a_file_for_its_key_alone_and_over_restarts) {
     EXPECT_EQ(call("GET", path + "/content")->head.body, content_of);
     EXPECT_EQ(told("GET", "/v1/files")["data"][0], file);
     EXPECT_EQ(told("GET", "/v1/files", "", "bob")["data"].size(), 0U);
-    for (const std::string target : {path, path + "/content"}) {
+    for (const std::string& target : {path, path + "/content"}) {
       EXPECT_EQ(code("GET", target, "", "bob"), "404 unknown_file");
     }
     EXPECT_EQ(code("DELETE", path, "", "bob"), "404 unknown_file");
@@ -193,8 +193,9 @@ TEST_F(batches, tell_a_large_file_in_pieces) {
 TEST_F(batches, refuse_forms_that_are_no_upload) {
   const std::string good = form(lines(1));
   EXPECT_EQ(code("POST", "/v1/files", field("purpose", "batch") + "--b--"), "400 invalid_value");
-  EXPECT_EQ(code("POST", "/v1/files", field("purpose", "fine-tune") + good.substr(good.find("--b", 5))),
-            "400 unsupported_parameter");
+  EXPECT_EQ(
+      code("POST", "/v1/files", field("purpose", "fine-tune") + good.substr(good.find("--b", 5))),
+      "400 unsupported_parameter");
   EXPECT_EQ(code("POST", "/v1/files", form(lines(1), field("colour", "red"))),
             "400 unknown_parameter");
   EXPECT_EQ(code("POST", "/v1/files", form(lines(1), field("purpose", "batch"))),
@@ -299,7 +300,8 @@ TEST_F(batches, ask_a_line_again_whose_answer_was_torn_by_a_crash) {
 
 TEST_F(batches, ask_a_line_later_that_is_refused_for_the_moment) {
   const std::string id = begun(1);
-  for (const std::chrono::seconds pause : {1, 2, 4}) {
+  for (const auto pause :
+       {std::chrono::seconds{1}, std::chrono::seconds{2}, std::chrono::seconds{4}}) {
     app_->calls().on_end(cluster_.started.back().tag, fail(errc::segment_missing, "no nodes"));
     const std::size_t before = cluster_.started.size();
     pass(pause - std::chrono::seconds{1});

@@ -23,8 +23,8 @@ std::string fault_in(const std::string& text) {
 }
 
 TEST(batch_line, keeps_the_order_of_its_body) {
-  const auto read = batch_line_from(line("a", R"({"z": 1, "a": {"y": 0.5, "b": 18446744073709551615}})"),
-                                    endpoint_path, 1);
+  const auto read = batch_line_from(
+      line("a", R"({"z": 1, "a": {"y": 0.5, "b": 18446744073709551615}})"), endpoint_path, 1);
   ASSERT_TRUE(std::holds_alternative<batch_line>(read));
   EXPECT_EQ(std::get<batch_line>(read).body, R"({"z":1,"a":{"y":0.5,"b":18446744073709551615}})");
   EXPECT_EQ(std::get<batch_line>(read).name, "a");
@@ -40,8 +40,9 @@ TEST(batch_line, says_what_is_wrong_with_it) {
             "invalid_value custom_id");
   EXPECT_EQ(fault_in("{"), "invalid_json_line ");
   EXPECT_EQ(fault_in(""), "invalid_json_line ");
-  EXPECT_EQ(fault_in(R"({"custom_id": "a", "method": "GET", "url": "/v1/completions", "body": {}})"),
-            "invalid_value method");
+  EXPECT_EQ(
+      fault_in(R"({"custom_id": "a", "method": "GET", "url": "/v1/completions", "body": {}})"),
+      "invalid_value method");
   EXPECT_EQ(fault_in(R"({"custom_id": "a", "method": "POST", "url": "/v1/models", "body": {}})"),
             "invalid_value url");
   EXPECT_EQ(fault_in(R"({"custom_id": "a", "method": "POST", "url": "/v1/completions", "body": {},

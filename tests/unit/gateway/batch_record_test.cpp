@@ -12,8 +12,13 @@ namespace ovir::gateway {
 namespace {
 
 stored_file file() {
-  return {"file-00112233445566778899aabbccddeeff", "0123456789abcdef", "in \"a\".jsonl", "batch", 17,
-          1'795'219'200, 1'797'811'200};
+  return {"file-00112233445566778899aabbccddeeff",
+          "0123456789abcdef",
+          "in \"a\".jsonl",
+          "batch",
+          17,
+          1'795'219'200,
+          1'797'811'200};
 }
 
 batch_record batch() {

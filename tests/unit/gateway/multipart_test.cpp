@@ -18,11 +18,12 @@ std::string named(const std::string& bytes) {
 }
 
 TEST(multipart, reads_what_a_client_of_openai_sends) {
-  const std::string body = "--xyz\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\n"
-                           "batch\r\n--xyz\r\n"
-                           "content-disposition: FORM-DATA; name=\"file\"; filename=\"in.jsonl\"\r\n"
-                           "Content-Type: application/octet-stream\r\n\r\n"
-                           "{\"a\": 1}\r\n\r\n--xy\r\n--xyz--\r\n";
+  const std::string body =
+      "--xyz\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\n"
+      "batch\r\n--xyz\r\n"
+      "content-disposition: FORM-DATA; name=\"file\"; filename=\"in.jsonl\"\r\n"
+      "Content-Type: application/octet-stream\r\n\r\n"
+      "{\"a\": 1}\r\n\r\n--xy\r\n--xyz--\r\n";
   const auto parts = parse_form("Multipart/Form-Data; charset=utf-8; boundary=\"xyz\"", body);
   ASSERT_TRUE(parts) << parts.error().message;
   ASSERT_EQ(parts->size(), 2U);
@@ -72,8 +73,9 @@ TEST(multipart, refuses_what_others_might_read_differently) {
   }
   for (const std::string other :
        {"multipart/form-data", "multipart/form-data; boundary=", "multipart/mixed; boundary=xyz",
-        "multipart/form-data; boundary=xyz; boundary=xyz", "multipart/form-data; boundary=\"xyz "
-                                                           "\""}) {
+        "multipart/form-data; boundary=xyz; boundary=xyz",
+        "multipart/form-data; boundary=\"xyz "
+        "\""}) {
     EXPECT_FALSE(parse_form(other, good)) << other;
   }
   EXPECT_FALSE(parse_form(fmt::format("multipart/form-data; boundary={}",
