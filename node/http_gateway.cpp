@@ -74,7 +74,9 @@ public:
         view_(view), answers_(answers), metrics_(metrics), env_(env), journal_(journal),
         gate_(std::make_shared<server_gate>()),
         application_(api_of(options, software), surroundings()),
-        batches_(surroundings(), application_, env, state + "/batches", batch_lines_of(options)),
+        disk_(on.make_executor(job_kind::cache_back, 1)),
+        batches_(surroundings(), application_, env, state + "/batches", on_disk(),
+                 batch_lines_of(options)),
         console_(
             callers_of(options), view, [this] { return env_.now(); },
             [this] { return application_.counts(); }) {}
@@ -85,13 +87,17 @@ public:
     gate_->close();
     const bool answered = server_ != nullptr;
     server_.reset();
+    disk_.reset(); // what it works on is the batches'
     if (answered && !options_.keys.empty()) {
       application_.calls().keep_spend(false);
     }
   }
 
   result<void> raise() {
-    OVIR_TRY(batches_.open());
+    if (const auto opened = batches_.open(); !opened) {
+      journal_.say(actors::log_level::error, std::nullopt,
+                   "files and batches of clients are refused: {}", opened.error().message);
+    }
     if (!options_.keys.empty()) {
       OVIR_ASSIGN(auto keys, gateway::load_api_keys(env_, options_.keys));
       console_.use_keys(keys);
@@ -100,9 +106,9 @@ public:
     }
     next_reading_ = env_.now() + limits::api_keys_reread;
     OVIR_ASSIGN(server_, machine_.serve_http(http_of(options_), *this));
-    ready_.store(true);
     const auto post = [this](std::function<void()> act) { server_->post(std::move(act)); };
     gate_->open(post);
+    ready_.store(true); // from now on there are ticks
     desk_.use(&application_.calls(), post);
     view_.use(post);
     return {};
@@ -202,6 +208,17 @@ private:
     return around;
   }
 
+  /// Beside what clients wait for.
+  gateway::disk_work on_disk() {
+    return [this](std::function<void()> work, std::function<void()> then) {
+      disk_->post([gate = gate_, work = std::move(work),
+                   then = std::move(then)](compute::parallel_runner&) mutable {
+        work();
+        gate->post(std::move(then));
+      });
+    };
+  }
+
   void read_spend() {
     const auto text = env_.read(spend_path_, limits::api_spend_file_bytes_max);
     if (!text && text.error().code == errc::not_found) {
@@ -263,6 +280,7 @@ private:
   const gateway::ollama_door ollama_;
   const gateway::responses_door responses_;
   gateway::application application_;
+  std::unique_ptr<actors::compute_executor> disk_;
   gateway::batch_desk batches_;
   gateway::console console_;
   std::atomic<bool> ready_{false};

@@ -251,9 +251,9 @@ struct batch_desk::telling {
 };
 
 batch_desk::batch_desk(const api_surroundings& around, api_asker& asker, storage::env& environment,
-                       std::string folder, std::uint32_t lines_at_once)
+                       std::string folder, disk_work on_disk, std::uint32_t lines_at_once)
     : around_(around), asker_(asker), folder_(environment, std::move(folder)),
-      runs_(around_, asker, shelf_, folder_, lines_at_once) {}
+      runs_(around_, asker, shelf_, folder_, std::move(on_disk), lines_at_once) {}
 
 result<void> batch_desk::open() {
   OVIR_ASSIGN(auto found, folder_.open());
@@ -269,6 +269,7 @@ result<void> batch_desk::open() {
       restored_.push_back(std::move(batch));
     }
   }
+  open_ = true;
   return {};
 }
 
@@ -291,6 +292,9 @@ std::optional<std::size_t> batch_desk::body_bytes_max(const http_request& head) 
 }
 
 std::optional<api_error> batch_desk::refuse(const http_request& head, bool draining) const {
+  if (!open_) {
+    return refusal(503, "files_unavailable", "this node cannot read its files; ask another");
+  }
   if (head.method != "POST" || (head.path != files_path && head.path != batches_path)) {
     return std::nullopt;
   }
@@ -543,11 +547,18 @@ void batch_desk::drop_expired() {
     shelf_.drop_file(id);
     around_.elsewhere([this, id] { static_cast<void>(folder_.drop_file(id)); }, [] {});
   }
+  for (const std::string& id : shelf_.expired_batches(around_.unix_seconds())) {
+    shelf_.drop_batch(id);
+    around_.elsewhere([this, id] { static_cast<void>(folder_.drop_batch(id)); }, [] {});
+  }
 }
 
 void batch_desk::tick() {
   for (const batch_record& batch : std::exchange(restored_, {})) {
     runs_.take(batch, true);
+  }
+  if (shelf_.empty()) {
+    return;
   }
   if (around_.now() >= next_look_) {
     next_look_ = around_.now() + limits::file_look_pause;

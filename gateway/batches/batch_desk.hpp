@@ -20,14 +20,15 @@
 namespace ovir::gateway {
 
 /// /v1/files and /v1/batches as OpenAI's clients call them. On the server's thread; the folder is
-/// used on the other one. What is answered lasts.
+/// used on others. What is answered lasts.
 class batch_desk final : public api_annex {
 public:
-  /// `around` less its annex; `environment` and `asker` outlive it. `folder`: where things last.
+  /// `environment` and `asker` outlive it. `folder`: where things last.
   batch_desk(const api_surroundings& around, api_asker& asker, storage::env& environment,
-             std::string folder, std::uint32_t lines_at_once);
+             std::string folder, disk_work on_disk, std::uint32_t lines_at_once);
 
-  /// What an earlier life kept. Before the server begins.
+  /// What an earlier life kept. Before the server begins. Where that cannot be read, everything is
+  /// refused.
   [[nodiscard]] result<void> open();
 
   std::string_view methods(std::string_view path) const override;
@@ -67,6 +68,7 @@ private:
   batch_shelf shelf_;
   batch_runs runs_;
   std::vector<batch_record> restored_; ///< not gone on with yet
+  bool open_{false};
   /// Files being told. One may be dropped on the other thread.
   std::shared_ptr<std::atomic<std::size_t>> tellings_{
       std::make_shared<std::atomic<std::size_t>>(0)};

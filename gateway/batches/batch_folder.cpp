@@ -31,7 +31,6 @@ std::string batch_folder::bytes_path(const std::string& id) const {
 }
 
 result<batch_folder::contents> batch_folder::open() {
-  OVIR_TRY(env_.make_folder(path_));
   OVIR_ASSIGN(const auto names, env_.list(path_));
   contents found;
   for (const std::string& name : names) {
@@ -108,6 +107,7 @@ result<void> batch_folder::replace(const std::string& path, std::string_view tex
 }
 
 result<void> batch_folder::keep(const stored_file& file, std::string_view bytes) {
+  OVIR_TRY(env_.make_folder(path_)); // the first thing that is kept is such a file
   OVIR_TRY(replace(bytes_path(file.id), bytes));
   return keep(file);
 }

@@ -15,7 +15,8 @@ namespace ovir::gateway {
 
 /// Where files and batches last (docs/formats/batches.md): `ID.file` and `ID.batch` are records,
 /// `ID.bytes` is what a file has in it. A file is there once its record is. Each call may wait for
-/// the disk; after success what it wrote survives a loss of power. One thread at a time.
+/// the disk; after success what it wrote survives a loss of power. Several threads may use it, of
+/// one file or batch one at a time.
 class batch_folder {
 public:
   /// `environment` outlives it.
@@ -27,7 +28,7 @@ public:
     std::vector<batch_record> batches;
     std::vector<std::string> damaged; ///< a sentence for each record that is left aside
   };
-  /// What an earlier life kept. Bytes that belong to nothing are removed.
+  /// What an earlier life kept. Bytes that belong to nothing are removed. Before all others.
   [[nodiscard]] result<contents> open();
 
   [[nodiscard]] result<void> keep(const stored_file& file, std::string_view bytes);

@@ -128,7 +128,8 @@ struct batch_runs::run {
   unwritten errors;
   std::uint64_t answers_bytes{0}; ///< that last
   std::uint64_t errors_bytes{0};
-  bool busy{false}; ///< the other thread works for it
+  bool busy{false};       ///< the disk's thread works for it
+  bool cancelling{false}; ///< that its client ends it comes to the disk
   time_point stalled_until;
   bool told{false}; ///< the operator, that the disk refused something
   std::optional<batch_state> ending;
@@ -137,8 +138,8 @@ struct batch_runs::run {
 };
 
 batch_runs::batch_runs(const api_surroundings& around, api_asker& asker, batch_shelf& shelf,
-                       batch_folder& folder, std::uint32_t lines_at_once)
-    : around_(around), asker_(asker), shelf_(shelf), folder_(folder),
+                       batch_folder& folder, disk_work on_disk, std::uint32_t lines_at_once)
+    : around_(around), asker_(asker), shelf_(shelf), folder_(folder), on_disk_(std::move(on_disk)),
       lines_at_once_(std::max<std::uint32_t>(lines_at_once, 1)) {}
 
 batch_runs::~batch_runs() {
@@ -165,18 +166,18 @@ void batch_runs::elsewhere(const run_pointer& r, std::function<result<void>()> w
                            std::function<void(const result<void>&)> then) {
   r->busy = true;
   const auto outcome = std::make_shared<result<void>>();
-  around_.elsewhere([work = std::move(work), outcome] { *outcome = work(); },
-                    [this, r, outcome, then = std::move(then)] {
-                      r->busy = false;
-                      then(*outcome);
-                      go_on(r);
-                      begin_lines();
-                    });
+  on_disk_([work = std::move(work), outcome] { *outcome = work(); },
+           [this, r, outcome, then = std::move(then)] {
+             r->busy = false;
+             then(*outcome);
+             go_on(r);
+             begin_lines();
+           });
 }
 
 /// The next thing that has to be done for a batch, beside asking its lines.
 void batch_runs::go_on(const run_pointer& r) {
-  if (r->busy || r->over || around_.now() < r->stalled_until) {
+  if (r->busy || r->cancelling || r->over || around_.now() < r->stalled_until) {
     return;
   }
   if (!r->loaded) {
@@ -223,24 +224,21 @@ void batch_runs::scan(const run_pointer& r) {
       });
 }
 
-/// What an earlier life wrote, before any line is asked.
+/// What an earlier life wrote, before any line is asked. That it is in progress does not come to
+/// the disk: another life looks at the input again anyway.
 void batch_runs::load(const run_pointer& r) {
-  batch_record record = *shelf_.record_of(r->id);
-  if (record.state == batch_state::validating) {
-    record.state = batch_state::in_progress;
-    record.times["in_progress"] = around_.unix_seconds();
-  }
-  record.counts.total = r->lines.lines();
+  const batch_record& record = *shelf_.record_of(r->id);
   const auto answers = std::make_shared<written_lines>();
   const auto errors = std::make_shared<written_lines>();
   elsewhere(
       r,
-      [this, answers, errors, record]() -> result<void> {
-        OVIR_ASSIGN(*answers, folder_.lines_of(record.output, record.id));
-        OVIR_ASSIGN(*errors, folder_.lines_of(record.errors, record.id));
-        return folder_.keep(record);
+      [this, r, answers, errors, output = record.output,
+       failures = record.errors]() -> result<void> {
+        OVIR_ASSIGN(*answers, folder_.lines_of(output, r->id));
+        OVIR_ASSIGN(*errors, folder_.lines_of(failures, r->id));
+        return {};
       },
-      [this, r, answers, errors, record](const result<void>& done) mutable {
+      [this, r, answers, errors](const result<void>& done) {
         if (!done) {
           return stall(*r, done.error());
         }
@@ -256,9 +254,12 @@ void batch_runs::load(const run_pointer& r) {
         }
         r->answers_bytes = answers->bytes;
         r->errors_bytes = errors->bytes;
-        record.counts.completed = answers->indexes.size();
-        record.counts.failed = errors->indexes.size();
-        shelf_.put_batch(record);
+        batch_record& now = *shelf_.record_of(r->id);
+        now.counts = {r->lines.lines(), answers->indexes.size(), errors->indexes.size()};
+        if (now.state == batch_state::validating) {
+          now.state = batch_state::in_progress;
+          now.times["in_progress"] = around_.unix_seconds();
+        }
         r->loaded = true;
         around_.say(std::nullopt, fmt::format("batch {}: {} of {} lines are done", r->id,
                                               r->done_count, r->lines.lines()));
@@ -266,6 +267,7 @@ void batch_runs::load(const run_pointer& r) {
 }
 
 void batch_runs::fail_input(const run_pointer& r, std::vector<batch_fault> faults) {
+  r->ending = batch_state::failed;
   batch_record record = *shelf_.record_of(r->id);
   record.state = batch_state::failed;
   record.times["failed"] = around_.unix_seconds();
@@ -336,7 +338,7 @@ void batch_runs::read_line(const run_pointer& r, std::uint32_t index) {
   r->under_way[index] = std::move(flight);
   ++under_way_;
   const auto read = std::make_shared<std::variant<batch_line, batch_fault>>();
-  around_.elsewhere(
+  on_disk_(
       [r, index, read] {
         *read = batch_line_from(r->lines.line(text_of_map(*r->input), index), r->endpoint,
                                 index + std::uint64_t{1});
@@ -556,11 +558,18 @@ void batch_runs::cancel(const std::string& id,
   }
   record->state = batch_state::cancelling;
   record->times["cancelling"] = around_.unix_seconds();
+  const run_pointer r = found->second;
+  r->cancelling = true;
+  begin_end(r, batch_state::cancelled, std::nullopt);
+  // Not on the disk's thread: `done` may hold a connection, which ends with the server. Nothing
+  // else writes this record now.
   const auto kept = std::make_shared<result<void>>();
-  around_.elsewhere(
-      [this, kept, copy = *record] { *kept = folder_.keep(copy); },
-      [kept, copy = *record, done = std::move(done)] { *kept ? done(copy) : done(kept->error()); });
-  begin_end(found->second, batch_state::cancelled, std::nullopt);
+  around_.elsewhere([this, kept, copy = *record] { *kept = folder_.keep(copy); },
+                    [this, r, kept, copy = *record, done = std::move(done)] {
+                      *kept ? done(copy) : done(kept->error());
+                      r->cancelling = false;
+                      go_on(r);
+                    });
 }
 
 void batch_runs::tick() {

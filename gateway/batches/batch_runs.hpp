@@ -14,8 +14,13 @@
 
 namespace ovir::gateway {
 
+/// Runs the first on a thread that may wait for the disk, and then the second on the server's; in
+/// the order in which it was asked to.
+using disk_work = std::function<void(std::function<void()> work, std::function<void()> then)>;
+
 /// Asks the lines of batches, a few at a time, and writes what comes of them. On the server's
-/// thread alone; the folder is used on the other one.
+/// thread alone; the folder is used on that of the disk, so that no body of a client that waits has
+/// to wait for it.
 ///
 /// A line is done once its answer is on the disk: after a crash it is never asked again. One that
 /// was under way is asked again under its id, so that the cluster goes on with it. A line that is
@@ -24,7 +29,7 @@ class batch_runs {
 public:
   /// All outlive it. `lines_at_once`: of all batches, at least 1.
   batch_runs(const api_surroundings& around, api_asker& asker, batch_shelf& shelf,
-             batch_folder& folder, std::uint32_t lines_at_once);
+             batch_folder& folder, disk_work on_disk, std::uint32_t lines_at_once);
   ~batch_runs();
   batch_runs(const batch_runs&) = delete;
   batch_runs& operator=(const batch_runs&) = delete;
@@ -59,7 +64,7 @@ private:
   void end(const run_pointer& r);
   void fail_input(const run_pointer& r, std::vector<batch_fault> faults);
   void stall(run& r, const error& why);
-  /// Runs the first on the other thread while nothing else is done for `r`, and then the second.
+  /// Runs the first on the disk's thread while nothing else is done for `r`, and then the second.
   void elsewhere(const run_pointer& r, std::function<result<void>()> work,
                  std::function<void(const result<void>&)> then);
 
@@ -67,6 +72,7 @@ private:
   api_asker& asker_;
   batch_shelf& shelf_;
   batch_folder& folder_;
+  const disk_work on_disk_;
   const std::uint32_t lines_at_once_;
   std::map<std::string, run_pointer> runs_; ///< by the batch's id
   std::string turn_;                        ///< of the batch whose line was begun last

@@ -200,6 +200,17 @@ std::vector<std::string> batch_shelf::surplus_batches(std::string_view owner) co
   return ids;
 }
 
+std::vector<std::string> batch_shelf::expired_batches(std::uint64_t unix_seconds) const {
+  std::vector<std::string> ids;
+  for (const auto& [id, one] : batches_) {
+    const std::uint64_t last = one.record.expires + limits::file_life_most;
+    if (is_over(one.record.state) && last <= unix_seconds) {
+      ids.push_back(id);
+    }
+  }
+  return ids;
+}
+
 std::size_t batch_shelf::open_batches() const {
   return static_cast<std::size_t>(
       std::count_if(batches_.begin(), batches_.end(),

@@ -56,8 +56,11 @@ public:
                                               const list_query& query) const;
   /// Ids of batches that are over and more than their owner may have, the oldest first.
   [[nodiscard]] std::vector<std::string> surplus_batches(std::string_view owner) const;
+  /// Of those that are over, and so old that no file of theirs can be there.
+  [[nodiscard]] std::vector<std::string> expired_batches(std::uint64_t unix_seconds) const;
 
   [[nodiscard]] std::size_t open_batches() const;
+  [[nodiscard]] bool empty() const noexcept { return files_.empty() && batches_.empty(); }
   [[nodiscard]] std::size_t files() const noexcept { return files_.size(); }
   [[nodiscard]] std::uint64_t bytes() const noexcept { return bytes_; }
 

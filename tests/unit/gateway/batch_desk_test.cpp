@@ -41,7 +41,9 @@ protected:
     desk_.reset();
     cluster_.started.clear();
     annex_ = nullptr;
-    desk_ = std::make_unique<batch_desk>(surroundings(), asker_, *env_, folder_.path().string(), 2);
+    const api_surroundings around = surroundings();
+    desk_ = std::make_unique<batch_desk>(around, asker_, *env_, folder_.path().string(),
+                                         around.elsewhere, 2);
     annex_ = desk_.get();
     options_.keys_needed = true;
     restart(options_);
