@@ -71,7 +71,7 @@ batch_line_from(std::string_view text, std::string_view endpoint, std::uint64_t 
     in.refuse("body", "must be the body of a request");
   } else if (const auto stream = body.find("stream");
              stream != body.end() && !stream->is_null() && *stream != json(false)) {
-    in.refuse("body.stream", "must be false: nobody reads a stream of a batch");
+    in.refuse("body.stream", "must be false: a batch has no streams");
   }
   in.done();
   if (in.failure()) {

@@ -1,7 +1,7 @@
 // The OpenAPI document, held against the server: what it says is so, and nothing else is there.
 #include "tests/support/cluster/cli.hpp"
 #include "tests/support/cluster/process_use.hpp"
-#include "tests/support/http_client.hpp"
+#include "tests/support/http_upload.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <fmt/format.h>

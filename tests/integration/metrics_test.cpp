@@ -4,7 +4,7 @@
 #include "tests/support/cluster/cli.hpp"
 #include "tests/support/cluster/metrics_page.hpp"
 #include "tests/support/cluster/test_cluster.hpp"
-#include "tests/support/http_client.hpp"
+#include "tests/support/http_upload.hpp"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>

@@ -57,13 +57,6 @@ using http_fields = std::vector<std::pair<std::string, std::string>>;
                                    std::string_view path, std::string_view body = {},
                                    const http_fields& fields = {});
 
-/// A request that leaves a file for batches, as clients of OpenAI write it.
-[[nodiscard]] std::string http_upload_text(std::string_view content,
-                                           const http_fields& fields = {});
-/// Likewise, on a connection of its own.
-[[nodiscard]] http_answer http_upload(std::uint16_t port, std::string_view content,
-                                      const http_fields& fields = {});
-
 /// An event of a stream.
 struct http_event {
   std::string id;

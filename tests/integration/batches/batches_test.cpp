@@ -4,7 +4,7 @@
 #include "tests/support/cluster/cli.hpp"
 #include "tests/support/cluster/process_use.hpp"
 #include "tests/support/cluster/test_cluster.hpp"
-#include "tests/support/http_client.hpp"
+#include "tests/support/http_upload.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <fmt/format.h>
