@@ -179,6 +179,7 @@ void open_calls::take_prepared(pending& p) {
   c->looked_for = p.last.has_value() || (p.unattended && p.unattended->may_run);
   c->deadline = around_.now() + p.deadline;
   c->reserved = ready.tokens_max;
+  c->unattended = p.unattended.has_value();
   c->day = key_budget::day_of(seconds);
   replies_.counts.resumed += p.last ? 1 : 0;
   c->writer.emplace(std::move(ready.shape), std::move(received));
@@ -516,7 +517,7 @@ void open_calls::finish(const call_pointer& c) {
   const owned_id name{c->owner, c->shape().id};
   const bool left = c->was_cancelled && !c->asked_to_end; // who asks again begins it anew
   const bool may_be_large = c->shape().form != nullptr || !c->shape().echoes.empty();
-  if (!left && !may_be_large &&
+  if (!left && !may_be_large && !c->unattended &&
       finished_.insert_or_assign(name, finished{c->shape(), c->terms}).second) {
     finished_order_.push_back(name);
   }

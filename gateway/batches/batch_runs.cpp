@@ -18,6 +18,9 @@ namespace {
 
 using time_point = std::chrono::steady_clock::time_point;
 
+/// Of a line whose model is unknown after a restart: half a minute.
+constexpr std::uint32_t early_tries = 5;
+
 /// Lines of one file that are not on the disk yet.
 struct unwritten {
   std::string text;
@@ -117,7 +120,8 @@ struct batch_runs::run {
   const std::string endpoint;
   std::shared_ptr<storage::mapped_file> input;
   line_scan lines;
-  bool loaded{false}; ///< its lines are known, and which are done
+  bool restored{false}; ///< an earlier life began it
+  bool loaded{false};   ///< its lines are known, and which are done
   std::vector<bool> done;
   std::uint32_t done_count{0};
   std::uint32_t next{0};        ///< the first line that was never begun
@@ -154,6 +158,7 @@ batch_runs::~batch_runs() {
 
 void batch_runs::take(const batch_record& batch, bool restored) {
   const auto r = std::make_shared<run>(batch);
+  r->restored = restored;
   r->search_left = restored ? lines_at_once_ : 0;
   runs_[batch.id] = r;
   if (batch.state == batch_state::cancelling) {
@@ -288,7 +293,7 @@ void batch_runs::fail_input(const run_pointer& r, std::vector<batch_fault> fault
 
 /// A line of the batch whose turn it is: batches take turns, so that a long one is no obstacle.
 void batch_runs::begin_lines() {
-  while (under_way_ < lines_at_once_) {
+  while (under_way_ < lines_at_once_ && around_.engine->ready()) {
     run_pointer chosen;
     std::optional<std::uint32_t> index;
     auto at = runs_.upper_bound(turn_);
@@ -390,7 +395,9 @@ void batch_runs::take_answer(const run_pointer& r, std::uint32_t index, const ht
   const run::flight flight = std::move(found->second);
   r->under_way.erase(found);
   --under_way_;
-  if (reply.status == 429 || reply.status == 503) {
+  // A node that has just begun may not know its models yet.
+  const bool early = reply.status == 404 && r->restored && flight.tries < early_tries;
+  if (reply.status == 429 || reply.status == 503 || early) {
     ask_later(r, index, flight.tries, wait_asked_for(reply));
   } else {
     unwritten& to = reply.status == 200 ? r->answers : r->errors;

@@ -11,6 +11,7 @@
 #include <fstream>
 #include <set>
 #include <sstream>
+#include <utility>
 
 namespace ovir::gateway {
 namespace {
@@ -314,6 +315,23 @@ TEST_F(batches, ask_a_line_later_that_is_refused_for_the_moment) {
   EXPECT_EQ(batch(id)["request_counts"]["failed"], 0);
   answer(cluster_.started.size() - 1);
   EXPECT_EQ(batch(id)["status"], "completed");
+}
+
+TEST_F(batches, wait_until_the_node_knows_its_models) {
+  const std::string id = begun(1);
+  const auto models = std::exchange(cluster_.list, {});
+  cluster_.is_ready = false;
+  live();
+  pass(std::chrono::seconds{60});
+  EXPECT_TRUE(asker_.asked.empty());
+  cluster_.is_ready = true; // of another model
+  pass(std::chrono::seconds{1});
+  EXPECT_EQ(asker_.asked.size(), 1U);
+  cluster_.list = models;
+  pass(std::chrono::seconds{1});
+  ASSERT_EQ(cluster_.started.size(), 1U);
+  answer(0);
+  EXPECT_EQ(batch(id)["request_counts"]["completed"], 1);
 }
 
 TEST_F(batches, say_what_is_wrong_with_their_input) {
