@@ -1,5 +1,6 @@
 #include "gateway/batches/batch_runs.hpp"
 
+#include "gateway/batches/batch_run_parts.hpp"
 #include "gateway/http/event_id.hpp"
 #include "messages/check.hpp"
 #include "messages/limits/batches.hpp"
@@ -16,27 +17,12 @@ namespace ovir::gateway {
 
 namespace {
 
-using time_point = std::chrono::steady_clock::time_point;
-
 /// Of a line whose model is unknown after a restart: half a minute.
 constexpr std::uint32_t early_tries = 5;
-
-/// Lines of one file that are not on the disk yet.
-struct unwritten {
-  std::string text;
-  std::vector<std::uint32_t> lines{};
-};
 
 std::string_view text_of_map(const storage::mapped_file& file) {
   const auto bytes = file.bytes();
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
-/// What stands in front of what came since.
-void put_back(unwritten& to, unwritten earlier) {
-  earlier.text += to.text;
-  earlier.lines.insert(earlier.lines.end(), to.lines.begin(), to.lines.end());
-  to = std::move(earlier);
 }
 
 /// Of a reply that asks to come again.
@@ -64,82 +50,6 @@ stored_file output_of(const batch_record& batch, const std::string& id, std::str
 }
 
 } // namespace
-
-/// Where the answer of a line comes to.
-class batch_runs::line_exchange final : public http_exchange {
-public:
-  explicit line_exchange(std::function<void(const http_reply&)> told) : told_(std::move(told)) {}
-
-  void reply(http_reply answer) override {
-    gone_ = nullptr;
-    if (const auto told = std::exchange(told_, nullptr)) {
-      told(answer);
-    }
-  }
-  // Lines that want a stream were refused with their batch.
-  void begin_stream(http_reply) override { OVIR_CHECK(false); }
-  void send(std::string) override {}
-  void end_stream() override {}
-  void when_gone(std::function<void()> gone) override { gone_ = std::move(gone); }
-
-  /// Where the endpoint ends, too.
-  void forget() {
-    told_ = nullptr;
-    gone_ = nullptr;
-  }
-  /// Nothing is heard any more.
-  void leave() {
-    told_ = nullptr;
-    if (const auto gone = std::exchange(gone_, nullptr)) {
-      gone();
-    }
-  }
-
-private:
-  std::function<void(const http_reply&)> told_;
-  std::function<void()> gone_;
-};
-
-/// A batch that is not over.
-struct batch_runs::run {
-  struct flight {
-    std::string name;                          ///< custom_id
-    std::uint32_t tries{0};                    ///< before this one
-    std::shared_ptr<line_exchange> exchange{}; ///< null: it is only being read
-  };
-  struct pause {
-    time_point until;
-    std::uint32_t tries{0};
-  };
-
-  explicit run(const batch_record& batch)
-      : id(batch.id), owner(batch.owner), endpoint(batch.endpoint), lines(batch.endpoint) {}
-
-  const std::string id;
-  const std::string owner;
-  const std::string endpoint;
-  std::shared_ptr<storage::mapped_file> input;
-  line_scan lines;
-  bool restored{false}; ///< an earlier life began it
-  bool loaded{false};   ///< its lines are known, and which are done
-  std::vector<bool> done;
-  std::uint32_t done_count{0};
-  std::uint32_t next{0};        ///< the first line that was never begun
-  std::uint32_t search_left{0}; ///< lines that another node may drive since an earlier life
-  std::map<std::uint32_t, flight> under_way;
-  std::map<std::uint32_t, pause> again; ///< to be asked again
-  unwritten answers;
-  unwritten errors;
-  std::uint64_t answers_bytes{0}; ///< that last
-  std::uint64_t errors_bytes{0};
-  bool busy{false};       ///< the disk's thread works for it
-  bool cancelling{false}; ///< that its client ends it comes to the disk
-  time_point stalled_until;
-  bool told{false}; ///< the operator, that the disk refused something
-  std::optional<batch_state> ending;
-  std::optional<batch_fault> rest; ///< why the lines that are left have no answer
-  bool over{false};
-};
 
 batch_runs::batch_runs(const api_surroundings& around, api_asker& asker, batch_shelf& shelf,
                        batch_folder& folder, disk_work on_disk, std::uint32_t lines_at_once)
@@ -313,7 +223,7 @@ void batch_runs::begin_lines() {
 }
 
 std::optional<std::uint32_t> batch_runs::next_line(run& r) const {
-  const time_point now = around_.now();
+  const auto now = around_.now();
   if (!r.loaded || r.ending || now < r.stalled_until) {
     return std::nullopt;
   }
@@ -400,7 +310,7 @@ void batch_runs::take_answer(const run_pointer& r, std::uint32_t index, const ht
   if (reply.status == 429 || reply.status == 503 || early) {
     ask_later(r, index, flight.tries, wait_asked_for(reply));
   } else {
-    unwritten& to = reply.status == 200 ? r->answers : r->errors;
+    run::unwritten& to = reply.status == 200 ? r->answers : r->errors;
     to.text += answered_line(r->id, index, flight.name, reply);
     to.lines.push_back(index);
   }
@@ -419,8 +329,8 @@ void batch_runs::ask_later(const run_pointer& r, std::uint32_t index, std::uint3
 // The disk
 
 void batch_runs::write(const run_pointer& r) {
-  const auto answers = std::make_shared<unwritten>(std::exchange(r->answers, {}));
-  const auto errors = std::make_shared<unwritten>(std::exchange(r->errors, {}));
+  const auto answers = std::make_shared<run::unwritten>(std::exchange(r->answers, {}));
+  const auto errors = std::make_shared<run::unwritten>(std::exchange(r->errors, {}));
   const batch_record& record = *shelf_.record_of(r->id);
   elsewhere(
       r,
@@ -434,13 +344,13 @@ void batch_runs::write(const run_pointer& r) {
       },
       [this, r, answers, errors](const result<void>& written) {
         if (!written) {
-          put_back(r->answers, std::move(*answers));
-          put_back(r->errors, std::move(*errors));
+          r->answers.put_in_front(std::move(*answers));
+          r->errors.put_in_front(std::move(*errors));
           return stall(*r, written.error());
         }
         r->answers_bytes += answers->text.size();
         r->errors_bytes += errors->text.size();
-        for (const unwritten* const part : {answers.get(), errors.get()}) {
+        for (const run::unwritten* const part : {answers.get(), errors.get()}) {
           for (const std::uint32_t index : part->lines) {
             r->done[index] = true;
             ++r->done_count;
