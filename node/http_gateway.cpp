@@ -149,8 +149,8 @@ public:
     }
     application_.serve(std::move(request), std::move(exchange));
   }
-  std::optional<std::size_t> body_bytes_max(const gateway::http_request& head) const override {
-    return application_.body_bytes_max(head);
+  std::optional<std::size_t> body_bytes_for(const gateway::http_request& head) const override {
+    return application_.body_bytes_for(head);
   }
   gateway::http_reply refuse_malformed(int status, std::string_view why) override {
     return application_.refuse_malformed(status, why);

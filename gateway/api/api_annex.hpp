@@ -24,7 +24,7 @@ public:
   [[nodiscard]] virtual std::string_view methods(std::string_view path) const = 0;
   /// As of `http_handler`.
   [[nodiscard]] virtual std::optional<std::size_t>
-  body_bytes_max(const http_request& head) const = 0;
+  body_bytes_for(const http_request& head) const = 0;
   /// Before the body is read, of a key that may infer. `draining`: this node is about to stop.
   [[nodiscard]] virtual std::optional<api_error> refuse(const http_request& head,
                                                         bool draining) const = 0;

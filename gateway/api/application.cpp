@@ -150,8 +150,8 @@ std::string_view application::methods_of(std::string_view path, const api_door* 
   return door != nullptr ? door->methods(path) : own_methods_of(path);
 }
 
-std::optional<std::size_t> application::body_bytes_max(const http_request& head) const {
-  return in_annex(head.path) ? around_.annex->body_bytes_max(head) : std::nullopt;
+std::optional<std::size_t> application::body_bytes_for(const http_request& head) const {
+  return in_annex(head.path) ? around_.annex->body_bytes_for(head) : std::nullopt;
 }
 
 std::optional<api_key> application::key_called(std::string_view id) const {

@@ -30,7 +30,7 @@ public:
   [[nodiscard]] open_calls& calls() noexcept { return calls_; }
 
   std::optional<http_reply> refuse_early(const http_request& head) override;
-  std::optional<std::size_t> body_bytes_max(const http_request& head) const override;
+  std::optional<std::size_t> body_bytes_for(const http_request& head) const override;
   void serve(http_request request, std::shared_ptr<http_exchange> exchange) override;
   http_reply refuse_malformed(int status, std::string_view why) override;
   void tick() override;

@@ -286,7 +286,7 @@ std::string_view batch_desk::methods(std::string_view path) const {
   return id_in(path, batches_path, cancel_ending).empty() ? "" : "POST";
 }
 
-std::optional<std::size_t> batch_desk::body_bytes_max(const http_request& head) const {
+std::optional<std::size_t> batch_desk::body_bytes_for(const http_request& head) const {
   return head.method == "POST" && head.path == files_path ? limits::upload_bytes_max
                                                           : limits::batch_order_bytes_max;
 }

@@ -32,7 +32,7 @@ public:
   [[nodiscard]] result<void> open();
 
   std::string_view methods(std::string_view path) const override;
-  std::optional<std::size_t> body_bytes_max(const http_request& head) const override;
+  std::optional<std::size_t> body_bytes_for(const http_request& head) const override;
   std::optional<api_error> refuse(const http_request& head, bool draining) const override;
   void serve(http_request request, const api_key& key,
              const std::shared_ptr<http_exchange>& exchange) override;

@@ -289,7 +289,7 @@ private:
   /// False: the body is too large, which is said.
   bool limit_body() {
     const std::size_t usual = shared_.options.body_bytes_max;
-    const std::size_t most = shared_.handler.body_bytes_max(request_).value_or(usual);
+    const std::size_t most = shared_.handler.body_bytes_for(request_).value_or(usual);
     const auto length = parser_->content_length();
     if (length && *length > most) {
       refuse(413, http::make_error_code(http::error::body_limit).message());

@@ -60,7 +60,7 @@ public:
   [[nodiscard]] virtual std::optional<http_reply> refuse_early(const http_request& head) = 0;
   /// Most bytes of this request's body, up to limits::upload_bytes_max; none: the server's usual
   /// number. Looked at before `refuse_early`.
-  [[nodiscard]] virtual std::optional<std::size_t> body_bytes_max(const http_request& head) const {
+  [[nodiscard]] virtual std::optional<std::size_t> body_bytes_for(const http_request& head) const {
     static_cast<void>(head);
     return std::nullopt;
   }
