@@ -83,21 +83,21 @@ batch_line_from(std::string_view text, std::string_view endpoint, std::uint64_t 
 
 bool line_scan::step(std::string_view input, std::size_t bytes) {
   const std::uint64_t until = at_ + bytes;
-  while (at_ < input.size() && at_ < until) {
+  while (!over_ && at_ < input.size() && at_ < until) {
     if (begins_.size() == limits::batch_lines_max) {
       find_fault({"too_many_lines", fmt::format("the input has more than {} lines; divide it",
                                                 limits::batch_lines_max)});
-      return true;
+      over_ = true;
+      break;
     }
     begins_.push_back(at_);
     const std::string_view one = line(input, lines() - 1);
     at_ += one.size() + 1;
     look_at(one);
-    if (faults_.size() == limits::batch_faults_max) {
-      return true;
-    }
+    over_ = faults_.size() == limits::batch_faults_max;
   }
-  return at_ >= input.size();
+  over_ = over_ || at_ >= input.size();
+  return over_;
 }
 
 void line_scan::look_at(std::string_view line) {

@@ -53,6 +53,7 @@ private:
   std::string endpoint_;
   std::vector<std::uint64_t> begins_;
   std::uint64_t at_{0};
+  bool over_{false};
   std::set<digest> names_;
   std::vector<batch_fault> faults_;
 };
