@@ -130,11 +130,11 @@ request_id request_of_line(std::string_view batch, std::uint32_t index) {
 
 std::string answered_line(std::string_view batch, std::uint32_t index, std::string_view name,
                           const http_reply& reply) {
-  return fmt::format(
-      R"({}"custom_id":{},"response":{{"status_code":{},"request_id":"{}","body":{}}},"error":null}})"
-      "\n",
-      begin_of(batch, index), line_text(name), reply.status, to_text(request_of_line(batch, index)),
-      reply.body);
+  return fmt::format(R"({}"custom_id":{},"response":{{"status_code":{},"request_id":"{}",)"
+                     R"("body":{}}},"error":null}})"
+                     "\n",
+                     begin_of(batch, index), line_text(name), reply.status,
+                     to_text(request_of_line(batch, index)), reply.body);
 }
 
 std::string unanswered_line(std::string_view batch, std::uint32_t index, std::string_view name,
