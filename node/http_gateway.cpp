@@ -2,15 +2,18 @@
 
 #include "gateway/access/api_key_file.hpp"
 #include "gateway/api/application.hpp"
+#include "gateway/batches/batch_desk.hpp"
 #include "gateway/console/console.hpp"
 #include "gateway/doors/anthropic_door.hpp"
 #include "gateway/doors/ollama_door.hpp"
 #include "gateway/doors/responses_door.hpp"
 #include "gateway/http/http_server.hpp"
 #include "messages/limits/access.hpp"
+#include "messages/limits/batches.hpp"
 #include "messages/limits/gateway.hpp"
 #include "node/server_gate.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 namespace ovir::supervision {
@@ -55,6 +58,12 @@ gateway::api_options api_of(const gateway_option& o, const std::string& software
   return api;
 }
 
+/// Most of the places are for requests that a client waits for.
+std::uint32_t batch_lines_of(const gateway_option& o) {
+  return std::clamp<std::uint32_t>(static_cast<std::uint32_t>(o.requests_max / 4), 1,
+                                   limits::batch_lines_at_once);
+}
+
 class whole_gateway final : public http_gateway, public gateway::http_handler {
 public:
   whole_gateway(const gateway_option& options, actors::gateway_desk& desk,
@@ -65,6 +74,9 @@ public:
         view_(view), answers_(answers), metrics_(metrics), env_(env), journal_(journal),
         gate_(std::make_shared<server_gate>()),
         application_(api_of(options, software), surroundings()),
+        disk_(on.make_executor(job_kind::cache_back, 1)),
+        batches_(surroundings(), application_, env, state + "/batches", on_disk(),
+                 batch_lines_of(options)),
         console_(
             callers_of(options), view, [this] { return env_.now(); },
             [this] { return application_.counts(); }) {}
@@ -75,12 +87,17 @@ public:
     gate_->close();
     const bool answered = server_ != nullptr;
     server_.reset();
+    disk_.reset(); // what it works on is the batches'
     if (answered && !options_.keys.empty()) {
       application_.calls().keep_spend(false);
     }
   }
 
   result<void> raise() {
+    if (const auto opened = batches_.open(); !opened) {
+      journal_.say(actors::log_level::error, std::nullopt,
+                   "files and batches of clients are refused: {}", opened.error().message);
+    }
     if (!options_.keys.empty()) {
       OVIR_ASSIGN(auto keys, gateway::load_api_keys(env_, options_.keys));
       console_.use_keys(keys);
@@ -89,9 +106,9 @@ public:
     }
     next_reading_ = env_.now() + limits::api_keys_reread;
     OVIR_ASSIGN(server_, machine_.serve_http(http_of(options_), *this));
-    ready_.store(true);
     const auto post = [this](std::function<void()> act) { server_->post(std::move(act)); };
     gate_->open(post);
+    ready_.store(true); // from now on there are ticks
     desk_.use(&application_.calls(), post);
     view_.use(post);
     return {};
@@ -132,6 +149,9 @@ public:
     }
     application_.serve(std::move(request), std::move(exchange));
   }
+  std::optional<std::size_t> body_bytes_for(const gateway::http_request& head) const override {
+    return application_.body_bytes_for(head);
+  }
   gateway::http_reply refuse_malformed(int status, std::string_view why) override {
     return application_.refuse_malformed(status, why);
   }
@@ -152,6 +172,7 @@ private:
     gateway::api_surroundings around;
     around.engine = &desk_;
     around.doors = {&anthropic_, &ollama_, &responses_};
+    around.annex = &batches_;
     around.now = [this] { return env_.now(); };
     around.unix_seconds = [this] { return env_.unix_seconds(); };
     around.random = [this] {
@@ -185,6 +206,17 @@ private:
       journal_.write(actors::log_level::info, id, text);
     };
     return around;
+  }
+
+  /// Beside what clients wait for.
+  gateway::disk_work on_disk() {
+    return [this](std::function<void()> work, std::function<void()> then) {
+      disk_->post([gate = gate_, work = std::move(work),
+                   then = std::move(then)](compute::parallel_runner&) mutable {
+        work();
+        gate->post(std::move(then));
+      });
+    };
   }
 
   void read_spend() {
@@ -248,6 +280,8 @@ private:
   const gateway::ollama_door ollama_;
   const gateway::responses_door responses_;
   gateway::application application_;
+  std::unique_ptr<actors::compute_executor> disk_;
+  gateway::batch_desk batches_;
   gateway::console console_;
   std::atomic<bool> ready_{false};
   storage::env::time_point next_reading_;

@@ -19,7 +19,7 @@ enum class job_kind : std::uint8_t {
   draws,       ///< of the leads: a draw takes less than a step by far, and must not wait for one
   signatures,  ///< of stages and leads
   cache_front, ///< what requests wait for
-  cache_back,  ///< what they do not wait for
+  cache_back,  ///< what they do not wait for; files of HTTP clients
 };
 
 /// What a node runs on beside its `storage::env`: threads and connections. `make_machine` is

@@ -2,6 +2,7 @@
 
 #include "gateway/access/key_budget.hpp"
 #include "gateway/api/answer_check.hpp"
+#include "gateway/api/api_annex.hpp"
 #include "gateway/api/api_door.hpp"
 #include "gateway/api/generator.hpp"
 #include "gateway/api/receipt_shelf.hpp"
@@ -32,6 +33,7 @@ struct api_options {
 struct api_surroundings {
   generator* engine{nullptr};
   std::vector<const api_door*> doors{}; ///< beside OpenAI's completions; no path is of two
+  api_annex* annex{nullptr};            ///< likewise; may be made after the application
   std::function<std::chrono::steady_clock::time_point()> now;
   std::function<std::uint64_t()> unix_seconds;
   std::function<std::uint64_t()> random; ///< 64 bits from the system's generator

@@ -49,6 +49,24 @@ bool is_one_of(std::string_view method, std::string_view methods) {
   return false;
 }
 
+/// Of an endpoint without keys.
+api_key key_of_all() {
+  api_key everybody;
+  everybody.name = "everybody";
+  everybody.may_read_metrics = true;
+  return everybody;
+}
+
+/// Hears what nothing is done with.
+class deaf_exchange final : public http_exchange {
+public:
+  void reply(http_reply) override {}
+  void begin_stream(http_reply) override {}
+  void send(std::string) override {}
+  void end_stream() override {}
+  void when_gone(std::function<void()>) override {}
+};
+
 bool is_open_to_all(std::string_view path) { return path == "/health" || path == "/ready"; }
 
 json model_json(const served_model& m) {
@@ -57,18 +75,6 @@ json model_json(const served_model& m) {
           {"created", 0},
           {"owned_by", "ovir"},
           {"ovir", {{"model", to_hex(m.id)}, {"cid", to_cid(m.id)}, {"context", m.context}}}};
-}
-
-/// "application/json" and "application/json; charset=utf-8", in any case.
-bool is_json(std::string_view type) {
-  constexpr std::string_view wanted = "application/json";
-  type = type.substr(0, type.find(';'));
-  while (type.ends_with(' ')) {
-    type.remove_suffix(1);
-  }
-  return type.size() == wanted.size() &&
-         std::equal(type.begin(), type.end(), wanted.begin(),
-                    [](char a, char b) { return (a >= 'A' && a <= 'Z' ? a - 'A' + 'a' : a) == b; });
 }
 
 } // namespace
@@ -100,10 +106,7 @@ http_reply application::refuse_malformed(int status, std::string_view why) {
 
 api_result<api_key> application::key_of(const http_request& request) const {
   if (!keys_needed_) {
-    api_key everybody;
-    everybody.name = "everybody";
-    everybody.may_read_metrics = true;
-    return everybody;
+    return key_of_all();
   }
   constexpr std::string_view scheme = "Bearer ";
   const std::string_view field = request.field("authorization");
@@ -136,10 +139,62 @@ const api_door* application::door_of(std::string_view path) const {
   return found == around_.doors.end() ? nullptr : *found;
 }
 
+bool application::in_annex(std::string_view path) const {
+  return around_.annex != nullptr && !around_.annex->methods(path).empty();
+}
+
+std::string_view application::methods_of(std::string_view path, const api_door* door) const {
+  if (in_annex(path)) {
+    return around_.annex->methods(path);
+  }
+  return door != nullptr ? door->methods(path) : own_methods_of(path);
+}
+
+std::optional<std::size_t> application::body_bytes_for(const http_request& head) const {
+  return in_annex(head.path) ? around_.annex->body_bytes_for(head) : std::nullopt;
+}
+
+std::optional<api_key> application::key_called(std::string_view id) const {
+  if (!keys_needed_) {
+    return id.empty() ? std::optional{key_of_all()} : std::nullopt;
+  }
+  const auto& all = keys_.table.keys();
+  const auto found = std::find_if(all.begin(), all.end(), [&](const api_key& key) {
+    return key.id == id && key.revoked == 0 && key.may_infer;
+  });
+  return found == all.end() ? std::nullopt : std::optional{*found};
+}
+
+ask_start application::ask(std::string_view key_id, http_request request,
+                           const std::shared_ptr<http_exchange>& exchange, bool may_run) {
+  const auto key = key_called(key_id);
+  if (!key) {
+    return ask_start::no_key;
+  }
+  if (draining_ || calls_.full()) {
+    return ask_start::no_room;
+  }
+  const unattended_request how{may_run};
+  calls_.generate(std::move(request), *key, exchange, nullptr, &how);
+  return ask_start::begun;
+}
+
+void application::give_up(std::string_view key_id, request_id id) {
+  if (const auto key = key_called(key_id)) {
+    calls_.cancel(*key, to_text(id), std::make_shared<deaf_exchange>());
+  }
+}
+
+void application::tick() {
+  calls_.tick();
+  if (around_.annex != nullptr) {
+    around_.annex->tick();
+  }
+}
+
 std::optional<api_error> application::refuse_route(const http_request& request,
-                                                   const api_door* door) {
-  const std::string_view methods =
-      door != nullptr ? door->methods(request.path) : own_methods_of(request.path);
+                                                   const api_door* door) const {
+  const std::string_view methods = methods_of(request.path, door);
   if (methods.empty()) {
     return refusal(404, "unknown_url", "there is nothing at this path");
   }
@@ -160,6 +215,9 @@ std::optional<api_error> application::refuse_caller(const http_request& head,
   if (metrics ? !good.may_read_metrics : !good.may_infer) {
     return refusal(403, "role_missing",
                    fmt::format("this API key has not the role {}", metrics ? "metrics" : "infer"));
+  }
+  if (in_annex(head.path)) {
+    return around_.annex->refuse(head, draining_);
   }
   if (door != nullptr ? !door->reads(head.path) : !generates(head.path)) {
     return std::nullopt;
@@ -187,8 +245,7 @@ std::optional<http_reply> application::refuse_early(const http_request& head) {
   if (const auto wrong = refuse_route(head, door)) {
     http_reply reply = replies_.answer_of(*wrong, door);
     if (wrong->status == 405) {
-      reply.fields.emplace_back("Allow", door != nullptr ? door->methods(head.path)
-                                                         : own_methods_of(head.path));
+      reply.fields.emplace_back("Allow", methods_of(head.path, door));
     }
     return reply;
   }
@@ -216,6 +273,9 @@ void application::serve(http_request request, std::shared_ptr<http_exchange> exc
   }
   const auto found = key_of(request);
   const api_key& key = std::get<api_key>(found);
+  if (in_annex(request.path)) {
+    return around_.annex->serve(std::move(request), key, exchange);
+  }
   if (door != nullptr && door->reads(request.path)) {
     return calls_.generate(std::move(request), key, exchange, door);
   }
@@ -257,6 +317,9 @@ http_reply application::reply_of(const api_door& door, const http_request& reque
 void application::show_metrics(const std::shared_ptr<http_exchange>& exchange) {
   const auto show = [this, exchange](metric_families node) {
     metric_families all = families_of(counts());
+    if (around_.annex != nullptr) {
+      around_.annex->measure(all);
+    }
     std::move(node.begin(), node.end(), std::back_inserter(all));
     http_reply page;
     page.content_type = metrics_content_type;

@@ -40,6 +40,7 @@ struct open_calls::call {
   bool spoke{false};                                   ///< there was a token
   bool streaming{false};                               ///< the head was sent
   bool looked_for{false};                              ///< another node may drive it already
+  bool unattended{false};                              ///< no client waits for it, or comes back
   bool watched_only{false};                ///< it was finished before: nothing is computed for it
   std::chrono::nanoseconds first_after{0}; ///< the first token, from `begun`
   std::uint64_t reserved{0};
@@ -52,6 +53,7 @@ struct open_calls::call {
 struct open_calls::pending {
   http_request request;
   const api_door* door{nullptr}; ///< whose path it is; null: OpenAI's completions
+  std::optional<unattended_request> unattended{};
   api_key key;
   request_owner who;
   std::shared_ptr<http_exchange> exchange;

@@ -83,7 +83,8 @@ void open_calls::keep_spend(bool ahead) {
 }
 
 void open_calls::generate(http_request request, const api_key& key,
-                          const std::shared_ptr<http_exchange>& exchange, const api_door* door) {
+                          const std::shared_ptr<http_exchange>& exchange, const api_door* door,
+                          const unattended_request* unattended) {
   const auto refuse = [&](const api_error& why) { exchange->reply(replies_.answer_of(why, door)); };
   auto last = last_event_of(request);
   if (const auto* const refused = std::get_if<api_error>(&last)) {
@@ -107,6 +108,9 @@ void open_calls::generate(http_request request, const api_key& key,
   }
   ++preparing_;
   p->door = door;
+  if (unattended != nullptr) {
+    p->unattended = *unattended;
+  }
   p->request = std::move(request);
   p->key = key;
   p->who = owner_of(key);
@@ -172,9 +176,10 @@ void open_calls::take_prepared(pending& p) {
     c->terms.push_back(digest_of(order));
   }
   ready.shape.created = seconds;
-  c->looked_for = p.last.has_value();
+  c->looked_for = p.last.has_value() || (p.unattended && p.unattended->may_run);
   c->deadline = around_.now() + p.deadline;
   c->reserved = ready.tokens_max;
+  c->unattended = p.unattended.has_value();
   c->day = key_budget::day_of(seconds);
   replies_.counts.resumed += p.last ? 1 : 0;
   c->writer.emplace(std::move(ready.shape), std::move(received));
@@ -512,7 +517,7 @@ void open_calls::finish(const call_pointer& c) {
   const owned_id name{c->owner, c->shape().id};
   const bool left = c->was_cancelled && !c->asked_to_end; // who asks again begins it anew
   const bool may_be_large = c->shape().form != nullptr || !c->shape().echoes.empty();
-  if (!left && !may_be_large &&
+  if (!left && !may_be_large && !c->unattended &&
       finished_.insert_or_assign(name, finished{c->shape(), c->terms}).second) {
     finished_order_.push_back(name);
   }

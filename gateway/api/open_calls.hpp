@@ -27,6 +27,11 @@ namespace ovir::gateway {
 /// Without keys there is one owner: everybody who may ask here.
 [[nodiscard]] request_owner owner_of(const api_key& key);
 
+/// A request that no client waits for: it takes the time that others leave.
+struct unattended_request {
+  bool may_run{false}; ///< another node may drive it already
+};
+
 /// The requests under way, what their keys spend, and what is kept of those that are over. On the
 /// server's thread alone.
 class open_calls final : public generation_events {
@@ -49,9 +54,10 @@ public:
   [[nodiscard]] bool full() const noexcept { return under_way() >= options_.requests_max; }
 
   /// Reads a request and has its answers made. `door`: whose path it is; null: OpenAI's
-  /// completions.
+  /// completions. `unattended`: null for one that a client waits for.
   void generate(http_request request, const api_key& key,
-                const std::shared_ptr<http_exchange>& exchange, const api_door* door = nullptr);
+                const std::shared_ptr<http_exchange>& exchange, const api_door* door = nullptr,
+                const unattended_request* unattended = nullptr);
   /// Another connection for a request that is under way or over.
   void resume(const http_request& request, const api_key& key,
               const std::shared_ptr<http_exchange>& exchange);

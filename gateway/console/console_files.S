@@ -15,6 +15,7 @@ ovir_console_\symbol\()_end:
   page source, "console/page/source.mjs"
   page cluster, "console/page/cluster.mjs"
   page playground, "console/page/playground.mjs"
+  page batches, "console/page/batches.mjs"
   page receipts, "console/page/receipts.mjs"
   page ledger, "console/page/ledger.mjs"
   page plan, "console/page/plan.mjs"

@@ -15,6 +15,7 @@ OVIR_PAGE(dom)
 OVIR_PAGE(source)
 OVIR_PAGE(cluster)
 OVIR_PAGE(playground)
+OVIR_PAGE(batches)
 OVIR_PAGE(receipts)
 OVIR_PAGE(ledger)
 OVIR_PAGE(plan)
@@ -40,8 +41,8 @@ std::string_view between(const char& begin, const char& end) {
 #define OVIR_FILE(name, type, symbol)                                                              \
   console_file { name, type, between(ovir_console_##symbol##_begin, ovir_console_##symbol##_end) }
 
-const std::array<console_file, 17>& all_files() {
-  static const std::array<console_file, 17> files{
+const std::array<console_file, 18>& all_files() {
+  static const std::array<console_file, 18> files{
       OVIR_FILE("", "text/html; charset=utf-8", index),
       OVIR_FILE("console.css", "text/css; charset=utf-8", style),
       OVIR_FILE("app.mjs", script, app),
@@ -49,6 +50,7 @@ const std::array<console_file, 17>& all_files() {
       OVIR_FILE("source.mjs", script, source),
       OVIR_FILE("cluster.mjs", script, cluster),
       OVIR_FILE("playground.mjs", script, playground),
+      OVIR_FILE("batches.mjs", script, batches),
       OVIR_FILE("receipts.mjs", script, receipts),
       OVIR_FILE("ledger.mjs", script, ledger),
       OVIR_FILE("plan.mjs", script, plan),

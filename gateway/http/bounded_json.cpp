@@ -2,6 +2,7 @@
 
 #include "messages/limits/gateway.hpp"
 
+#include <algorithm>
 #include <set>
 #include <vector>
 
@@ -98,6 +99,17 @@ result<json> parse_object(std::string_view text) {
     return fail(errc::malformed, "the body must be a JSON object");
   }
   return document;
+}
+
+bool is_json(std::string_view type) {
+  constexpr std::string_view wanted = "application/json";
+  type = type.substr(0, type.find(';'));
+  while (type.ends_with(' ')) {
+    type.remove_suffix(1);
+  }
+  return type.size() == wanted.size() &&
+         std::equal(type.begin(), type.end(), wanted.begin(),
+                    [](char a, char b) { return (a >= 'A' && a <= 'Z' ? a - 'A' + 'a' : a) == b; });
 }
 
 } // namespace ovir::gateway

@@ -17,4 +17,7 @@ using json = nlohmann::json;
 /// `malformed` or `over_limit`, one sentence without the document's text.
 [[nodiscard]] result<json> parse_object(std::string_view text);
 
+/// "application/json" and "application/json; charset=utf-8", in any case.
+[[nodiscard]] bool is_json(std::string_view content_type);
+
 } // namespace ovir::gateway

@@ -1,5 +1,7 @@
 #include "gateway/http/http_connection.hpp"
 
+#include "messages/limits/batches.hpp"
+
 #include <boost/asio/post.hpp>
 #include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/write.hpp>
@@ -14,6 +16,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <functional>
 #include <iterator>
 #include <optional>
 #include <sstream>
@@ -148,6 +151,8 @@ public:
     }
     error_code ignored;
     socket().close(ignored);
+    on_room_ = nullptr;
+    end_upload();
     tell_gone();
   }
 
@@ -156,6 +161,7 @@ public:
 
 private:
   enum class phase : std::uint8_t { idle, header, body, answer, parting };
+  enum class body_size : std::uint8_t { usual, larger, counted };
   class exchange;
 
   auto& socket() { return stream_.lowest_layer(); }
@@ -166,6 +172,7 @@ private:
     if (closed_) {
       return;
     }
+    end_upload();
     if (last_ || shared_.draining) {
       return part();
     }
@@ -213,7 +220,8 @@ private:
     deadline_ = clock::now() + shared_.options.header_wait;
     parser_.emplace();
     parser_->header_limit(static_cast<std::uint32_t>(limits::http_header_bytes_max));
-    parser_->body_limit(shared_.options.body_bytes_max);
+    // Which body it is, is not known before the head is read; then a lower limit holds.
+    parser_->body_limit(std::max(shared_.options.body_bytes_max, limits::upload_bytes_max));
     reading_ = true;
     http::async_read_header(stream_, buffer_, *parser_,
                             [self = this->shared_from_this()](error_code e, std::size_t) {
@@ -244,6 +252,9 @@ private:
     keep_ = parser_->get().keep_alive();
     request_ = request_of(head);
     head_only_ = request_.method == "HEAD";
+    if (!limit_body()) {
+      return;
+    }
     std::optional<http_reply> refused;
     if (const auto why = refuse_caller(shared_.options.callers, request_)) {
       last_ = true;
@@ -257,17 +268,53 @@ private:
       phase_ = phase::answer;
       return write_whole(std::move(*refused));
     }
+    if (body_ == body_size::larger && !begin_upload()) {
+      return refuse(503, "as many large bodies are being read as there may be");
+    }
     if (lower(request_.field("expect")) == "100-continue") {
       queue("HTTP/1.1 100 Continue\r\n\r\n");
     }
     phase_ = phase::body;
-    deadline_ = clock::now() + shared_.options.body_wait;
+    const auto wait = shared_.options.body_wait;
+    deadline_ =
+        clock::now() + (body_ == body_size::counted ? std::max(limits::upload_wait, wait) : wait);
     reading_ = true;
     http::async_read(stream_, buffer_, *parser_,
                      [self = this->shared_from_this()](error_code read, std::size_t) {
                        self->reading_ = false;
                        self->take_body(read);
                      });
+  }
+
+  /// False: the body is too large, which is said.
+  bool limit_body() {
+    const std::size_t usual = shared_.options.body_bytes_max;
+    const std::size_t most = shared_.handler.body_bytes_for(request_).value_or(usual);
+    const auto length = parser_->content_length();
+    if (length && *length > most) {
+      refuse(413, http::make_error_code(http::error::body_limit).message());
+      return false;
+    }
+    // A body in chunks does not say how long it will be.
+    const bool larger = most > usual && (length ? *length > usual : parser_->chunked());
+    body_ = larger ? body_size::larger : body_size::usual;
+    parser_->body_limit(most);
+    return true;
+  }
+
+  bool begin_upload() {
+    if (shared_.uploads >= limits::uploads_at_once) {
+      return false;
+    }
+    ++shared_.uploads;
+    body_ = body_size::counted;
+    return true;
+  }
+
+  void end_upload() {
+    if (std::exchange(body_, body_size::usual) == body_size::counted) {
+      --shared_.uploads;
+    }
   }
 
   void take_body(error_code e) {
@@ -352,6 +399,16 @@ private:
                    : piece);
   }
 
+  void when_room(std::function<void()> room) {
+    if (closed_) {
+      return;
+    }
+    if (!writing_) {
+      return room();
+    }
+    on_room_ = std::move(room);
+  }
+
   void write_end() {
     finish_after(keep_after_stream_, chunked_
                                          ? boost::beast::buffers_to_string(http::make_chunk_last())
@@ -385,6 +442,8 @@ private:
     if (waiting_.empty()) {
       if (std::exchange(finishing_, false)) {
         next_request();
+      } else if (const auto room = std::exchange(on_room_, nullptr)) {
+        room();
       }
       return;
     }
@@ -461,6 +520,8 @@ private:
   bool keep_after_stream_{false};
   bool head_only_{false};
   bool closed_{false};
+  body_size body_{body_size::usual};
+  std::function<void()> on_room_;
   std::deque<std::string> waiting_;
   std::string written_; ///< being written, from `offset_` on
   std::size_t offset_{0};
@@ -500,6 +561,11 @@ public:
     }
   }
   void when_gone(std::function<void()> gone) override { gone_ = std::move(gone); }
+  void when_room(std::function<void()> room) override {
+    if (owner_) {
+      owner_->when_room(std::move(room));
+    }
+  }
 
   void tell_gone() {
     owner_.reset();

@@ -7,6 +7,7 @@
 #include <boost/asio/ssl/context.hpp>
 
 #include <chrono>
+#include <cstddef>
 #include <memory>
 
 namespace ovir::gateway {
@@ -16,6 +17,7 @@ struct http_shared {
   const http_options& options;
   http_handler& handler;
   bool draining{false};
+  std::size_t uploads{0}; ///< bodies larger than the usual ones, being read or served
 };
 
 /// A connection, from accept to its end. It lives as long as something of it is under way; the

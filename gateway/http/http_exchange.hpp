@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <functional>
 #include <map>
 #include <memory>
@@ -46,6 +47,9 @@ public:
   /// Called when the client is gone, or too slow, before the answer ended; nothing is sent any
   /// more.
   virtual void when_gone(std::function<void()> gone) = 0;
+  /// Calls `room` once, when the pieces sent so far are in the system's hands: who sends much waits
+  /// for it, so that little of it is in memory. Not called for a client that is gone.
+  virtual void when_room(std::function<void()> room) { room(); }
 };
 
 /// Answers requests. Every call is on the server's thread.
@@ -54,6 +58,12 @@ public:
   virtual ~http_handler() = default;
   /// Looks at a request before its body is read.
   [[nodiscard]] virtual std::optional<http_reply> refuse_early(const http_request& head) = 0;
+  /// Most bytes of this request's body, up to limits::upload_bytes_max; none: the server's usual
+  /// number. Looked at before `refuse_early`.
+  [[nodiscard]] virtual std::optional<std::size_t> body_bytes_for(const http_request& head) const {
+    static_cast<void>(head);
+    return std::nullopt;
+  }
   virtual void serve(http_request request, std::shared_ptr<http_exchange> exchange) = 0;
   /// The answer to what is no request of HTTP/1.1, or came too slowly; with 503, to one that there
   /// is no place for; with 403, to one that a page of elsewhere may have sent.

@@ -132,6 +132,24 @@ try {
   await page.click('#verify');
   await contains('answer-verdict', /^It holds:/);
 
+  // A batch: begun by a file, followed to its end, its answers told as a program gets them.
+  const line = (name, more) => JSON.stringify({ custom_id: name, method: 'POST', url: '/v1/completions', body: { model: 'embedded', prompt: 'Once upon a time', max_tokens: 8, temperature: 0, ...more } });
+  writeFileSync(`${folder}/in.jsonl`, [line('a', {}), line('b', { model: 'none' }), line('c', { max_tokens: 9 })].join('\n'));
+  await page.click('a[href="#batches"]');
+  await (await page.$('#batch-file')).uploadFile(`${folder}/in.jsonl`);
+  await page.select('#batch-endpoint', '/v1/completions');
+  await page.click('#batch-form button');
+  await contains('batches-state', /A batch of in\.jsonl: done/);
+  await contains('batch-rows', /completed.*2 answered, 1 failed, of 3/);
+  await contains('file-rows', /in\.jsonl.*batch_output/s);
+  const { data: [made] } = await (await fetch(`${origin}/v1/batches`)).json();
+  const outputs = (await (await fetch(`${origin}/v1/files/${made.output_file_id}/content`)).text()).trim().split('\n').map((one) => JSON.parse(one));
+  assert.ok(answer.startsWith(`Once upon a time${outputs.find((one) => one.custom_id === 'a').response.body.choices[0].text}`));
+  await judge('batches');
+  await page.click('button[aria-label="Delete in.jsonl"]');
+  await contains('batches-state', /Delete in\.jsonl: done/);
+  await until('the file is gone', async () => !(await (await fetch(`${origin}/v1/files`)).json()).data.some((one) => one.filename === 'in.jsonl'));
+
   // The kill and its recovery as the cluster's view told them, and the node's return.
   await page.click('a[href="#cluster"]');
   await contains('events', new RegExp(`${victim} was alive, is (suspect|dead)|${victim} is gone`));

@@ -1,7 +1,7 @@
 // The OpenAPI document, held against the server: what it says is so, and nothing else is there.
 #include "tests/support/cluster/cli.hpp"
 #include "tests/support/cluster/process_use.hpp"
-#include "tests/support/http_client.hpp"
+#include "tests/support/http_upload.hpp"
 #include "tests/support/shared_files.hpp"
 
 #include <fmt/format.h>
@@ -136,13 +136,21 @@ TEST_F(openapi, every_path_and_method_answers_as_described_and_no_other_does) {
                      [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
       const bool described = methods.contains(method);
       std::string body;
-      if (described && methods[method].contains("requestBody")) {
-        body = methods[method]["requestBody"]["content"]["application/json"]["example"].dump();
+      const plain_json content = described && methods[method].contains("requestBody")
+                                     ? methods[method]["requestBody"]["content"]
+                                     : plain_json::object();
+      if (content.contains("application/json")) {
+        body = content["application/json"]["example"].dump();
       }
       if (method == "head") { // has no body that could be read
         continue;
       }
-      const http_answer answer = http_ask(port_, upper, filled(path), body);
+      const http_answer answer =
+          content.contains("multipart/form-data")
+              ? http_upload(
+                    port_,
+                    content["multipart/form-data"]["example"]["file"].get_ref<const std::string&>())
+              : http_ask(port_, upper, filled(path), body);
       const std::string what = upper + " " + path + ": ";
       if (described) {
         expect_described(methods[method], answer, what);
@@ -216,6 +224,55 @@ TEST_F(openapi, every_parameter_is_taken_within_its_bounds_and_refused_by_name_b
     }
     const http_answer unknown = ask("not_in_the_document", 1);
     EXPECT_EQ(plain_json::parse(unknown.body)["error"]["param"], "not_in_the_document");
+  }
+}
+
+TEST_F(openapi, every_parameter_of_a_batch_is_taken_or_refused_by_name) {
+  const plain_json& operation = document_["paths"]["/v1/batches"]["post"];
+  const plain_json& content = operation["requestBody"]["content"]["application/json"];
+  plain_json example = content["example"];
+  const plain_json& form = document_["paths"]["/v1/files"]["post"]["requestBody"]["content"];
+  example["input_file_id"] = plain_json::parse(
+      http_upload(port_, form["multipart/form-data"]["example"]["file"].get<std::string>())
+          .body)["id"];
+  const auto expect = [&](const std::string& name, const plain_json& value, int status) {
+    plain_json body = example;
+    body[name] = value;
+    const http_answer answer = http_ask(port_, "POST", "/v1/batches", body.dump());
+    EXPECT_EQ(answer.status, status) << name << value << answer.body;
+    expect_described(operation, answer, name);
+    if (status != 200) {
+      EXPECT_EQ(plain_json::parse(answer.body)["error"]["param"], name) << answer.body;
+    }
+  };
+  for (const auto& [name, property] : resolved(content["schema"])["properties"].items()) {
+    for (const plain_json& value : property.value("enum", plain_json::array())) {
+      expect(name, value, 200);
+    }
+    expect(name, 7, 400);
+  }
+  expect("metadata", plain_json{{"a", "b"}}, 200);
+  expect("metadata", nullptr, 200);
+  expect("output_expires_after", plain_json{{"anchor", "created_at"}, {"seconds", 3'600}}, 200);
+  expect("not_in_the_document", 1, 400);
+  expect("input_file_id", "file-0", 404);
+  for (const std::string path : {"/v1/files", "/v1/batches"}) {
+    const plain_json& list = document_["paths"][path]["get"];
+    for (const plain_json& parameter : list["parameters"]) {
+      const std::string name = parameter["name"];
+      const bool refuses = parameter["schema"].contains("maximum") ||
+                           parameter["schema"].contains("enum") || name == "after";
+      const http_answer answer = http_ask(port_, "GET", path + "?" + name + "=0");
+      EXPECT_EQ(answer.status, refuses ? 400 : 200) << path << name;
+      expect_described(list, answer, path);
+      for (const plain_json& value : parameter["schema"].value("enum", plain_json::array())) {
+        const http_answer taken =
+            http_ask(port_, "GET", path + "?" + name + "=" + value.get<std::string>());
+        EXPECT_EQ(taken.status, 200) << taken.body;
+      }
+    }
+    EXPECT_EQ(http_ask(port_, "GET", path + "?limit=1").status, 200);
+    EXPECT_EQ(http_ask(port_, "GET", path + "?not_in_the_document=1").status, 400);
   }
 }
 

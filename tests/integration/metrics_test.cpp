@@ -4,7 +4,7 @@
 #include "tests/support/cluster/cli.hpp"
 #include "tests/support/cluster/metrics_page.hpp"
 #include "tests/support/cluster/test_cluster.hpp"
-#include "tests/support/http_client.hpp"
+#include "tests/support/http_upload.hpp"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -81,6 +81,27 @@ TEST_F(metrics_of, a_gateway_are_those_of_the_documents_and_each_moves) {
   while (page().at("ovir_gateway_requests_under_way") > 0) {
   }
   look();
+  const auto line = [](const std::string& name, const plain_json& asked) {
+    return plain_json{
+               {"custom_id", name}, {"method", "POST"}, {"url", "/v1/completions"}, {"body", asked}}
+               .dump() +
+           "\n";
+  };
+  plain_json endless = plain_json::parse(body(true));
+  endless["stream"] = false;
+  const std::string file = plain_json::parse(
+      http_upload(port_, line("a", endless) + line("b", {{"model", "none"}})).body)["id"];
+  const plain_json made = plain_json::parse(http_ask(port_, "POST", "/v1/batches",
+                                                     plain_json{{"input_file_id", file},
+                                                                {"endpoint", "/v1/completions"},
+                                                                {"completion_window", "24h"}}
+                                                         .dump())
+                                                .body);
+  const std::string batch = "/v1/batches/" + made.at("id").get<std::string>();
+  while (plain_json::parse(http_ask(port_, "GET", batch).body)["request_counts"]["failed"] == 0) {
+  }
+  look(); // a batch and a file more, and a line of it that failed
+  EXPECT_EQ(http_ask(port_, "POST", batch + "/cancel").status, 200);
   for (const std::string& name : wanted) {
     EXPECT_TRUE(moved.contains(name)) << name << " did not move";
   }

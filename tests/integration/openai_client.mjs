@@ -313,6 +313,41 @@ await call("eight streams at once", async () => {
   }
 });
 
+// Files and batches
+async function over(batch) {
+  let now = batch;
+  while (!["completed", "failed", "expired", "cancelled"].includes(now.status)) {
+    now = await client.batches.retrieve(batch.id);
+  }
+  return now;
+}
+const asking = (name, more) => JSON.stringify({custom_id: name, method: "POST", url: "/v1/chat/completions", body: {model, messages: cow, max_tokens: 16, temperature: 0, ...more}});
+const input = await call("files.create", async () => client.files.create({purpose: "batch", file: await OpenAI.toFile(Buffer.from([asking("a"), asking("b", {model: "gpt-9"}), asking("c", {temperature: 1, seed: 5})].join("\n")), "in.jsonl")}));
+assert.equal((await call("files.retrieve", () => client.files.retrieve(input.id))).filename, "in.jsonl");
+assert.ok((await call("files.list", () => client.files.list())).data.some((one) => one.id === input.id));
+const batch = await call("batches.create", () => client.batches.create({input_file_id: input.id, endpoint: "/v1/chat/completions", completion_window: "24h", metadata: {of: "a test"}}));
+const ended = await call("batches.retrieve until it is over", () => over(batch));
+assert.equal(ended.status, "completed");
+assert.deepEqual(ended.request_counts, {total: 3, completed: 2, failed: 1});
+const parsedLines = async (id) => (await (await client.files.content(id)).text()).trim().split("\n").map((one) => JSON.parse(one));
+const outputs = await call("files.content", () => parsedLines(ended.output_file_id));
+assert.equal(outputs.find((one) => one.custom_id === "a").response.body.choices[0].message.content, answer.choices[0].message.content);
+const failures = await call("files.content of errors", () => parsedLines(ended.error_file_id));
+assert.equal(failures[0].response.status_code, 404);
+let found = 0;
+await call("batches.list", async () => {
+  for await (const one of client.batches.list({limit: 1})) {
+    found += one.id === batch.id ? 1 : 0;
+  }
+});
+assert.equal(found, 1);
+const astray = await call("batches.create for another endpoint", () => client.batches.create({input_file_id: input.id, endpoint: "/v1/completions", completion_window: "24h"}));
+assert.equal((await call("a batch of another endpoint", () => over(astray))).status, "failed");
+await refused("cancelling what is over", 409, undefined, () => client.batches.cancel(batch.id));
+await refused("a file that is none", 404, undefined, () => client.files.retrieve("file-0"));
+await refused("another purpose", 400, "purpose", async () => client.files.create({purpose: "fine-tune", file: await OpenAI.toFile(Buffer.from("{}"), "in.jsonl")}));
+assert.equal((await call("files.delete", () => client.files.delete(input.id))).deleted, true);
+
 // A worker dies while it streams: nothing of it is seen.
 const options = {max_tokens: 480, temperature: 2, seed: 77, stream: true};
 const numbers = {type: "array", items: {type: "integer", minimum: 0}, minItems: 100};

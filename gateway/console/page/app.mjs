@@ -1,6 +1,7 @@
 // The console: views behind a list of links, and the node's news to whoever shows them.
 import { byId, el, show } from './dom.mjs';
 import { apiKey, follow, look } from './source.mjs';
+import * as batches from './batches.mjs';
 import * as cluster from './cluster.mjs';
 import * as history from './history.mjs';
 import * as ledger from './ledger.mjs';
@@ -8,7 +9,7 @@ import * as plan from './plan.mjs';
 import * as playground from './playground.mjs';
 import * as receipts from './receipts.mjs';
 
-const views = { cluster, playground, receipts, ledger, plan, history };
+const views = { cluster, playground, batches, receipts, ledger, plan, history };
 let following = null;
 
 const open = () => {

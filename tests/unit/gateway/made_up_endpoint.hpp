@@ -87,12 +87,12 @@ protected:
     restart({});
   }
 
-  void restart(const api_options& options) {
+  [[nodiscard]] api_surroundings surroundings() {
     api_surroundings around;
     around.engine = &cluster_;
     around.doors = doors_;
     around.now = [this] { return now_; };
-    around.unix_seconds = [] { return 1'000'000U; };
+    around.unix_seconds = [this] { return seconds_; };
     around.random = [this] { return ++random_; };
     around.elsewhere = [this](const auto& work, const auto& then) {
       if (held_back_) {
@@ -114,8 +114,11 @@ protected:
     };
     around.connections = [] { return 3U; };
     around.say = [this](auto, const std::string& line) { log_ += line + "\n"; };
-    app_.emplace(options, std::move(around));
+    around.annex = annex_;
+    return around;
   }
+
+  void restart(const api_options& options) { app_.emplace(options, surroundings()); }
 
   std::shared_ptr<made_up_exchange> ask(const std::string& body, const std::string& path,
                                         std::map<std::string, std::string, std::less<>> fields = {},
@@ -138,10 +141,12 @@ protected:
   }
   [[nodiscard]] std::uint64_t tag() const { return cluster_.started.back().tag; }
 
-  std::vector<const api_door*> doors_; ///< of the next `restart`
+  std::vector<const api_door*> doors_; ///< of the next `restart`, as the next one
+  api_annex* annex_{nullptr};
   test::loaded_model file_{test::source_file("assets/tales-q4_k_m.gguf")};
   made_up_cluster cluster_;
   std::chrono::steady_clock::time_point now_{};
+  std::uint64_t seconds_{1'000'000}; ///< since 1970
   std::uint64_t random_{0xa0};
   std::string log_;
   result<answer_check> found_{answer_check{}};
