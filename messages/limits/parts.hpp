@@ -1,5 +1,7 @@
 #pragma once
 
+#include "messages/limits/general.hpp"
+
 #include <cstddef>
 #include <cstdint>
 
@@ -13,5 +15,10 @@ inline constexpr std::uint32_t group_share_max = 1U << 20U;
 /// Passes of at most so many rows send activations as floats where their cut leaves the choice:
 /// one exchange less is then worth more than three quarters of the bytes.
 inline constexpr std::uint32_t group_float_rows = 4;
+
+/// Exchanges of a pass: at most seven of a layer.
+inline constexpr std::uint32_t group_steps_max = 7 * layers_max;
+inline constexpr std::size_t group_order_bytes_max = 64U << 10U; // which cut a group has
+inline constexpr std::size_t group_answer_bytes_max = 512;       // why a member takes no part
 
 } // namespace ovir::limits
