@@ -109,6 +109,23 @@ result<void> read_scales(std::span<const std::byte> bytes, const quantised_layou
 
 } // namespace
 
+std::uint32_t crossing_width(const model_config& config, const segment_cut& cut,
+                             std::uint32_t member, const crossing_place& place) noexcept {
+  const member_part& part = cut.members[member];
+  const std::uint32_t heads = attention_columns(config, part).size();
+  switch (place.kind) {
+  case crossing_kind::queries_keys: return heads + part.kv_heads.size() * config.head_dim;
+  case crossing_kind::floats:
+  case crossing_kind::quantised:
+    return place.block == layer_block::attention ? heads : part.inner.size();
+  case crossing_kind::sums: return config.dim;
+  case crossing_kind::rows: return part.rows.size();
+  case crossing_kind::logits: return part.words.size();
+  case crossing_kind::maxima: break;
+  }
+  return 0;
+}
+
 void joined_rows::clear(std::size_t rows) {
   states.assign(rows, row_state::good);
   most.assign(rows, 0.0F);

@@ -36,6 +36,12 @@ struct crossing_place {
   friend bool operator==(const crossing_place&, const crossing_place&) = default;
 };
 
+/// Elements of a row that a member sends at a place. Precondition: a cut of a model of this
+/// configuration.
+[[nodiscard]] std::uint32_t crossing_width(const model_config& config, const segment_cut& cut,
+                                           std::uint32_t member,
+                                           const crossing_place& place) noexcept;
+
 /// What a member found in a row of its own: a session fails by what any member found.
 enum class row_state : std::uint8_t {
   good = 0,

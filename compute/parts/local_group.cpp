@@ -1,8 +1,7 @@
 #include "compute/parts/local_group.hpp"
 
-#include "compute/model/transcript.hpp"
+#include "compute/parts/pass_boundaries.hpp"
 #include "messages/check.hpp"
-#include "messages/limits/general.hpp"
 
 #include <algorithm>
 #include <limits>
@@ -107,6 +106,9 @@ result<void> local_group::exchange() {
   for (const auto& member : members_) {
     OVIR_TRY(member->take(all));
   }
+  if (witness_) {
+    witness_(members_.front()->place(), members_.front()->form(), all);
+  }
   return {};
 }
 
@@ -123,7 +125,7 @@ result<void> local_group::run(engine_pass& pass) {
     if (stop == part_stop::exchange) {
       OVIR_TRY(exchange());
     } else {
-      keep_boundary(pass, members_.front()->place().layer);
+      keep_boundary(pass, members_.front()->place().layer, members_.front()->stream(), config_.dim);
     }
   }
   const segment_part& first = *members_.front();
@@ -139,36 +141,6 @@ result<void> local_group::run(engine_pass& pass) {
     }
   }
   return {};
-}
-
-void local_group::keep_boundary(engine_pass& pass, layer_index layer) const {
-  if (layer < pass.hashed.first || layer >= pass.hashed.last) {
-    return;
-  }
-  const std::size_t dim = config_.dim;
-  const std::span<const float> stream = members_.front()->stream();
-  const std::size_t at = layer - pass.hashed.first;
-  std::copy(stream.begin(), stream.end(),
-            pass.boundaries.begin() + static_cast<std::ptrdiff_t>(at * pass.rows * dim));
-  std::size_t windows = 0;
-  for (const engine_session& s : pass.sessions) {
-    windows += s.windows;
-  }
-  std::span<digest> digests = pass.digests.subspan(at * windows, windows);
-  for (const engine_session& s : pass.sessions) {
-    if (s.windows > 0) {
-      const position first = s.first + s.lead;
-      const std::uint32_t count = s.windows * limits::window_positions;
-      unit_digests whole{{layer, layer + 1}};
-      whole.skip_to(first / limits::window_positions);
-      std::vector<unit_leaf> leaves;
-      whole.add(layer, first, count, stream.subspan(std::size_t{s.row + s.lead} * dim, count * dim),
-                config_.dim, leaves);
-      std::transform(leaves.begin(), leaves.end(), digests.begin(),
-                     [](const unit_leaf& leaf) { return leaf.boundary; });
-    }
-    digests = digests.subspan(s.windows);
-  }
 }
 
 void local_group::keep_kv(engine_session& s) const {

@@ -28,6 +28,10 @@ public:
        parallel_runner& runner, bool pack = false);
 
   void watch_crossings(watch each) { watch_ = std::move(each); }
+  /// What crossed and was taken, of all members in their order: for records of it.
+  using witness = std::function<void(const crossing_place&, activation_form,
+                                     std::span<const std::span<const std::byte>>)>;
+  void witness_crossings(witness each) { witness_ = std::move(each); }
 
   [[nodiscard]] result<void> run(engine_pass& pass) override;
   [[nodiscard]] bool has_head() const noexcept override;
@@ -41,7 +45,6 @@ private:
   [[nodiscard]] result<request*> prepare(engine_session& s) const;
   [[nodiscard]] result<void> begin(engine_pass& pass);
   [[nodiscard]] result<void> exchange();
-  void keep_boundary(engine_pass& pass, layer_index layer) const;
   void keep_kv(engine_session& s) const;
 
   std::vector<std::unique_ptr<segment_part>> members_;
@@ -49,6 +52,7 @@ private:
   layer_range layers_;
   parallel_runner& runner_;
   watch watch_{};
+  witness witness_{};
 };
 
 } // namespace ovir::compute

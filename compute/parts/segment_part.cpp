@@ -136,9 +136,9 @@ const weight& segment_part::output() const {
   return is_attention() ? w.attn_output : w.ffn_down;
 }
 
-const quantized_batch& segment_part::own_integers() {
-  return own().integers(form_for(output().type));
-}
+activation_form segment_part::form() const { return form_for(output().type); }
+
+const quantized_batch& segment_part::own_integers() { return own().integers(form()); }
 
 std::uint32_t segment_part::own_columns() const {
   return is_attention() ? config_.q_dim() : config_.ffn_dim;

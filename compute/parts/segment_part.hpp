@@ -46,6 +46,7 @@ public:
        parallel_runner& runner, bool pack = false);
 
   [[nodiscard]] const segment_cut& cut() const noexcept { return cut_; }
+  [[nodiscard]] const model_config& config() const noexcept { return whole_config_; }
   [[nodiscard]] const member_part& mine() const noexcept { return cut_.members[member_]; }
   /// Bytes of weights that a pass reads for its layers.
   [[nodiscard]] std::uint64_t layer_bytes() const noexcept;
@@ -62,6 +63,8 @@ public:
   [[nodiscard]] part_stop advance(parallel_runner& runner);
 
   [[nodiscard]] const crossing_place& place() const noexcept { return place_; }
+  /// Of the activations at `place`.
+  [[nodiscard]] activation_form form() const;
   /// After `exchange`: what this member sends to every other.
   [[nodiscard]] std::span<const std::byte> outgoing() const noexcept { return outgoing_; }
   /// Takes what all members sent at `place`, in their order, this one's included. `malformed`,

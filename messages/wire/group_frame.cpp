@@ -17,7 +17,8 @@ namespace ovir {
 namespace {
 
 constexpr std::size_t element = sizeof(float);
-constexpr std::size_t session_bytes = 16;
+constexpr std::size_t half = sizeof(std::uint16_t);
+constexpr std::size_t session_bytes = 24;
 static_assert(sizeof(group_session) == session_bytes);
 
 struct group_form {
@@ -86,6 +87,9 @@ payload_range range_of(const group_header& h) {
   case group_kind::form: return {1, limits::group_order_bytes_max};
   case group_kind::formed: return {0, limits::group_answer_bytes_max};
   case group_kind::part: break;
+  case group_kind::history: return exactly(session_bytes + rows * h.width * half);
+  case group_kind::written: return exactly(rows * h.width * half);
+  case group_kind::close: return exactly(rows * sizeof(std::uint64_t));
   }
   return exactly(0);
 }
@@ -99,26 +103,32 @@ std::uint32_t width_max(group_kind kind) {
   case group_kind::rows:
   case group_kind::begin: return limits::embedding_max;
   case group_kind::logits: return limits::vocabulary_max;
+  case group_kind::history:
+  case group_kind::written: return limits::group_kv_width_max;
   default: return 0;
   }
 }
 
-bool is_of_a_pass(group_kind kind) { return kind <= group_kind::head; }
+/// Beside those without rows at all.
+bool is_of_a_pass(group_kind kind) {
+  return kind <= group_kind::head || kind == group_kind::written;
+}
 
-result<void> check_begin(const group_header& h, std::span<const std::byte> payload) {
-  const std::size_t stream = std::size_t{h.rows} * h.width * element;
-  const std::size_t sessions = payload.size() - stream;
-  if (sessions % session_bytes != 0) {
-    return fail(errc::malformed, "a group's pass begins with {} bytes of sessions", sessions);
+bool has_rows(group_kind kind) { return kind <= group_kind::head || kind >= group_kind::history; }
+
+/// Sessions in front of the rest of a payload.
+result<void> check_sessions(const group_header& h, std::span<const std::byte> sessions) {
+  if (sessions.size() % session_bytes != 0) {
+    return fail(errc::malformed, "a group's pass has {} bytes of sessions", sessions.size());
   }
   std::uint64_t rows = 0;
-  for (std::size_t at = 0; at < sessions; at += session_bytes) {
+  for (std::size_t at = 0; at < sessions.size(); at += session_bytes) {
     group_session s;
-    std::memcpy(&s, payload.data() + at, session_bytes);
-    if (s.count == 0 || s.count > h.rows ||
-        std::uint64_t{s.first} + s.count > limits::context_max) {
-      return fail(errc::malformed, "a session of a group's pass has {} positions from {} on",
-                  s.count, s.first);
+    std::memcpy(&s, sessions.data() + at, session_bytes);
+    if (s.count == 0 || s.count > h.rows || s.zero != 0 || s.capacity > limits::context_max ||
+        std::uint64_t{s.first} + s.count > s.capacity) {
+      return fail(errc::malformed, "a session of a group's pass has {} positions from {} on, of {}",
+                  s.count, s.first, s.capacity);
     }
     rows += s.count;
   }
@@ -143,7 +153,7 @@ result<void> check_wanted(std::span<const std::byte> payload) {
 }
 
 result<void> check_fields(const group_header& h) {
-  if (h.kind < group_kind::queries_keys || h.kind > group_kind::part) {
+  if (h.kind < group_kind::queries_keys || h.kind > group_kind::close) {
     return fail(errc::unsupported,
                 "a message of a group of kind {}, which this version does not "
                 "know",
@@ -158,7 +168,7 @@ result<void> check_fields(const group_header& h) {
   }
   const bool within = crosses(h.kind);
   const bool passes = is_of_a_pass(h.kind);
-  if ((passes && h.rows == 0) || (!passes && (h.rows != 0 || h.pass != 0)) ||
+  if (has_rows(h.kind) == (h.rows == 0) || (!passes && h.pass != 0) ||
       (!within && (h.layer != 0 || h.step != 0 || h.block != 0)) ||
       (within && h.block != 1 && h.block != 2) || (h.kind == group_kind::maxima && h.width != 0)) {
     return fail(errc::malformed,
@@ -171,9 +181,10 @@ result<void> check_fields(const group_header& h) {
 } // namespace
 
 std::vector<group_session> group_view::sessions() const {
-  OVIR_CHECK(header.kind == group_kind::begin);
-  const std::size_t stream_bytes = std::size_t{header.rows} * header.width * element;
-  std::vector<group_session> list((payload.size() - stream_bytes) / session_bytes);
+  const bool begins = header.kind == group_kind::begin;
+  OVIR_CHECK(begins || header.kind == group_kind::history);
+  const std::size_t rest = std::size_t{header.rows} * header.width * (begins ? element : half);
+  std::vector<group_session> list((payload.size() - rest) / session_bytes);
   std::memcpy(list.data(), payload.data(), list.size() * session_bytes);
   return list;
 }
@@ -192,6 +203,20 @@ std::vector<std::uint32_t> group_view::wanted() const {
   return list;
 }
 
+std::vector<std::uint64_t> group_view::closed() const {
+  OVIR_CHECK(header.kind == group_kind::close);
+  std::vector<std::uint64_t> list(payload.size() / sizeof(std::uint64_t));
+  std::memcpy(list.data(), payload.data(), payload.size());
+  return list;
+}
+
+std::span<const std::uint16_t> group_view::halves() const {
+  OVIR_CHECK(header.kind == group_kind::history || header.kind == group_kind::written);
+  const std::size_t count = std::size_t{header.rows} * header.width;
+  const std::byte* const from = payload.data() + payload.size() - count * half;
+  return {reinterpret_cast<const std::uint16_t*>(from), count};
+}
+
 result<void> check(const group_header& header, std::span<const std::byte> payload) {
   OVIR_TRY(check_fields(header));
   const payload_range range = range_of(header);
@@ -204,7 +229,10 @@ result<void> check(const group_header& header, std::span<const std::byte> payloa
                 payload.size(), limits::frame_bytes_max);
   }
   switch (header.kind) {
-  case group_kind::begin: return check_begin(header, payload);
+  case group_kind::begin:
+    return check_sessions(
+        header, payload.first(payload.size() - std::size_t{header.rows} * header.width * element));
+  case group_kind::history: return check_sessions(header, payload.first(session_bytes));
   case group_kind::head: return check_wanted(payload);
   default: return {};
   }
@@ -222,6 +250,14 @@ std::vector<std::byte> begin_payload(std::span<const group_session> sessions,
   std::vector<std::byte> out(sessions.size_bytes() + stream.size_bytes());
   std::memcpy(out.data(), sessions.data(), sessions.size_bytes());
   std::memcpy(out.data() + sessions.size_bytes(), stream.data(), stream.size_bytes());
+  return out;
+}
+
+std::vector<std::byte> history_payload(const group_session& session,
+                                       std::span<const std::uint16_t> halves) {
+  std::vector<std::byte> out(session_bytes + halves.size_bytes());
+  std::memcpy(out.data(), &session, session_bytes);
+  std::memcpy(out.data() + session_bytes, halves.data(), halves.size_bytes());
   return out;
 }
 

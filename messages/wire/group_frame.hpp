@@ -27,6 +27,10 @@ enum class group_kind : std::uint16_t {
   form = 10,   ///< a group of these members, with this cut
   formed = 11, ///< a member's answer: nothing, or why not
   part = 12,   ///< the group is no more
+  // K and V, of which each member has its heads, and the leader all.
+  history = 13, ///< to a member: K and V of its heads, of a session it does not know
+  written = 14, ///< to the leader: K and V of the rows of a pass, behind it
+  close = 15,   ///< to a member: sessions that are over
 };
 
 [[nodiscard]] constexpr bool crosses(group_kind kind) noexcept {
@@ -50,9 +54,11 @@ struct group_header {
 
 /// A session of a pass: its rows are positions [first, first + count) of a request.
 struct group_session {
-  std::uint64_t request{0};
+  std::uint64_t number{0}; ///< the leader's, of this group
   std::uint32_t first{0};
   std::uint32_t count{0};
+  std::uint32_t capacity{0}; ///< positions that it may come to
+  std::uint32_t zero{0};
   friend bool operator==(const group_session&, const group_session&) = default;
 };
 
@@ -61,12 +67,16 @@ struct group_view {
   group_header header;
   std::span<const std::byte> payload;
 
-  /// Precondition: `begin`. As many rows as the header says.
+  /// Precondition: `begin`, or `history`: then one. As many rows as the header says.
   [[nodiscard]] std::vector<group_session> sessions() const;
   /// Precondition: `begin`. [rows][width].
   [[nodiscard]] std::span<const float> stream() const;
   /// Precondition: `head`. Each below limits::prefill_chunk_max.
   [[nodiscard]] std::vector<std::uint32_t> wanted() const;
+  /// Precondition: `close`. Numbers of sessions.
+  [[nodiscard]] std::vector<std::uint64_t> closed() const;
+  /// Precondition: `history` or `written`. [rows][width].
+  [[nodiscard]] std::span<const std::uint16_t> halves() const;
 };
 
 /// Bytes in front of what is carried. A multiple of 8.
@@ -81,6 +91,9 @@ inline constexpr std::size_t group_overhead_bytes = 72;
 /// The payload of `begin`.
 [[nodiscard]] std::vector<std::byte> begin_payload(std::span<const group_session> sessions,
                                                    std::span<const float> stream);
+/// The payload of `history`.
+[[nodiscard]] std::vector<std::byte> history_payload(const group_session& session,
+                                                     std::span<const std::uint16_t> halves);
 
 /// Checks everything before it trusts anything; allocates nothing. There is exactly one encoding of
 /// a message, others are refused. `malformed`, `unsupported` (another version or kind) or

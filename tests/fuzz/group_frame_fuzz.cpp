@@ -62,6 +62,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (header.kind == ovir::group_kind::begin) {
     OVIR_CHECK(
         std::ranges::equal(ovir::begin_payload(view->sessions(), view->stream()), view->payload));
+  } else if (header.kind == ovir::group_kind::history) {
+    OVIR_CHECK(std::ranges::equal(ovir::history_payload(view->sessions().front(), view->halves()),
+                                  view->payload));
   } else if (header.kind == ovir::group_kind::head) {
     OVIR_CHECK(view->wanted().size() == header.rows);
   }

@@ -1,5 +1,6 @@
 // A segment that a group computes gives what one that has all weights gives, to the bit: logits,
 // leaves, K and V, errors; for every type of tensor, group, share and way to cross.
+#include "compute/parts/cut_cost.hpp"
 #include "compute/parts/local_group.hpp"
 #include "tests/support/model/architecture_model.hpp"
 #include "tests/support/model/kernel_inputs.hpp"
@@ -361,6 +362,39 @@ TEST(local_group, shows_a_member_that_is_off_by_one_in_one_partial_sum) {
   ASSERT_EQ(got.leaves.size(), wanted.leaves.size());
   EXPECT_EQ(got.leaves[0], wanted.leaves[0]) << "layer 3 is before it";
   EXPECT_NE(got.leaves[1], wanted.leaves[1]);
+}
+
+TEST(local_group, sends_as_many_bytes_in_as_many_exchanges_as_its_cost_says) {
+  test::kernel_random random{463};
+  for (const char* architecture : {"llama", "olmo2"}) {
+    const auto m = model_of(architecture, [&](std::uint32_t rows, std::uint32_t cols) {
+      return matrix_of(random, tensor_type::q5_k, rows, cols);
+    });
+    serial_runner runner;
+    for (const cut_wish& wish : wishes) {
+      const auto cut =
+          cut_segment(m.get(), {2, 5}, std::vector<std::uint32_t>{2, 1, 2}, wish).value();
+      const auto group = group_of(m.get(), cut, fastest(), runner);
+      for (const std::uint32_t rows : {1U, 7U}) {
+        std::vector<std::uint64_t> sent(3);
+        std::uint32_t exchanges = 0;
+        group.group->watch_crossings([&](const crossing_place& place, std::uint32_t member,
+                                         std::vector<std::byte>& bytes) {
+          exchanges += member == 0 ? 1 : 0;
+          // Sums take the fewest bytes that hold all; the cost counts what is usual.
+          sent[member] += place.kind == crossing_kind::sums ? 1 + rows * 256 * sum_bytes_expected
+                                                            : bytes.size();
+          if (place.kind == crossing_kind::sums) {
+            EXPECT_LE(bytes.size(), 1 + rows * 256 * 7);
+          }
+        });
+        ASSERT_TRUE(compute_all(*group.s, plan_for(*group.s, {rows})).errors.empty());
+        const cut_cost cost = cost_of(m.get(), cut, rows);
+        EXPECT_EQ(sent, cost.sent) << architecture << ", " << rows << " rows";
+        EXPECT_EQ(exchanges, cost.exchanges) << architecture << ", " << rows << " rows";
+      }
+    }
+  }
 }
 
 TEST(local_group, names_the_member_whose_bytes_are_none) {

@@ -1,5 +1,5 @@
 // Who waits for whom in a group, for how long, and what is refused.
-#include "actors/stage/group_exchange.hpp"
+#include "actors/group/group_exchange.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

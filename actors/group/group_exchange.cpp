@@ -1,4 +1,4 @@
-#include "actors/stage/group_exchange.hpp"
+#include "actors/group/group_exchange.hpp"
 
 #include "messages/check.hpp"
 

@@ -1,0 +1,26 @@
+#pragma once
+
+#include "compute/model/model.hpp"
+#include "compute/parts/segment_cut.hpp"
+
+#include <cstdint>
+#include <vector>
+
+namespace ovir::compute {
+
+/// Bytes of a partial sum, as they are of real models: what a cost counts, where what crosses takes
+/// the fewest that do.
+inline constexpr std::uint64_t sum_bytes_expected = 6;
+
+/// What a pass costs the members of a group: exact, but for the bytes of partial sums.
+struct cut_cost {
+  std::uint32_t exchanges{0};         ///< one after another
+  std::vector<std::uint64_t> sent;    ///< payload bytes of each member to each other one
+  std::vector<std::uint64_t> weights; ///< bytes of its layers that each member reads
+  std::vector<std::uint64_t> head;    ///< bytes of its rows of the head, in the last segment
+};
+
+/// Of a pass of `rows` rows. Precondition: `check_cut`.
+[[nodiscard]] cut_cost cost_of(const model& m, const segment_cut& cut, std::uint32_t rows);
+
+} // namespace ovir::compute
