@@ -65,7 +65,7 @@ struct joined_rows {
 
 // Of each kind how it is written, and how one member's bytes are joined to what others sent.
 // Writing needs sizes that fit. Reading is `malformed` for bytes that are no such value, and names
-// nobody: the caller knows whose they are.
+// no member: the caller knows whose they are.
 
 [[nodiscard]] std::vector<std::byte> encode_maxima(std::span<const float> most,
                                                    std::span<const row_state> states);

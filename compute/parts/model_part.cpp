@@ -78,6 +78,12 @@ result<void> pack_part(model_part& part, layer_range layers, isa kernels, parall
   for (const packing_plan::part& one : plan.parts) {
     pack_weight(one, static_cast<std::byte*>(part.panels.get()), runner);
   }
+  if (kernels != isa::reference) { // which reads rows, and has no use for panels
+    for (const packing_plan::part& one : plan.parts) {
+      one.target->data = one.target->packed;
+    }
+    part.copies.clear();
+  }
   return {};
 }
 

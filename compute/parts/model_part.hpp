@@ -21,7 +21,7 @@ struct model_part {
   /// Layers of the segment have the part's rows and columns; other layers and the embedding are
   /// empty, and `output` has the part's rows of the head. The configuration is the whole model's.
   model weights;
-  std::vector<std::unique_ptr<std::byte[]>> copies; ///< of columns
+  std::vector<std::unique_ptr<std::byte[]>> copies; ///< of columns, unless packed
   std::unique_ptr<void, reserved_delete> panels{};  ///< where the part is packed
 
   /// Bytes of weights that a pass reads.
@@ -32,7 +32,8 @@ struct model_part {
 [[nodiscard]] result<model_part> take_part(const model& whole, const segment_cut& cut,
                                            std::uint32_t member);
 
-/// Packs the products of the part for `kernels`. `over_limit` where there is no memory for it.
+/// Packs the products of the part for `kernels`, which then read nothing else of them: columns that
+/// were copied are given back. `over_limit` where there is no memory for it.
 [[nodiscard]] result<void> pack_part(model_part& part, layer_range layers, isa kernels,
                                      parallel_runner& runner);
 

@@ -15,7 +15,7 @@
 
 /// Digests of what each member of a group sent, by layer and window: what statements about parts
 /// are of (docs/formats/parts.md). They do not depend on how positions came together in passes, so
-/// whoever computes the window again finds the same, and a member that sent another number, by one
+/// those who compute the window again find the same, and a member that sent another number, by one
 /// in the last place of one partial sum, has another digest.
 namespace ovir::compute {
 
