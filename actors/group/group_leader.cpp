@@ -126,7 +126,7 @@ result<void> group_leader::begin(engine_pass& pass) {
   std::vector<compute::session_rows> rows;
   for (engine_session& s : pass.sessions) {
     OVIR_ASSIGN(request* const known, prepare(s));
-    sessions.push_back({known->number, s.first, s.count, known->capacity});
+    sessions.push_back({known->number, s.first, s.count, known->capacity, s.failed ? 1U : 0U});
     rows.push_back({known->kv ? &*known->kv : nullptr, s.first, s.count, s.row, s.failed});
   }
   ++pass_;

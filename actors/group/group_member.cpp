@@ -77,6 +77,9 @@ result<void> group_member::compute_pass(const group_view& order, compute::parall
     known->length = s.first + s.count;
     opened.push_back(known);
     rows.push_back({known->kv ? &*known->kv : nullptr, s.first, s.count, row});
+    if (s.failed != 0) {
+      rows.back().failed = fail(errc::nonfinite, "the session failed before the segment");
+    }
     row += s.count;
   }
   part_->begin(rows, rows_, order.stream());

@@ -11,6 +11,7 @@ namespace ovir::compute {
 
 /// K and V of one request, by member.
 struct local_group::request final : engine_state {
+  segment_cut cut;
   std::vector<std::optional<kv_cache>> kv;
   position synced{0}; ///< positions before it are those of the request's cache
 };
@@ -50,8 +51,9 @@ result<std::unique_ptr<local_group>> local_group::make(const model& whole, const
 // A request's own state, with K and V of all positions before the pass.
 result<local_group::request*> local_group::prepare(engine_session& s) const {
   auto* known = dynamic_cast<request*>(s.own->get());
-  if (known == nullptr || known->kv.size() != members_.size()) {
+  if (known == nullptr || known->cut != members_.front()->cut()) {
     auto made = std::make_shared<request>();
+    made->cut = members_.front()->cut();
     for (const auto& member : members_) {
       OVIR_ASSIGN(std::optional<kv_cache> kv,
                   member->open(s.kv->capacity(), std::numeric_limits<std::size_t>::max()));

@@ -125,7 +125,7 @@ result<void> check_sessions(const group_header& h, std::span<const std::byte> se
   for (std::size_t at = 0; at < sessions.size(); at += session_bytes) {
     group_session s;
     std::memcpy(&s, sessions.data() + at, session_bytes);
-    if (s.count == 0 || s.count > h.rows || s.zero != 0 || s.capacity > limits::context_max ||
+    if (s.count == 0 || s.count > h.rows || s.failed > 1 || s.capacity > limits::context_max ||
         std::uint64_t{s.first} + s.count > s.capacity) {
       return fail(errc::malformed, "a session of a group's pass has {} positions from {} on, of {}",
                   s.count, s.first, s.capacity);

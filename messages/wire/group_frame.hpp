@@ -58,7 +58,7 @@ struct group_session {
   std::uint32_t first{0};
   std::uint32_t count{0};
   std::uint32_t capacity{0}; ///< positions that it may come to
-  std::uint32_t zero{0};
+  std::uint32_t failed{0};   ///< 1: its rows are there, and compute nothing
   friend bool operator==(const group_session&, const group_session&) = default;
 };
 

@@ -434,6 +434,44 @@ TEST_F(group_over_links, names_the_member_that_says_what_cannot_be) {
   }
 }
 
+TEST_F(group_over_links, lives_on_when_sessions_fail) {
+  const layer_range layers{2, 8};
+  const auto alone =
+      segment::make(model_.get(), layers, *select_kernels({}).value(), runner_).value();
+  running_group group{model_.get(),
+                      cut_segment(model_.get(), layers, std::vector<std::uint32_t>{1, 1}).value()};
+  std::vector<float> good(256, 0.5F);
+  std::vector<float> bad = good;
+  bad[7] = std::numeric_limits<float>::quiet_NaN();
+  const auto forward_both = [&](segment& s, const std::vector<const std::vector<float>*>& rows) {
+    std::vector<segment_state> states;
+    std::vector<step_output> out(rows.size());
+    std::vector<session_step> steps;
+    std::vector<std::string> said;
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      states.push_back(s.open(8, kv_most).value());
+    }
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      step_input in{.first = 0, .count = 1};
+      in.boundary = *rows[i];
+      in.logit_rows = 1;
+      steps.push_back({&states[i], in, &out[i]});
+    }
+    s.forward(steps, runner_);
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      said.push_back(steps[i].done ? std::to_string(out[i].logits[3])
+                                   : steps[i].done.error().message);
+    }
+    return said;
+  };
+  // All of a pass, some of one, and none.
+  for (const std::vector<const std::vector<float>*>& rows :
+       {std::vector<const std::vector<float>*>{&bad}, {&good, &bad, &good}, {&good}}) {
+    EXPECT_EQ(forward_both(group.get(), rows), forward_both(*alone, rows));
+  }
+  EXPECT_FALSE(group.leader().lost());
+}
+
 TEST_F(group_over_links, forgets_requests_that_ended) {
   running_group group{model_.get(), cut({1, 1})};
   {

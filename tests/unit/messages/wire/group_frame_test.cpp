@@ -155,7 +155,8 @@ TEST(group_frame, refuses_sessions_that_do_not_fill_the_pass) {
   EXPECT_TRUE(refused({{1, 0, 3, 9}, {2, 0, 0, 9}}));
   EXPECT_TRUE(refused({{1, 7, 3, 9}})) << "beyond what it may come to";
   EXPECT_TRUE(refused({{1, 0, 3, most + 1}}));
-  EXPECT_TRUE(refused({{1, 0, 3, 9, 1}}));
+  EXPECT_FALSE(refused({{1, 0, 3, 9, 1}}));
+  EXPECT_TRUE(refused({{1, 0, 3, 9, 2}}));
   // Counts that come to the right sum by overflow.
   EXPECT_TRUE(refused({{1, 0, 0xFFFFFFFF, most}, {2, 0, 4, most}}));
 }
