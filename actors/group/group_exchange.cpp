@@ -21,7 +21,7 @@ void group_exchange::begin(std::uint64_t pass) {
   begun_ = true;
   open_.reset();
   for (member& m : members_) {
-    m.current = {};
+    m.previous = std::exchange(m.current, {});
     // A part that came early is of the first step, or of a pass that never was.
     if (m.next.whole && (m.next.header.pass != pass || m.next.header.step != 0)) {
       m.next = {};
@@ -36,6 +36,9 @@ result<group_header> group_exchange::open(const exchange_step& at, std::uint32_t
   open_ = at;
   needed_ = now;
   for (member& m : members_) {
+    if (m.current.whole) {
+      m.previous = std::move(m.current);
+    }
     m.current = std::exchange(m.next, {});
   }
   const group_header header{at.kind,
@@ -90,6 +93,23 @@ bool group_exchange::is_next(const group_header& header) const noexcept {
   return header.step == 0;
 }
 
+error group_exchange::contradiction(std::uint32_t from, const group_header& header) const {
+  error e = refusal(from, "two parts that contradict each other", header);
+  e.code = errc::digest_mismatch;
+  return e;
+}
+
+namespace {
+
+template <class Part>
+bool is_same(const Part& kept, const group_view& message) {
+  return kept.header == message.header &&
+         std::equal(kept.payload.begin(), kept.payload.end(), message.payload.begin(),
+                    message.payload.end());
+}
+
+} // namespace
+
 result<group_exchange::received> group_exchange::put(std::uint32_t from, part& where,
                                                      const group_view& message, bytes whole,
                                                      received as) const {
@@ -97,15 +117,10 @@ result<group_exchange::received> group_exchange::put(std::uint32_t from, part& w
     where = {std::move(whole), message.payload, message.header};
     return as;
   }
-  const bool same =
-      where.header == message.header && std::equal(where.payload.begin(), where.payload.end(),
-                                                   message.payload.begin(), message.payload.end());
-  if (same) {
+  if (is_same(where, message)) {
     return received::repeated;
   }
-  error contradiction = refusal(from, "two parts that contradict each other", message.header);
-  contradiction.code = errc::digest_mismatch;
-  return contradiction;
+  return contradiction(from, message.header);
 }
 
 result<group_exchange::received> group_exchange::receive(std::uint32_t from,
@@ -117,10 +132,15 @@ result<group_exchange::received> group_exchange::receive(std::uint32_t from,
   if (header.group != group_ || !crosses(header.kind)) {
     return refusal(from, "something that does not cross in this group", header);
   }
+  member& m = members_[from];
   if (is_over(header)) {
+    const bool kept = m.previous.whole && m.previous.header.pass == header.pass &&
+                      m.previous.header.step == header.step;
+    if (kept && !is_same(m.previous, message)) {
+      return contradiction(from, header);
+    }
     return received::late;
   }
-  member& m = members_[from];
   if (begun_ && open_ && header.pass == pass_ && header.step == open_->step) {
     OVIR_TRY(check_place(from, header));
     return put(from, m.current, message, std::move(whole), received::taken);

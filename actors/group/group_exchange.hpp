@@ -85,6 +85,7 @@ private:
     group_header header{};
   };
   struct member {
+    part previous; ///< of the step before the open one: a late part may contradict it
     part current;
     part next; ///< of the step behind the open one
   };
@@ -93,6 +94,7 @@ private:
                               const group_header& header) const;
   [[nodiscard]] result<void> check_place(std::uint32_t from, const group_header& header) const;
   [[nodiscard]] bool is_over(const group_header& header) const noexcept;
+  [[nodiscard]] error contradiction(std::uint32_t from, const group_header& header) const;
   [[nodiscard]] bool is_next(const group_header& header) const noexcept;
   [[nodiscard]] result<received> put(std::uint32_t from, part& where, const group_view& message,
                                      bytes whole, received as) const;

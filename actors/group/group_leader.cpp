@@ -25,14 +25,6 @@ struct group_leader::request final : compute::engine_state {
   position synced{0};                    ///< positions before it are those of the request's cache
 };
 
-namespace {
-
-std::span<const std::byte> bytes_of(std::span<const std::uint16_t> values) {
-  return std::as_bytes(values);
-}
-
-} // namespace
-
 group_leader::group_leader(const group_seat& seat, std::unique_ptr<compute::segment_part> part,
                            group_links& links, compute::parallel_runner& runner)
     : part_(std::move(part)), passes_(seat, *part_, links), runner_(runner),

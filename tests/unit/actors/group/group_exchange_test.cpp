@@ -106,7 +106,7 @@ TEST_F(exchange_of_three, ignores_what_is_repeated_or_late) {
   EXPECT_EQ(give(1, step_of(0)).value(), received::repeated);
   ASSERT_TRUE(give(2, step_of(0)));
   open(1);
-  EXPECT_EQ(give(1, step_of(0), 200).value(), received::late);
+  EXPECT_EQ(give(1, step_of(0)).value(), received::late);
   ASSERT_TRUE(give(1, step_of(1)));
   ASSERT_TRUE(give(2, step_of(1)));
   exchange_.begin(2);
@@ -119,8 +119,11 @@ TEST_F(exchange_of_three, refuses_two_parts_that_contradict_each_other) {
   ASSERT_TRUE(give(1, step_of(0), 1));
   expect_refused(give(1, step_of(0), 2), errc::digest_mismatch,
                  "member 1 of group 7 sent two parts that contradict each other");
+  ASSERT_TRUE(give(2, step_of(0), 1));
   ASSERT_TRUE(give(2, step_of(1), 1));
   expect_refused(give(2, step_of(1), 2), errc::digest_mismatch, "member 2");
+  open(1);
+  expect_refused(give(1, step_of(0), 2), errc::digest_mismatch, "member 1"); // late as well
 }
 
 TEST_F(exchange_of_three, refuses_a_part_in_another_s_name_or_of_another_group) {

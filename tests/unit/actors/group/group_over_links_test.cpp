@@ -65,11 +65,9 @@ public:
         mine.inbox.pop_front();
         return std::optional{std::move(letter)};
       }
-      for (std::size_t i = 0; i < seats_.size(); ++i) {
-        if (seats_[i].gone && !seats_[self].gone) {
-          mine.waits = false;
-          return fail(errc::peer_lost, "member {} is gone", i);
-        }
+      if (!gone_.empty()) {
+        mine.waits = false;
+        return fail(errc::peer_lost, "member {} is gone", gone_.front());
       }
       if (now_ >= until) {
         mine.waits = false;
@@ -83,8 +81,10 @@ public:
   void leave(std::uint32_t self, bool seen) {
     const std::lock_guard lock{guard_};
     --alive_;
-    seats_[self].gone = seen;
     seats_[self].left = true;
+    if (seen) {
+      gone_.push_back(self);
+    }
     changed_.notify_all();
   }
   time_point now() {
@@ -97,7 +97,6 @@ private:
     std::deque<group_links::letter> inbox;
     time_point until{};
     bool waits{false};
-    bool gone{false}; ///< and the others see it
     bool left{false};
   };
 
@@ -123,6 +122,7 @@ private:
   std::condition_variable changed_;
   std::vector<seat> seats_;
   std::size_t alive_;
+  std::vector<std::uint32_t> gone_; ///< as the others see it, the first of them first
   time_point now_{};
   meddler meddler_{};
 };

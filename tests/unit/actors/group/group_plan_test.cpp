@@ -31,10 +31,10 @@ protected:
     q.model = &model_.get();
     q.layers = {0, 8};
     for (const double speed : speeds) {
-      q.nodes.push_back(
-          {std::string(1, static_cast<char>('a' + q.nodes.size())), speed, 20 * speed});
+      q.nodes.push_back({std::string(1, static_cast<char>('a' + q.nodes.size())), memory, speed,
+                         20 * speed, delay / 2, bandwidth});
     }
-    q.links = {delay, bandwidth, 0};
+    q.message_seconds = 0;
     return q;
   }
   test::loaded_model model_ = planned_model();

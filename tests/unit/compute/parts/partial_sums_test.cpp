@@ -75,7 +75,7 @@ TEST(partial_sums, are_those_of_the_reference_on_every_instruction_set_packed_or
       continue;
     }
     for (const test::filling how : {test::filling::random, test::filling::largest}) {
-      auto w = test::make_quantized(random, type.type, 37, 768, how, 0x2000);
+      auto w = test::make_quantized(random, type.type, 37, 768, how, 0x1800);
       const auto panels = test::packed(w.view);
       for (const std::uint32_t tokens : {1U, 2U, 9U}) {
         const auto x = test::make_batch(random, form_for(type.type), tokens, 768, how);
@@ -103,7 +103,7 @@ TEST(partial_sums, of_columns_add_to_what_the_whole_product_rounds) {
     if (type.decode == nullptr) {
       continue;
     }
-    const auto w = test::make_quantized(random, type.type, 20, cols, test::filling::random, 0x2000);
+    const auto w = test::make_quantized(random, type.type, 20, cols, test::filling::random, 0x1800);
     const auto x = test::make_batch(random, form_for(type.type), 3, cols, test::filling::random);
     std::vector<float> whole(3 * 20);
     kernels_reference().product(w.view, 0, 20, x, whole.data(), 20, nullptr);
