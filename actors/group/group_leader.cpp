@@ -26,10 +26,12 @@ struct group_leader::request final : compute::engine_state {
 };
 
 group_leader::group_leader(const group_seat& seat, std::unique_ptr<compute::segment_part> part,
-                           group_links& links, compute::parallel_runner& runner)
-    : part_(std::move(part)), passes_(seat, *part_, links), runner_(runner),
-      layers_(part_->cut().layers) {
+                           std::unique_ptr<compute::segment_part> alone, group_links& links,
+                           compute::parallel_runner& runner)
+    : part_(std::move(part)), alone_(std::move(alone)), passes_(seat, *part_, links),
+      runner_(runner), layers_(part_->cut().layers) {
   OVIR_CHECK(seat.self == 0, seat.self);
+  OVIR_CHECK(!alone_ || (alone_->cut().members.size() == 1 && alone_->cut().layers == layers_));
 }
 
 group_leader::~group_leader() {
@@ -175,23 +177,59 @@ result<void> group_leader::run_all(engine_pass& pass) {
   OVIR_TRY(passes_.run(pass_, pass.rows, runner_, [&](layer_index layer) {
     compute::keep_boundary(pass, layer, part_->stream(), part_->config().dim);
   }));
-  std::copy(part_->stream().begin(), part_->stream().end(), pass.stream.begin());
   for (std::size_t i = 0; i < pass.sessions.size(); ++i) {
     pass.sessions[i].failed = part_->sessions()[i].failed;
   }
   OVIR_TRY(gather_kv(pass));
+  // Only now: until here the pass can be computed again.
+  std::copy(part_->stream().begin(), part_->stream().end(), pass.stream.begin());
   for (engine_session& s : pass.sessions) {
     dynamic_cast<request&>(**s.own).synced = s.failed ? s.first : s.first + s.count;
   }
   return {};
 }
 
-result<void> group_leader::run(engine_pass& pass) {
-  if (lost_) {
-    return *lost_;
+// The same pass by all weights, on the requests' own caches. Positions before it are there, and
+// what the group wrote behind them is written again.
+result<void> group_leader::run_alone(engine_pass& pass) {
+  std::vector<compute::session_rows> rows;
+  for (const engine_session& s : pass.sessions) {
+    rows.push_back({s.kv, s.first, s.count, s.row, s.failed});
   }
-  const auto done = run_all(pass);
-  return done ? result<void>{} : lose(done.error());
+  alone_->begin(rows, pass.rows, pass.stream);
+  for (auto stop = alone_->advance(runner_); stop != compute::part_stop::done;
+       stop = alone_->advance(runner_)) {
+    if (stop == compute::part_stop::exchange) {
+      const std::vector<std::byte> sent(alone_->outgoing().begin(), alone_->outgoing().end());
+      const std::span<const std::byte> all[] = {sent};
+      OVIR_TRY(alone_->take(all));
+    } else {
+      compute::keep_boundary(pass, alone_->place().layer, alone_->stream(), alone_->config().dim);
+    }
+  }
+  std::copy(alone_->stream().begin(), alone_->stream().end(), pass.stream.begin());
+  for (std::size_t i = 0; i < pass.sessions.size(); ++i) {
+    pass.sessions[i].failed = alone_->sessions()[i].failed;
+  }
+  return {};
+}
+
+result<void> group_leader::run(engine_pass& pass) {
+  if (!lost_) {
+    std::vector<std::optional<error>> before;
+    for (const engine_session& s : pass.sessions) {
+      before.push_back(s.failed);
+    }
+    const auto done = run_all(pass);
+    if (done) {
+      return {};
+    }
+    (void)lose(done.error());
+    for (std::size_t i = 0; i < before.size(); ++i) {
+      pass.sessions[i].failed = std::move(before[i]);
+    }
+  }
+  return alone_ ? run_alone(pass) : result<void>{*lost_};
 }
 
 bool group_leader::has_head() const noexcept { return layers_.last == part_->config().layers; }
@@ -234,11 +272,21 @@ result<void> group_leader::gather_logits(std::span<const float* const> rows,
 
 result<void> group_leader::head(std::span<const float* const> rows, std::span<float> logits,
                                 std::span<std::uint8_t> ok) {
-  if (lost_) {
+  if (!lost_) {
+    const auto done = gather_logits(rows, logits, ok);
+    if (done) {
+      return {};
+    }
+    (void)lose(done.error());
+    std::fill(ok.begin(), ok.end(), std::uint8_t{1});
+  }
+  if (!alone_) {
     return *lost_;
   }
-  const auto done = gather_logits(rows, logits, ok);
-  return done ? result<void>{} : lose(done.error());
+  std::vector<float> all;
+  alone_->head(rows, runner_, all, ok);
+  std::copy_n(all.begin(), logits.size(), logits.begin());
+  return {};
 }
 
 } // namespace ovir::actors

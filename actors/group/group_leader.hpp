@@ -18,13 +18,16 @@ namespace ovir::actors {
 /// The engine of a segment whose layers a group computes, at the member that leads it: it computes
 /// its own part, tells the others of passes, and has K and V of all heads in the requests' caches,
 /// so that blocks, digests and other segments find them as ever. When a member is gone, late or
-/// wrong the pass fails with `peer_lost`, which names it, and so do all behind it: the segment is
-/// then made anew, alone or with another group, and the requests' caches are as before the pass.
+/// wrong the group is no more. A leader that has all weights then computes this pass again and all
+/// behind it alone, so requests go on with the same bytes. Another one fails with `peer_lost`,
+/// which names the member, and the caches are as before the pass.
 class group_leader final : public compute::layer_engine {
 public:
-  /// `seat.self` is 0. `links` and `runner` must outlive it.
+  /// `seat.self` is 0. `alone`: all of the segment's weights, a part of a group of one; null: the
+  /// leader does not have them. `links` and `runner` must outlive it.
   group_leader(const group_seat& seat, std::unique_ptr<compute::segment_part> part,
-               group_links& links, compute::parallel_runner& runner);
+               std::unique_ptr<compute::segment_part> alone, group_links& links,
+               compute::parallel_runner& runner);
   ~group_leader() override;
 
   [[nodiscard]] result<void> run(compute::engine_pass& pass) override;
@@ -46,12 +49,14 @@ private:
   void close_ended();
   [[nodiscard]] result<void> begin(compute::engine_pass& pass);
   [[nodiscard]] result<void> run_all(compute::engine_pass& pass);
+  [[nodiscard]] result<void> run_alone(compute::engine_pass& pass);
   [[nodiscard]] result<void> gather_kv(compute::engine_pass& pass);
   [[nodiscard]] result<void> gather_logits(std::span<const float* const> rows,
                                            std::span<float> logits, std::span<std::uint8_t> ok);
   [[nodiscard]] error lose(const error& reason);
 
   std::unique_ptr<compute::segment_part> part_;
+  std::unique_ptr<compute::segment_part> alone_;
   group_pass passes_;
   compute::parallel_runner& runner_;
   layer_range layers_;

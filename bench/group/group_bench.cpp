@@ -140,7 +140,7 @@ measured_run measure_group(const model& m, const segment_cut& cut, const shape_o
     bench::stream_links links{take_own(sockets, 0)};
     auto part = segment_part::make(m, cut, 0, kernels, runner, true).value();
     auto leader = std::make_unique<actors::group_leader>(actors::group_seat{1, 0, 30s},
-                                                         std::move(part), links, runner);
+                                                         std::move(part), nullptr, links, runner);
     const auto s = segment::make_with(m, cut.layers, kernels, std::move(leader)).value();
     out = measure(*s, run); // the first is not counted: members load meanwhile
     out = measure(*s, run);

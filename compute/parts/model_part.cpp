@@ -18,6 +18,9 @@ std::size_t bytes_of(const weight& w, std::uint32_t elements) {
 /// Rows and columns of a weight as one of their own. Its form for fast kernels is not taken over.
 weight narrowed(const weight& whole, const part_range& rows, const part_range& columns,
                 std::vector<std::unique_ptr<std::byte[]>>& copies) {
+  if (rows == part_range{0, whole.rows} && columns == part_range{0, whole.cols}) {
+    return whole;
+  }
   weight part = whole;
   part.packed = nullptr;
   part.rows = rows.size();

@@ -28,7 +28,8 @@ struct model_part {
   [[nodiscard]] std::uint64_t layer_bytes(layer_range layers) const noexcept;
 };
 
-/// Errors are those of `check_cut`. Reads columns, and nothing else.
+/// Errors are those of `check_cut`. Reads columns, and nothing else. What the part has whole stays
+/// packed where `whole` is.
 [[nodiscard]] result<model_part> take_part(const model& whole, const segment_cut& cut,
                                            std::uint32_t member);
 

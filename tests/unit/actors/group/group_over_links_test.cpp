@@ -158,7 +158,9 @@ struct doomed_member {
 /// A group, its members on threads; the leader's segment is the test's.
 class running_group {
 public:
-  running_group(const model& m, const segment_cut& cut, const doomed_member& victim = {})
+  /// `whole`: the leader has all weights, too.
+  running_group(const model& m, const segment_cut& cut, const doomed_member& victim = {},
+                bool whole = false)
       : network_(cut.members.size()), links_(network_, 0), ended_(cut.members.size()),
         victim_(victim) {
     const kernel_set& kernels = *select_kernels({}).value();
@@ -166,7 +168,14 @@ public:
       threads_.emplace_back([this, &m, &kernels, cut, i] { serve(m, cut, kernels, i); });
     }
     auto part = segment_part::make(m, cut, 0, kernels, runner_).value();
-    auto engine = std::make_unique<group_leader>(seat_of(0), std::move(part), links_, runner_);
+    std::unique_ptr<segment_part> alone;
+    if (whole) {
+      const std::vector<std::uint32_t> one{1};
+      const auto all = cut_segment(m, cut.layers, one).value();
+      alone = segment_part::make(m, all, 0, kernels, runner_).value();
+    }
+    auto engine = std::make_unique<group_leader>(seat_of(0), std::move(part), std::move(alone),
+                                                 links_, runner_);
     leader_ = engine.get();
     segment_ = segment::make_with(m, cut.layers, kernels, std::move(engine)).value();
   }
@@ -346,6 +355,23 @@ TEST_F(group_over_links, goes_on_with_the_same_bytes_when_a_member_dies_at_any_o
       expect_same_kv(r);
     }
     EXPECT_TRUE(lost) << orders;
+  }
+}
+
+TEST_F(group_over_links, whose_leader_has_all_weights_goes_on_alone_within_the_same_step) {
+  for (std::size_t orders = 0; orders < 8; ++orders) {
+    for (const bool seen : {true, false}) {
+      running_group group{model_.get(), cut({1, 1, 1}), {2, orders, seen}, true};
+      twin_request r{group.get(), *alone_};
+      for (const std::uint32_t n : {33U, 1U, 1U, 1U}) {
+        step(group.get(), r, n);
+        ASSERT_FALSE(HasFailure()) << orders << " orders";
+      }
+      ASSERT_TRUE(orders > 6 || group.leader().lost()) << orders;
+      if (group.leader().lost()) {
+        EXPECT_THAT(group.leader().lost()->message, HasSubstr("member 2"));
+      }
+    }
   }
 }
 
