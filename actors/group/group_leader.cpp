@@ -1,5 +1,6 @@
 #include "actors/group/group_leader.hpp"
 
+#include "compute/parts/cut_cost.hpp"
 #include "compute/parts/kv_rows.hpp"
 #include "compute/parts/pass_boundaries.hpp"
 #include "messages/check.hpp"
@@ -29,7 +30,8 @@ group_leader::group_leader(const group_seat& seat, std::unique_ptr<compute::segm
                            std::unique_ptr<compute::segment_part> alone, group_links& links,
                            compute::parallel_runner& runner)
     : part_(std::move(part)), alone_(std::move(alone)), passes_(seat, *part_, links),
-      runner_(runner), layers_(part_->cut().layers) {
+      runner_(runner), layers_(part_->cut().layers),
+      rows_max_(compute::rows_that_fit(part_->config(), part_->cut())) {
   OVIR_CHECK(seat.self == 0, seat.self);
   OVIR_CHECK(!alone_ || (alone_->cut().members.size() == 1 && alone_->cut().layers == layers_));
 }
@@ -124,6 +126,7 @@ result<void> group_leader::begin(engine_pass& pass) {
     rows.push_back({known->kv ? &*known->kv : nullptr, s.first, s.count, s.row, s.failed});
   }
   ++pass_;
+  alone_pass_ = false;
   stream_ = pass.stream.data();
   rows_ = pass.rows;
   const auto payload = begin_payload(sessions, pass.stream);
@@ -196,6 +199,7 @@ result<void> group_leader::run_alone(engine_pass& pass) {
   for (const engine_session& s : pass.sessions) {
     rows.push_back({s.kv, s.first, s.count, s.row, s.failed});
   }
+  alone_pass_ = true;
   alone_->begin(rows, pass.rows, pass.stream);
   for (auto stop = alone_->advance(runner_); stop != compute::part_stop::done;
        stop = alone_->advance(runner_)) {
@@ -215,6 +219,14 @@ result<void> group_leader::run_alone(engine_pass& pass) {
 }
 
 result<void> group_leader::run(engine_pass& pass) {
+  if (!lost_ && pass.rows > rows_max_) {
+    // The members learn of K and V when a pass comes that fits.
+    return alone_ ? run_alone(pass)
+                  : fail(errc::over_limit,
+                         "a pass of {} rows; messages of this group hold {}: prompts go to it in "
+                         "smaller chunks",
+                         pass.rows, rows_max_);
+  }
   if (!lost_) {
     std::vector<std::optional<error>> before;
     for (const engine_session& s : pass.sessions) {
@@ -272,7 +284,7 @@ result<void> group_leader::gather_logits(std::span<const float* const> rows,
 
 result<void> group_leader::head(std::span<const float* const> rows, std::span<float> logits,
                                 std::span<std::uint8_t> ok) {
-  if (!lost_) {
+  if (!lost_ && !alone_pass_) {
     const auto done = gather_logits(rows, logits, ok);
     if (done) {
       return {};

@@ -60,6 +60,8 @@ private:
   group_pass passes_;
   compute::parallel_runner& runner_;
   layer_range layers_;
+  std::uint32_t rows_max_; ///< of a pass
+  bool alone_pass_{false}; ///< the last one: the members do not know its rows
   std::vector<known_request> requests_;
   std::uint64_t numbers_{0}; ///< of sessions, given
   std::uint64_t pass_{0};

@@ -3,6 +3,7 @@
 #include "compute/kernels/formats/packed_weights.hpp"
 
 #include <algorithm>
+#include <cstddef>
 
 namespace ovir::compute {
 
@@ -57,6 +58,22 @@ private:
 };
 
 } // namespace
+
+std::uint32_t rows_that_fit(const model_config& config, const segment_cut& cut) {
+  constexpr std::uint64_t beside = 8'192; // header, sessions
+  std::uint64_t most = std::max<std::uint64_t>(config.dim * sizeof(std::int64_t), 1);
+  for (const member_part& part : cut.members) {
+    const std::uint64_t heads = attention_columns(config, part).size();
+    const std::uint64_t kv = std::uint64_t{part.kv_heads.size()} * config.head_dim;
+    for (const std::uint64_t elements :
+         {heads + kv, std::uint64_t{part.inner.size()}, std::uint64_t{part.words.size()}}) {
+      most = std::max(most, elements * element + 1);
+    }
+    most = std::max(most, 2 * cut.layers.size() * kv * sizeof(std::uint16_t));
+  }
+  return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(
+      (limits::frame_bytes_max - beside) / most, 1, limits::prefill_chunk_max));
+}
 
 cut_cost cost_of(const model& m, const segment_cut& cut, std::uint32_t rows) {
   cut_cost total;

@@ -20,6 +20,10 @@ struct cut_cost {
   std::vector<std::uint64_t> head;    ///< bytes of its rows of the head, in the last segment
 };
 
+/// Rows of a pass of which every message of a member fits limits::frame_bytes_max, whatever
+/// crosses; at least 1, at most limits::prefill_chunk_max. Precondition: a cut of such a model.
+[[nodiscard]] std::uint32_t rows_that_fit(const model_config& config, const segment_cut& cut);
+
 /// Of a pass of `rows` rows. Precondition: `check_cut`.
 [[nodiscard]] cut_cost cost_of(const model& m, const segment_cut& cut, std::uint32_t rows);
 

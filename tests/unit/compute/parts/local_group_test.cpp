@@ -397,6 +397,28 @@ TEST(local_group, sends_as_many_bytes_in_as_many_exchanges_as_its_cost_says) {
   }
 }
 
+TEST(cut_cost, says_how_many_rows_fit_a_message) {
+  model_config c;
+  c.dim = 4096;
+  c.heads = 32;
+  c.kv_heads = 8;
+  c.head_dim = 128;
+  c.ffn_dim = 14336;
+  c.vocabulary = 128'256;
+  segment_cut cut{
+      {0, 31}, {}, {{{0, 4}, {0, 7168}, {0, 2048}, {}}, {{4, 8}, {7168, 14336}, {2048, 4096}, {}}}};
+  EXPECT_EQ(rows_that_fit(c, cut), (limits::frame_bytes_max - 8192) / (2 * 31 * 512 * 2))
+      << "K and V of all layers are most";
+  cut.layers = {31, 32};
+  cut.members[0].words = {0, 64'128};
+  cut.members[1].words = {64'128, 128'256};
+  EXPECT_EQ(rows_that_fit(c, cut), (limits::frame_bytes_max - 8192) / (64'128 * 4 + 1)) << "logits";
+  c.dim = 64;
+  cut.members = {{{0, 8}, {0, 64}, {0, 64}, {0, 64}}};
+  cut.layers = {0, 1};
+  EXPECT_EQ(rows_that_fit(c, cut), (limits::frame_bytes_max - 8192) / (5120 * 4 + 1));
+}
+
 TEST(local_group, names_the_member_whose_bytes_are_none) {
   test::kernel_random random{462};
   const auto m = model_of("llama", [&](std::uint32_t rows, std::uint32_t cols) {
