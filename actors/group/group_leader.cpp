@@ -27,10 +27,10 @@ struct group_leader::request final : compute::engine_state {
 };
 
 group_leader::group_leader(const group_seat& seat, std::unique_ptr<compute::segment_part> part,
-                           std::unique_ptr<compute::segment_part> alone, group_links& links,
-                           compute::parallel_runner& runner)
-    : part_(std::move(part)), alone_(std::move(alone)), passes_(seat, *part_, links),
-      runner_(runner), layers_(part_->cut().layers),
+                           std::unique_ptr<compute::segment_part> alone,
+                           std::shared_ptr<group_links> links)
+    : part_(std::move(part)), alone_(std::move(alone)), links_(std::move(links)),
+      passes_(seat, *part_, *links_), layers_(part_->cut().layers),
       rows_max_(compute::rows_that_fit(part_->config(), part_->cut())) {
   OVIR_CHECK(seat.self == 0, seat.self);
   OVIR_CHECK(!alone_ || (alone_->cut().members.size() == 1 && alone_->cut().layers == layers_));
@@ -177,7 +177,7 @@ result<void> group_leader::gather_kv(engine_pass& pass) {
 
 result<void> group_leader::run_all(engine_pass& pass) {
   OVIR_TRY(begin(pass));
-  OVIR_TRY(passes_.run(pass_, pass.rows, runner_, [&](layer_index layer) {
+  OVIR_TRY(passes_.run(pass_, pass.rows, *runner_, [&](layer_index layer) {
     compute::keep_boundary(pass, layer, part_->stream(), part_->config().dim);
   }));
   for (std::size_t i = 0; i < pass.sessions.size(); ++i) {
@@ -201,8 +201,8 @@ result<void> group_leader::run_alone(engine_pass& pass) {
   }
   alone_pass_ = true;
   alone_->begin(rows, pass.rows, pass.stream);
-  for (auto stop = alone_->advance(runner_); stop != compute::part_stop::done;
-       stop = alone_->advance(runner_)) {
+  for (auto stop = alone_->advance(*runner_); stop != compute::part_stop::done;
+       stop = alone_->advance(*runner_)) {
     if (stop == compute::part_stop::exchange) {
       const std::vector<std::byte> sent(alone_->outgoing().begin(), alone_->outgoing().end());
       const std::span<const std::byte> all[] = {sent};
@@ -219,6 +219,7 @@ result<void> group_leader::run_alone(engine_pass& pass) {
 }
 
 result<void> group_leader::run(engine_pass& pass) {
+  runner_ = pass.runner;
   if (!lost_ && pass.rows > rows_max_) {
     // The members learn of K and V when a pass comes that fits.
     return alone_ ? run_alone(pass)
@@ -262,7 +263,7 @@ result<void> group_leader::gather_logits(std::span<const float* const> rows,
                  std::as_bytes(std::span{wanted}));
   }
   std::vector<float> own;
-  part_->head(rows, runner_, own, ok);
+  part_->head(rows, *runner_, own, ok);
   for (std::uint32_t i = 0; i < passes_.members(); ++i) {
     const compute::part_range& words = part_->cut().members[i].words;
     std::optional<group_pass::order> sent;
@@ -296,7 +297,7 @@ result<void> group_leader::head(std::span<const float* const> rows, std::span<fl
     return *lost_;
   }
   std::vector<float> all;
-  alone_->head(rows, runner_, all, ok);
+  alone_->head(rows, *runner_, all, ok);
   std::copy_n(all.begin(), logits.size(), logits.begin());
   return {};
 }

@@ -24,10 +24,9 @@ namespace ovir::actors {
 class group_leader final : public compute::layer_engine {
 public:
   /// `seat.self` is 0. `alone`: all of the segment's weights, a part of a group of one; null: the
-  /// leader does not have them. `links` and `runner` must outlive it.
+  /// leader does not have them.
   group_leader(const group_seat& seat, std::unique_ptr<compute::segment_part> part,
-               std::unique_ptr<compute::segment_part> alone, group_links& links,
-               compute::parallel_runner& runner);
+               std::unique_ptr<compute::segment_part> alone, std::shared_ptr<group_links> links);
   ~group_leader() override;
 
   [[nodiscard]] result<void> run(compute::engine_pass& pass) override;
@@ -57,8 +56,9 @@ private:
 
   std::unique_ptr<compute::segment_part> part_;
   std::unique_ptr<compute::segment_part> alone_;
+  std::shared_ptr<group_links> links_;
   group_pass passes_;
-  compute::parallel_runner& runner_;
+  compute::parallel_runner* runner_{nullptr}; ///< of the last pass
   layer_range layers_;
   std::uint32_t rows_max_; ///< of a pass
   bool alone_pass_{false}; ///< the last one: the members do not know its rows

@@ -134,10 +134,11 @@ void group_member::close(const group_view& order) {
   }
 }
 
-result<bool> group_member::serve(group_links::time_point until, compute::parallel_runner& runner) {
+result<group_member::served> group_member::serve(group_links::time_point until,
+                                                 compute::parallel_runner& runner) {
   OVIR_ASSIGN(const std::optional<group_pass::order> order, passes_.next_order(until));
   if (!order) {
-    return false;
+    return served::nothing;
   }
   const group_view& view = order->view;
   if (order->from != 0) {
@@ -145,11 +146,11 @@ result<bool> group_member::serve(group_links::time_point until, compute::paralle
                 order->from);
   }
   switch (view.header.kind) {
-  case group_kind::begin: OVIR_TRY(compute_pass(view, runner)); return true;
-  case group_kind::head: OVIR_TRY(compute_head(view, runner)); return true;
-  case group_kind::history: OVIR_TRY(take_history(view)); return true;
-  case group_kind::close: close(view); return true;
-  case group_kind::part: return false;
+  case group_kind::begin: OVIR_TRY(compute_pass(view, runner)); return served::order;
+  case group_kind::head: OVIR_TRY(compute_head(view, runner)); return served::order;
+  case group_kind::history: OVIR_TRY(take_history(view)); return served::order;
+  case group_kind::close: close(view); return served::order;
+  case group_kind::part: return served::end;
   default: break;
   }
   return fail(errc::malformed, "an order of kind {} to a member of a group",

@@ -23,10 +23,15 @@ public:
   group_member(const group_seat& seat, std::unique_ptr<compute::segment_part> part,
                group_links& links, std::size_t kv_bytes_max);
 
-  /// Waits until `until` for an order, and does what it says. False where the leader ended the
-  /// group, and where nothing came. An error ends the membership and is for the log: the others
-  /// notice by themselves.
-  [[nodiscard]] result<bool> serve(group_links::time_point until, compute::parallel_runner& runner);
+  enum class served : std::uint8_t {
+    order,   ///< one was obeyed
+    nothing, ///< none came in time
+    end,     ///< the leader ended the group
+  };
+  /// Waits until `until` for an order, and does what it says. An error ends the membership and is
+  /// for the log: the others notice by themselves.
+  [[nodiscard]] result<served> serve(group_links::time_point until,
+                                     compute::parallel_runner& runner);
 
   [[nodiscard]] std::size_t sessions() const noexcept { return sessions_.size(); }
   [[nodiscard]] std::size_t kv_bytes() const noexcept { return kv_bytes_; }

@@ -88,7 +88,7 @@ void serve_member(const model& m, const segment_cut& cut, std::uint32_t self,
   actors::group_member member{{1, self, 60s}, std::move(part), links, std::size_t{1} << 32U};
   for (;;) {
     const auto served = member.serve(links.now() + 1h, runner);
-    if (!served || !*served) {
+    if (!served || *served != actors::group_member::served::order) {
       return;
     }
   }
@@ -137,10 +137,10 @@ measured_run measure_group(const model& m, const segment_cut& cut, const shape_o
   const kernel_set& kernels = *select_kernels({}).value();
   measured_run out;
   {
-    bench::stream_links links{take_own(sockets, 0)};
+    auto links = std::make_shared<bench::stream_links>(take_own(sockets, 0));
     auto part = segment_part::make(m, cut, 0, kernels, runner, true).value();
-    auto leader = std::make_unique<actors::group_leader>(actors::group_seat{1, 0, 30s},
-                                                         std::move(part), nullptr, links, runner);
+    auto leader = std::make_unique<actors::group_leader>(
+        actors::group_seat{1, 0, 30s}, std::move(part), nullptr, std::move(links));
     const auto s = segment::make_with(m, cut.layers, kernels, std::move(leader)).value();
     out = measure(*s, run); // the first is not counted: members load meanwhile
     out = measure(*s, run);

@@ -31,9 +31,8 @@ void copy_head(const kv_cache& from, std::uint32_t from_head, kv_cache& to, std:
 } // namespace
 
 local_group::local_group(std::vector<std::unique_ptr<segment_part>> members,
-                         const model_config& config, parallel_runner& runner)
-    : members_(std::move(members)), config_(config), layers_(members_.front()->cut().layers),
-      runner_(runner) {}
+                         const model_config& config)
+    : members_(std::move(members)), config_(config), layers_(members_.front()->cut().layers) {}
 
 result<std::unique_ptr<local_group>> local_group::make(const model& whole, const segment_cut& cut,
                                                        const kernel_set& kernels,
@@ -45,7 +44,7 @@ result<std::unique_ptr<local_group>> local_group::make(const model& whole, const
                 segment_part::make(whole, cut, i, kernels, runner, pack));
     members.push_back(std::move(member));
   }
-  return std::unique_ptr<local_group>{new local_group{std::move(members), whole.config, runner}};
+  return std::unique_ptr<local_group>{new local_group{std::move(members), whole.config}};
 }
 
 // A request's own state, with K and V of all positions before the pass.
@@ -115,11 +114,12 @@ result<void> local_group::exchange() {
 }
 
 result<void> local_group::run(engine_pass& pass) {
+  runner_ = pass.runner;
   OVIR_TRY(begin(pass));
   for (;;) {
-    const part_stop stop = members_.front()->advance(runner_);
+    const part_stop stop = members_.front()->advance(*runner_);
     for (std::size_t i = 1; i < members_.size(); ++i) {
-      OVIR_CHECK(members_[i]->advance(runner_) == stop, i);
+      OVIR_CHECK(members_[i]->advance(*runner_) == stop, i);
     }
     if (stop == part_stop::done) {
       break;
@@ -166,7 +166,7 @@ result<void> local_group::head(std::span<const float* const> rows, std::span<flo
   std::vector<float> own;
   for (const auto& member : members_) {
     const part_range& words = member->mine().words;
-    member->head(rows, runner_, own, ok);
+    member->head(rows, *runner_, own, ok);
     for (std::size_t t = 0; t < rows.size(); ++t) {
       std::copy_n(own.data() + t * words.size(), words.size(),
                   logits.data() + t * config_.vocabulary + words.first);

@@ -22,7 +22,7 @@ public:
   using watch = std::function<void(const crossing_place&, std::uint32_t member,
                                    std::vector<std::byte>& bytes)>;
 
-  /// `runner` must outlive it. Errors are those of `segment_part::make`.
+  /// `runner` for checking and packing. Errors are those of `segment_part::make`.
   [[nodiscard]] static result<std::unique_ptr<local_group>>
   make(const model& whole, const segment_cut& cut, const kernel_set& kernels,
        parallel_runner& runner, bool pack = false);
@@ -40,8 +40,7 @@ public:
 
 private:
   struct request;
-  local_group(std::vector<std::unique_ptr<segment_part>> members, const model_config& config,
-              parallel_runner& runner);
+  local_group(std::vector<std::unique_ptr<segment_part>> members, const model_config& config);
   [[nodiscard]] result<request*> prepare(engine_session& s) const;
   [[nodiscard]] result<void> begin(engine_pass& pass);
   [[nodiscard]] result<void> exchange();
@@ -50,7 +49,7 @@ private:
   std::vector<std::unique_ptr<segment_part>> members_;
   model_config config_;
   layer_range layers_;
-  parallel_runner& runner_;
+  parallel_runner* runner_{nullptr}; ///< of the last pass
   watch watch_{};
   witness witness_{};
 };

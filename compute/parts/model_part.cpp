@@ -3,6 +3,7 @@
 #include "compute/kernels/formats/packed_weights.hpp"
 #include "messages/check.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -15,14 +16,19 @@ std::size_t bytes_of(const weight& w, std::uint32_t elements) {
   return std::size_t{elements} / layout.block_elements * layout.block_bytes;
 }
 
-/// Rows and columns of a weight as one of their own. Its form for fast kernels is not taken over.
+/// Rows and columns of a weight as one of their own. Of one that is packed, rows that begin with a
+/// panel are packed, too.
 weight narrowed(const weight& whole, const part_range& rows, const part_range& columns,
                 std::vector<std::unique_ptr<std::byte[]>>& copies) {
   if (rows == part_range{0, whole.rows} && columns == part_range{0, whole.cols}) {
     return whole;
   }
   weight part = whole;
-  part.packed = nullptr;
+  const bool panels = whole.packed != nullptr && columns == part_range{0, whole.cols} &&
+                      rows.first % packed_rows == 0;
+  part.packed =
+      panels ? whole.packed + rows.first / packed_rows * packed_panel_bytes(whole.type, whole.cols)
+             : nullptr;
   part.rows = rows.size();
   part.cols = columns.size();
   part.data = whole.row(rows.first) + bytes_of(whole, columns.first);
@@ -79,11 +85,16 @@ result<void> pack_part(model_part& part, layer_range layers, isa kernels, parall
                 plan.bytes >> 20U);
   }
   for (const packing_plan::part& one : plan.parts) {
+    if (one.target->packed != nullptr) {
+      continue;
+    }
     pack_weight(one, static_cast<std::byte*>(part.panels.get()), runner);
   }
   if (kernels != isa::reference) { // which reads rows, and has no use for panels
     for (const packing_plan::part& one : plan.parts) {
-      one.target->data = one.target->packed;
+      const bool copied = std::any_of(part.copies.begin(), part.copies.end(),
+                                      [&](const auto& c) { return c.get() == one.target->data; });
+      one.target->data = copied ? one.target->packed : one.target->data;
     }
     part.copies.clear();
   }

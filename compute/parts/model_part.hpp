@@ -28,8 +28,8 @@ struct model_part {
   [[nodiscard]] std::uint64_t layer_bytes(layer_range layers) const noexcept;
 };
 
-/// Errors are those of `check_cut`. Reads columns, and nothing else. What the part has whole stays
-/// packed where `whole` is.
+/// Errors are those of `check_cut`. Reads columns, and nothing else. Rows that begin with a panel
+/// of a packed matrix are packed, too.
 [[nodiscard]] result<model_part> take_part(const model& whole, const segment_cut& cut,
                                            std::uint32_t member);
 

@@ -24,6 +24,9 @@ inline constexpr std::uint32_t group_steps_max = 7 * layers_max;
 inline constexpr std::uint32_t group_kv_width_max = 1U << 22U;
 /// Words of others that a member keeps while it waits for what crosses.
 inline constexpr std::size_t group_orders_max = 64;
+/// Bytes that wait for a member to take them: a pass's step and the next one of all others.
+inline constexpr std::size_t group_inbox_bytes_max = 8 * frame_bytes_max;
+inline constexpr std::size_t groups_joined_max = 8;              // that others lead, of a node
 inline constexpr std::size_t group_order_bytes_max = 64U << 10U; // which cut a group has
 inline constexpr std::size_t group_answer_bytes_max = 512;       // why a member takes no part
 

@@ -1,5 +1,5 @@
+#include "actors/group/group_order.hpp"
 #include "compute/parts/crossing.hpp"
-#include "compute/parts/cut_codec.hpp"
 #include "messages/check.hpp"
 #include "messages/wire/group_frame.hpp"
 
@@ -37,8 +37,8 @@ void read_payload(const ovir::group_header& h, std::span<const std::byte> payloa
       }
     }
   } else if (h.kind == ovir::group_kind::form) {
-    if (const auto cut = decode_cut(payload)) {
-      OVIR_CHECK(std::ranges::equal(encode_cut(*cut), payload));
+    if (const auto order = ovir::actors::decode_order(payload)) {
+      OVIR_CHECK(std::ranges::equal(ovir::actors::encode_order(*order), payload));
     }
   }
 }

@@ -161,8 +161,7 @@ public:
   /// `whole`: the leader has all weights, too.
   running_group(const model& m, const segment_cut& cut, const doomed_member& victim = {},
                 bool whole = false)
-      : network_(cut.members.size()), links_(network_, 0), ended_(cut.members.size()),
-        victim_(victim) {
+      : network_(cut.members.size()), ended_(cut.members.size()), victim_(victim) {
     const kernel_set& kernels = *select_kernels({}).value();
     for (std::uint32_t i = 1; i < cut.members.size(); ++i) {
       threads_.emplace_back([this, &m, &kernels, cut, i] { serve(m, cut, kernels, i); });
@@ -175,7 +174,7 @@ public:
       alone = segment_part::make(m, all, 0, kernels, runner_).value();
     }
     auto engine = std::make_unique<group_leader>(seat_of(0), std::move(part), std::move(alone),
-                                                 links_, runner_);
+                                                 std::make_shared<memory_links>(network_, 0));
     leader_ = engine.get();
     segment_ = segment::make_with(m, cut.layers, kernels, std::move(engine)).value();
   }
@@ -212,7 +211,7 @@ private:
         break;
       }
       const auto served = member.serve(links.now() + 1h, runner);
-      if (!served || !*served) {
+      if (!served || *served != group_member::served::order) {
         ended_[i].error = served ? "" : served.error().message;
         seen = !served;
         break;
@@ -224,7 +223,6 @@ private:
   }
 
   memory_network network_;
-  memory_links links_;
   serial_runner runner_;
   std::vector<ended_member> ended_;
   const doomed_member victim_;
@@ -514,7 +512,8 @@ TEST_F(group_over_links, forgets_requests_that_ended) {
 /// A leader that says what it likes.
 class hostile_leader : public group_over_links {
 protected:
-  result<bool> tell(group_header h, const std::vector<std::byte>& payload, std::uint32_t from = 0) {
+  result<group_member::served> tell(group_header h, const std::vector<std::byte>& payload,
+                                    std::uint32_t from = 0) {
     memory_network network{2};
     memory_links links{network, 1};
     const auto halves = cut({1, 1});
@@ -561,7 +560,7 @@ TEST_F(hostile_leader, makes_no_member_compute_or_keep_what_it_may_not) {
     ASSERT_FALSE(served) << one.words;
     EXPECT_THAT(served.error().message, HasSubstr(one.words));
   }
-  EXPECT_FALSE(tell({.kind = group_kind::part}, {}).value());
+  EXPECT_EQ(tell({.kind = group_kind::part}, {}).value(), group_member::served::end);
   EXPECT_THAT(tell({.kind = group_kind::part}, {}, 1).error().message, HasSubstr("gives orders"));
 }
 

@@ -1,5 +1,6 @@
 // A segment that a group computes gives what one that has all weights gives, to the bit: logits,
 // leaves, K and V, errors; for every type of tensor, group, share and way to cross.
+#include "compute/kernels/formats/packed_weights.hpp"
 #include "compute/parts/cut_cost.hpp"
 #include "compute/parts/local_group.hpp"
 #include "tests/support/model/architecture_model.hpp"
@@ -177,6 +178,32 @@ TEST(local_group, gives_the_bits_of_one_for_every_type_of_tensor) {
       return matrix_of(random, type.type, rows, cols);
     });
     expect_alike(m.get(), {6, 8}, {6, 1}, fastest(), std::string{name_of(type.type)});
+    ASSERT_FALSE(HasFailure());
+  }
+}
+
+TEST(local_group, reads_the_panels_of_a_model_that_is_packed) {
+  serial_runner runner;
+  for (const tensor_type type :
+       {tensor_type::q4_k, tensor_type::q8_0, tensor_type::iq3_s, tensor_type::f16}) {
+    test::kernel_random random{464};
+    const auto m = model_of("llama", [&](std::uint32_t rows, std::uint32_t cols) {
+      return matrix_of(random, type, rows, cols);
+    });
+    model packed = m.get();
+    ASSERT_TRUE(check_weights(packed, {6, 8}, runner));
+    const packing_plan plan = plan_packing(packed, {6, 8}, fastest().id);
+    const auto memory = reserve(plan.bytes + 64);
+    for (const packing_plan::part& one : plan.parts) {
+      pack_weight(one, static_cast<std::byte*>(memory.get()), runner);
+    }
+    const auto cut = cut_segment(packed, {6, 8}, std::vector<std::uint32_t>{1, 1}).value();
+    const auto part = take_part(packed, cut, 1).value();
+    const weight& rows = part.weights.layers[7].ffn_up;
+    EXPECT_EQ(rows.packed,
+              packed.layers[7].ffn_up.packed +
+                  cut.members[1].inner.first / packed_rows * packed_panel_bytes(type, rows.cols));
+    expect_alike(packed, {6, 8}, {6, 1}, fastest(), std::string{name_of(type)});
     ASSERT_FALSE(HasFailure());
   }
 }
