@@ -91,21 +91,20 @@ group_desk::engine(std::uint64_t group, compute::parallel_runner& runner) {
 }
 
 void group_desk::end(std::uint64_t group) {
-  std::function<void(result<void>)> done;
+  decltype(led_)::node_type ended;
   {
     const std::lock_guard lock{guard_};
-    const auto found = led_.find(group);
-    if (found == led_.end()) {
-      return;
-    }
-    for (std::uint32_t i = 1; i < found->second.order.nodes.size(); ++i) {
-      found->second.links->send(i, group_message({.kind = group_kind::part}, group, 0, {}));
-    }
-    done = std::move(found->second.done);
-    led_.erase(found);
+    ended = led_.extract(group);
   }
-  if (done) {
-    done(fail(errc::cancelled, "group {} was ended before it was formed", group));
+  if (!ended) {
+    return;
+  }
+  led_group& led = ended.mapped();
+  for (std::uint32_t i = 1; i < led.order.nodes.size(); ++i) {
+    led.links->send(i, group_message({.kind = group_kind::part}, group, 0, {}));
+  }
+  if (led.done) {
+    led.done(fail(errc::cancelled, "group {} was ended before it was formed", group));
   }
 }
 
@@ -194,17 +193,21 @@ void group_desk::join(const node_id& leader, const group_view& view) {
   }
   const std::uint32_t place = place_of(order->nodes, around_.self);
   const std::uint32_t self = place < order->nodes.size() ? place : 1;
+  result<void> right;
   {
     const std::lock_guard lock{guard_};
-    if (const auto right = check_join(leader, view, *order); !right) {
-      return answer(leader, group, self, right.error().message);
+    right = check_join(leader, view, *order);
+    if (right) {
+      auto made = std::make_shared<joined_group>();
+      made->links = std::make_shared<seat_links>(order->nodes, around_.send);
+      made->self = self;
+      made->leader = leader;
+      made->busy = true;
+      joined_[group] = std::move(made);
     }
-    auto made = std::make_shared<joined_group>();
-    made->links = std::make_shared<seat_links>(order->nodes, around_.send);
-    made->self = self;
-    made->leader = leader;
-    made->busy = true;
-    joined_[group] = std::move(made);
+  }
+  if (!right) {
+    return answer(leader, group, self, right.error().message);
   }
   around_.executor->post(
       [this, group, order = std::move(*order)](compute::parallel_runner& runner) {

@@ -198,6 +198,9 @@ result<void> group_leader::run_alone(engine_pass& pass) {
   std::vector<compute::session_rows> rows;
   for (const engine_session& s : pass.sessions) {
     rows.push_back({s.kv, s.first, s.count, s.row, s.failed});
+    if (auto* const known = dynamic_cast<request*>(s.own->get())) {
+      known->synced = std::min(known->synced, s.first); // guesses behind it are computed anew
+    }
   }
   alone_pass_ = true;
   alone_->begin(rows, pass.rows, pass.stream);
