@@ -1,5 +1,6 @@
 #pragma once
 
+#include "compute/base/parallel.hpp"
 #include "compute/forward/kv_cache.hpp"
 #include "messages/digest.hpp"
 #include "messages/error.hpp"
@@ -47,6 +48,8 @@ struct engine_pass {
   layer_range hashed;          ///< layers whose boundaries are wanted
   std::span<float> boundaries; ///< [layers hashed][rows][dim]; without rows of digested windows
   std::span<digest> digests;   ///< [layers hashed][windows of all sessions, in order]
+  /// For engines that compute on the processor; also until the end of the `head` behind the pass.
+  parallel_runner* runner{nullptr};
 };
 
 class layer_engine {

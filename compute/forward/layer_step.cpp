@@ -25,7 +25,7 @@ error nonfinite_in(std::string_view where, layer_index layer, position p) {
 }
 
 // A session fails as a whole, and with what its first bad row says.
-bool layer_step::check(const char* where) const {
+bool layer_step::check(std::string_view where) const {
   bool any = false;
   for (session_rows& s : sessions) {
     const auto begin = scratch.ok.begin() + s.row;
@@ -86,7 +86,7 @@ bool layer_step::finish_queries_and_keys(std::size_t row) const {
   return ok;
 }
 
-bool layer_step::store_keys_and_values(std::size_t row) const {
+bool layer_step::store_row(std::size_t row) const {
   const session_rows& s = sessions[scratch.session_of[row]];
   const position p = s.first + static_cast<position>(row - s.row);
   bool ok = finish_queries_and_keys(row);
@@ -170,17 +170,20 @@ void layer_step::attend(parallel_runner& runner) const {
   runner.run(parts, std::cref(attend_part));
 }
 
-bool layer_step::attention(std::span<float> x, parallel_runner& runner) const {
+std::array<product_group, 3> layer_step::queries_keys_values() const {
   const std::size_t n = rows;
-  const product_group qkv[] = {
+  return {{
       {&weights.attn_q, grown(scratch.q, n * config.q_dim())},
       {&weights.attn_k, grown(scratch.k, 2 * n * config.kv_dim()),
        key_terms(form_for(weights.attn_k.type))},
       {&weights.attn_v, grown(scratch.v, 2 * n * config.kv_dim()),
        value_terms(form_for(weights.attn_v.type))},
-  };
-  scratch.hidden.reshape(rows, config.dim, forms_of(qkv));
-  for_tokens(n, runner, [&](std::size_t t) {
+  }};
+}
+
+bool layer_step::read_attention(std::span<float> x, parallel_runner& runner) const {
+  scratch.hidden.reshape(rows, config.dim, forms_of(queries_keys_values()));
+  for_tokens(rows, runner, [&](std::size_t t) {
     const std::size_t session = scratch.session_of[t];
     if (with_input != nullptr && t == sessions[session].row) {
       (*with_input)(session);
@@ -190,15 +193,28 @@ bool layer_step::attention(std::span<float> x, parallel_runner& runner) const {
     }
     quantize(scratch.hidden, t);
   });
-  if (!check("in the attention input")) {
-    return false;
-  }
-  multiply(kernels, scratch.hidden, qkv, runner);
-  for_tokens(n, runner, [&](std::size_t t) {
+  return check("in the attention input");
+}
+
+void layer_step::multiply_attention(parallel_runner& runner) const {
+  multiply(kernels, scratch.hidden, queries_keys_values(), runner);
+}
+
+void layer_step::store_keys_and_values(parallel_runner& runner) const {
+  for_tokens(rows, runner, [&](std::size_t t) {
     if (scratch.ok[t] != 0) {
-      scratch.ok[t] = store_keys_and_values(t) ? 1 : 0;
+      scratch.ok[t] = store_row(t) ? 1 : 0;
     }
   });
+}
+
+bool layer_step::attention(std::span<float> x, parallel_runner& runner) const {
+  const std::size_t n = rows;
+  if (!read_attention(x, runner)) {
+    return false;
+  }
+  multiply_attention(runner);
+  store_keys_and_values(runner);
   if (!check("in a key or value")) {
     return false;
   }
@@ -213,27 +229,29 @@ bool layer_step::attention(std::span<float> x, parallel_runner& runner) const {
   return true;
 }
 
-bool layer_step::feed_forward(std::span<float> x, parallel_runner& runner) const {
+std::array<product_group, 2> layer_step::gate_and_up() const {
   const std::size_t n = rows;
-  const product_group gate_up[] = {
+  return {{
       {&weights.ffn_gate, grown(scratch.gate, n * config.ffn_dim)},
       {&weights.ffn_up, grown(scratch.up, n * config.ffn_dim)},
-  };
-  const product_group down[] = {{&weights.ffn_down, scratch.residual.data()}};
-  scratch.hidden.reshape(rows, config.dim, forms_of(gate_up));
-  for_tokens(n, runner, [&](std::size_t t) {
+  }};
+}
+
+bool layer_step::read_feed_forward(std::span<float> x, parallel_runner& runner) const {
+  scratch.hidden.reshape(rows, config.dim, forms_of(gate_and_up()));
+  for_tokens(rows, runner, [&](std::size_t t) {
     if (scratch.ok[t] != 0) {
       scratch.ok[t] = add_block_output(x.data(), weights.attn_post_norm, t) ? 1 : 0;
       read_block_input(x.data(), weights.ffn_norm, t);
     }
     quantize(scratch.hidden, t);
   });
-  if (!check("in the feed-forward input")) {
-    return false;
-  }
-  scratch.inner.reshape(rows, config.ffn_dim, forms_of(down));
+  return check("in the feed-forward input");
+}
+
+void layer_step::multiply_feed_forward(parallel_runner& runner) const {
   const auto gate_columns = [&](std::uint32_t from, std::uint32_t to) {
-    for (std::size_t t = 0; t < n; ++t) {
+    for (std::size_t t = 0; t < rows; ++t) {
       if (scratch.ok[t] != 0) {
         const std::size_t at = t * config.ffn_dim + from;
         gated(kernels, config.gate, scratch.gate.data() + at, scratch.up.data() + at, to - from,
@@ -241,18 +259,31 @@ bool layer_step::feed_forward(std::span<float> x, parallel_runner& runner) const
       }
     }
   };
-  multiply_alike(kernels, scratch.hidden, gate_up, runner, std::cref(gate_columns));
-  for_tokens(n, runner, [&](std::size_t t) { quantize(scratch.inner, t); });
-  if (!check("in the feed-forward block")) {
-    return false;
-  }
-  multiply(kernels, scratch.inner, down, runner);
-  for_tokens(n, runner, [&](std::size_t t) {
+  multiply_alike(kernels, scratch.hidden, gate_and_up(), runner, std::cref(gate_columns));
+}
+
+bool layer_step::finish(std::span<float> x, parallel_runner& runner) const {
+  for_tokens(rows, runner, [&](std::size_t t) {
     if (scratch.ok[t] != 0) {
       scratch.ok[t] = add_block_output(x.data(), weights.ffn_post_norm, t) ? 1 : 0;
     }
   });
   return check("at the end");
+}
+
+bool layer_step::feed_forward(std::span<float> x, parallel_runner& runner) const {
+  if (!read_feed_forward(x, runner)) {
+    return false;
+  }
+  const product_group down[] = {{&weights.ffn_down, scratch.residual.data()}};
+  scratch.inner.reshape(rows, config.ffn_dim, forms_of(down));
+  multiply_feed_forward(runner);
+  for_tokens(rows, runner, [&](std::size_t t) { quantize(scratch.inner, t); });
+  if (!check("in the feed-forward block")) {
+    return false;
+  }
+  multiply(kernels, scratch.inner, down, runner);
+  return finish(x, runner);
 }
 
 // Mixtures of experts. Each row goes through those that the router chooses for it. Rows of one
@@ -461,12 +492,7 @@ bool layer_step::mixture(std::span<float> x, parallel_runner& runner) const {
   if (!weights.ffn_share.empty() && !shared_expert(runner)) {
     return false;
   }
-  for_tokens(n, runner, [&](std::size_t t) {
-    if (scratch.ok[t] != 0) {
-      scratch.ok[t] = add_block_output(x.data(), weights.ffn_post_norm, t) ? 1 : 0;
-    }
-  });
-  return check("at the end");
+  return finish(x, runner);
 }
 
 bool layer_step::run(std::span<float> x, parallel_runner& runner) const {

@@ -132,7 +132,34 @@ public:
   /// and position, and changes nothing for the others. False when none is left.
   [[nodiscard]] bool run(std::span<float> x, parallel_runner& runner) const;
 
+  // The pieces of a layer with a dense feed-forward block, in the order in which `run` calls them:
+  // for those who have a part of its matrices and exchange what stands between them
+  // (compute/parts). Each that is a bool is false when no session is left.
+
+  /// The block's input, normed and quantised: `scratch.hidden`.
+  [[nodiscard]] bool read_attention(std::span<float> x, parallel_runner& runner) const;
+  /// `scratch.q`, `k` and `v` as the weights make them.
+  void multiply_attention(parallel_runner& runner) const;
+  /// Biases, norms and rotation of these, and K and V to the caches. `scratch.ok` becomes 0 for
+  /// rows that fp16 cannot hold; nothing is checked.
+  void store_keys_and_values(parallel_runner& runner) const;
+  /// `scratch.heads`, which has the rows' shape. Rows that are not `ok` are left as they are.
+  void attend(parallel_runner& runner) const;
+  /// `scratch.residual` added to the stream, then as `read_attention`.
+  [[nodiscard]] bool read_feed_forward(std::span<float> x, parallel_runner& runner) const;
+  /// The rows of `scratch.inner`, which has their shape.
+  void multiply_feed_forward(parallel_runner& runner) const;
+  /// `scratch.residual` added to the stream.
+  [[nodiscard]] bool finish(std::span<float> x, parallel_runner& runner) const;
+
+  /// Quantises a row of activations. One that is not finite is zeros from then on, and not `ok`.
+  void quantize(activations& a, std::size_t row) const;
+  /// Fails the sessions of which a row is not `ok`.
+  [[nodiscard]] bool check(std::string_view where) const;
+
 private:
+  [[nodiscard]] std::array<product_group, 3> queries_keys_values() const;
+  [[nodiscard]] std::array<product_group, 2> gate_and_up() const;
   [[nodiscard]] bool attention(std::span<float> x, parallel_runner& runner) const;
   [[nodiscard]] bool feed_forward(std::span<float> x, parallel_runner& runner) const;
   // Mixtures of experts
@@ -146,10 +173,7 @@ private:
   void read_block_input(const float* x, const weight& norm, std::size_t row) const;
   [[nodiscard]] bool add_block_output(float* x, const weight& norm, std::size_t row) const;
   [[nodiscard]] bool finish_queries_and_keys(std::size_t row) const;
-  [[nodiscard]] bool store_keys_and_values(std::size_t row) const;
-  void quantize(activations& a, std::size_t row) const;
-  void attend(parallel_runner& runner) const;
-  [[nodiscard]] bool check(const char* where) const;
+  [[nodiscard]] bool store_row(std::size_t row) const;
 };
 
 } // namespace ovir::compute

@@ -61,6 +61,11 @@ public:
   /// Quantises row `token` into the needed forms. False when it holds a NaN or an infinity.
   [[nodiscard]] bool quantize(const kernel_set& kernels, std::size_t token);
 
+  /// For rows that come quantised from elsewhere, in one term. Precondition: a form of `reshape`.
+  [[nodiscard]] quantized_batch& integers(activation_form form) noexcept {
+    return form == activation_form::a32 ? a32_ : a256_;
+  }
+
   [[nodiscard]] std::uint32_t tokens() const noexcept { return tokens_; }
   [[nodiscard]] std::uint32_t cols() const noexcept { return cols_; }
   /// [terms * tokens][cols]: all first terms, then all second ones.

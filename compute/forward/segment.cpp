@@ -59,7 +59,7 @@ struct segment::impl {
   void keep_drafts(std::size_t i, layer_index layer, std::span<const float> rows);
   [[nodiscard]] std::size_t plan_engine_pass();
   void hash_engine_pass(std::size_t windows, std::uint32_t rows);
-  [[nodiscard]] bool run_engine(std::uint32_t rows);
+  [[nodiscard]] bool run_engine(std::uint32_t rows, parallel_runner& runner);
   [[nodiscard]] bool run_layers(std::uint32_t rows, parallel_runner& runner);
   void logits(parallel_runner& runner);
   [[nodiscard]] result<void> multiply_head(std::span<const float* const> sources,
@@ -318,7 +318,7 @@ void segment::impl::hash_engine_pass(std::size_t windows, std::uint32_t rows) {
 }
 
 // As run_layers, by the engine.
-bool segment::impl::run_engine(std::uint32_t rows) {
+bool segment::impl::run_engine(std::uint32_t rows, parallel_runner& runner) {
   const model_config& c = weights.config;
   const std::size_t windows = plan_engine_pass();
   const layer_range hashed{layers.first, std::min(layers.last, c.layers - 1)};
@@ -327,6 +327,7 @@ bool segment::impl::run_engine(std::uint32_t rows) {
   engine_pass pass{
       on_engine.sessions, rows, {x.data(), std::size_t{rows} * c.dim}, hashed, on_engine.boundaries,
       on_engine.digests};
+  pass.runner = &runner;
   const auto done = on_engine.engine->run(pass);
   bool any = false;
   for (std::size_t i = 0; i < sessions.size(); ++i) {
@@ -516,7 +517,7 @@ void segment::forward(std::span<session_step> steps, parallel_runner& runner) {
   s.load_input(runner);
   bool any = false;
   if (s.on_engine.engine) {
-    any = s.run_engine(rows);
+    any = s.run_engine(rows, runner);
   } else {
     for (const session_rows& session : s.sessions) {
       s.rope.grow(session.first + session.count);

@@ -32,6 +32,7 @@ TEST(cli_plan, draws_the_example) {
   EXPECT_THAT(child.out, HasSubstr("desk alone is faster than any split"));
   EXPECT_THAT(child.out, HasSubstr("unused     shelf, attic"));
   EXPECT_THAT(child.out, HasSubstr("tokens/s predicted for 2 requests"));
+  EXPECT_THAT(child.out, HasSubstr("group      a group would be slower: desk and shelf"));
 }
 
 TEST(cli_plan, prints_one_document) {
@@ -43,6 +44,10 @@ TEST(cli_plan, prints_one_document) {
   EXPECT_EQ(document["context"], 256);
   EXPECT_EQ(document["alone"]["node"], "a");
   EXPECT_GT(document["speed"]["decode_tps"].get<double>(), 0);
+  // Both could compute every layer together, but not with a millisecond between them.
+  EXPECT_EQ(document["group"]["fastest"], "one node");
+  EXPECT_EQ(document["group"]["members"].size(), 2U);
+  EXPECT_THAT(document["group"]["why"].get<std::string>(), HasSubstr("a group would be slower"));
   EXPECT_LE(document["stages"][0]["memory_bytes"].get<std::uint64_t>(),
             document["stages"][0]["memory_limit_bytes"].get<std::uint64_t>());
 }

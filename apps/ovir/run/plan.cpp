@@ -1,3 +1,4 @@
+#include "actors/group/group_plan.hpp"
 #include "actors/path/planner.hpp"
 #include "apps/ovir/base/command.hpp"
 #include "apps/ovir/run/cluster_file.hpp"
@@ -5,6 +6,7 @@
 #include "messages/limits/general.hpp"
 
 #include <algorithm>
+#include <numeric>
 
 namespace ovir::apps {
 
@@ -23,8 +25,74 @@ struct plan_options {
 struct planned {
   const actors::plan_request& request;
   const actors::plan& plan;
+  const actors::group_choice& group;
   std::string_view model;
 };
+
+std::string_view name_of(actors::group_verdict verdict) {
+  switch (verdict) {
+  case actors::group_verdict::one_node: return "one node";
+  case actors::group_verdict::stages: return "stages";
+  case actors::group_verdict::group: return "group";
+  case actors::group_verdict::none: break;
+  }
+  return "none";
+}
+
+/// One way between the lead and a node.
+double way_to_lead(const actors::plan_request& r, std::uint32_t node) {
+  const double lead = r.lead ? r.nodes[*r.lead].rtt_seconds : r.lead_rtt_seconds;
+  return r.lead == node ? 0 : (r.nodes[node].rtt_seconds + lead) / 2;
+}
+
+/// Memory for a part of the whole model.
+std::uint64_t memory_for_parts(const actors::plan_request& r, const actors::plan_node& node) {
+  const std::vector<std::uint64_t>& layers = r.shape.layer_weights;
+  const layer_range all{0, static_cast<layer_index>(layers.size())};
+  if (node.holds && *node.holds != all) {
+    return 0;
+  }
+  const std::uint64_t held = std::accumulate(layers.begin(), layers.end(), r.shape.head);
+  return node.memory + (node.loaded ? held : 0);
+}
+
+/// Whether the nodes would be faster as a group that computes every layer together.
+result<actors::group_choice> group_of(const actors::plan_request& r, const actors::plan& plan,
+                                      const compute::model& model) {
+  actors::group_question q;
+  q.model = &model;
+  q.layers = {0, model.config.layers};
+  q.context = r.context;
+  q.requests = r.requests;
+  for (const actors::plan_node& n : r.nodes) {
+    q.nodes.push_back({n.name, memory_for_parts(r, n), n.decode_bytes_per_second,
+                       n.prefill_bytes_per_second, n.rtt_seconds / 2,
+                       n.bandwidth_bytes_per_second});
+  }
+  for (const actors::plan_link& l : r.links) {
+    q.links.push_back({l.a, l.b, l.rtt_seconds / 2, l.bandwidth_bytes_per_second});
+  }
+  if (plan.stages.size() > 1) {
+    q.stages_seconds = plan.speed.token_seconds - way_to_lead(r, plan.stages.front().node) -
+                       way_to_lead(r, plan.stages.back().node);
+  }
+  return actors::choose_group(q);
+}
+
+json document_of(const actors::plan_request& r, const actors::group_choice& g) {
+  json members = json::array();
+  for (std::size_t i = 0; i < g.members.size(); ++i) {
+    const compute::member_part& part = g.cut.members[i];
+    members.push_back({{"node", r.nodes[g.members[i]].name},
+                       {"kv_heads", part.kv_heads.size()},
+                       {"feed_forward_rows", part.inner.size()},
+                       {"output_rows", part.rows.size()}});
+  }
+  return {{"fastest", name_of(g.what)},
+          {"members", std::move(members)},
+          {"token_ms", g.members.empty() ? json{nullptr} : json{g.token.total() * 1e3}},
+          {"why", g.why}};
+}
 
 json document_of(const actors::plan_speed& speed) {
   return {{"token_ms", speed.token_seconds * 1e3},
@@ -61,6 +129,7 @@ json document_of(const planned& p) {
       {"speed", document_of(p.plan.speed)},
       {"alone", std::move(alone)},
       {"why", p.plan.why},
+      {"group", document_of(p.request, p.group)},
       {"gap", p.plan.gap},
       {"states", p.plan.states}};
 }
@@ -111,7 +180,8 @@ std::string text_of(const planned& p) {
     text += fmt::format("together   {:.1f} tokens/s predicted for {} requests\n",
                         s.tokens_per_second_together, p.request.requests);
   }
-  return text + fmt::format("why        {}\n", p.plan.why);
+  text += fmt::format("why        {}\n", p.plan.why);
+  return text + fmt::format("group      {}\n", p.group.why);
 }
 
 result<exit_code> run_plan(const plan_options& given, surroundings& around) {
@@ -139,7 +209,8 @@ result<exit_code> run_plan(const plan_options& given, surroundings& around) {
   if (!made) {
     return in_context(given.cluster, made.error());
   }
-  const planned done{request, *made, model.source.path};
+  OVIR_ASSIGN(const actors::group_choice group, group_of(request, *made, model.weights));
+  const planned done{request, *made, group, model.source.path};
   if (given.as_json) {
     OVIR_TRY(write_document(document_of(done)));
   } else {
@@ -155,8 +226,9 @@ void add_plan(CLI::App& app, chosen_command& chosen) {
       app.add_subcommand("plan", "Cut a model for the machines a file describes");
   const auto given = std::make_shared<plan_options>();
   command->footer(
-      "Prints who would hold what, the predicted speed and memory, and why. Nothing is\n"
-      "started. config/cluster.toml shows every key of the file.\n"
+      "Prints who would hold what, the predicted speed and memory, and why; and whether a\n"
+      "group that computes every layer together would be faster. Nothing is started.\n"
+      "config/cluster.toml shows every key of the file.\n"
       "\nExamples:\n"
       "  ovir plan -m MODEL.gguf --cluster config/cluster.toml\n"
       "  ovir plan -m MODEL.gguf --cluster FILE --context 4096 --requests 4 --batch");

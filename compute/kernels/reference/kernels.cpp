@@ -3,6 +3,7 @@
 #include "compute/kernels/kernels.hpp"
 
 #include "compute/base/exact_math.hpp"
+#include "compute/kernels/partial_sums.hpp"
 #include "compute/tensor/quantized_rows.hpp"
 #include "messages/check.hpp"
 
@@ -304,6 +305,16 @@ void quantized_batch::reshape(activation_form f, std::uint32_t token_count,
   grow(m, std::size_t{tokens} * (cols / 32));
   grow(sum, std::size_t{tokens} * (cols / 32));
   grow(u, tokens);
+}
+
+void product_sums_reference(const weight& w, std::uint32_t row_first, std::uint32_t row_last,
+                            const quantized_batch& x, std::int64_t* sums, std::size_t stride) {
+  OVIR_CHECK(form_for(w.type) == x.form && w.cols == x.cols && !w.wide, w.cols, x.cols);
+  for (std::size_t t = 0; t < x.tokens; ++t) {
+    for (std::uint32_t row = row_first; row < row_last; ++row) {
+      sums[t * stride + row] = row_product<std::int64_t>(w, row, x, t);
+    }
+  }
 }
 
 const kernel_set& kernels_reference() noexcept {

@@ -7,6 +7,7 @@
 #include "compute/kernels/formats/prepared_room.hpp"
 #include "compute/kernels/formats/unpacked_rows.hpp"
 #include "compute/kernels/kernels.hpp"
+#include "compute/kernels/partial_sums.hpp"
 #include "messages/check.hpp"
 
 #include <algorithm>
@@ -144,18 +145,27 @@ void remainder(const float* x, const quantized_batch& batch, std::uint32_t token
   Set.remainder(x, view_of(batch), token, out);
 }
 
+/// Where the products of a batch go.
+struct product_output {
+  float* y{nullptr};
+  std::int64_t* sums{nullptr}; ///< in place of `y`, where it is not null
+  std::size_t stride{0};
+};
+
 /// Rows of bytes. Rows that nobody unpacked at load are unpacked a few at a time, small enough to
 /// stay in the second-level cache until all tokens met them.
 void product_unpacked(const weight& w, std::uint32_t row_first, std::uint32_t row_last,
-                      const quantized_batch& x, float* y, std::size_t y_stride) {
+                      const quantized_batch& x, const product_output& out) {
   constexpr std::size_t buffer_bytes = std::size_t{128} << 10U;
   x86::integer_product* const run =
       x.form == activation_form::a32 ? avx2::product_unpacked_32 : avx2::product_unpacked_256;
   x86::matrix_view rows = view_of(w);
   rows.row_bytes = unpacked_row_bytes(w.type, w.cols);
+  x86::batch_view batch = view_of(x);
+  batch.sums = out.sums;
   if (w.packed != nullptr) {
     rows.data = rows.packed;
-    run(rows, row_first, row_last, view_of(x), y, y_stride);
+    run(rows, row_first, row_last, batch, out.y, out.stride);
     return;
   }
   thread_local std::vector<std::byte> buffer; // kept, so that a step of decoding allocates nothing
@@ -168,8 +178,25 @@ void product_unpacked(const weight& w, std::uint32_t row_first, std::uint32_t ro
       unpack_row(w.type, w.row(row + i), w.cols, buffer.data() + i * rows.row_bytes);
     }
     rows.data = reinterpret_cast<const unsigned char*>(buffer.data());
-    run(rows, 0, count, view_of(x), y + row, y_stride);
+    batch.sums = out.sums == nullptr ? nullptr : out.sums + row;
+    run(rows, 0, count, batch, out.sums == nullptr ? out.y + row : nullptr, out.stride);
   }
+}
+
+/// Precondition: not `wide`.
+template <const functions& Set>
+void product_to(const weight& w, std::uint32_t row_first, std::uint32_t row_last,
+                const quantized_batch& x, const product_output& out, preparation* kept) {
+  if (is_unpacked(w.type) || (w.packed == nullptr && !has_row_kernel(w.type))) {
+    if (kept != nullptr) {
+      *kept = {}; // these prepare nothing, but may move the room
+    }
+    product_unpacked(w, row_first, row_last, x, out);
+    return;
+  }
+  x86::batch_view batch = view_of(x, x86::is_prepared(kept, w, x));
+  batch.sums = out.sums;
+  product_for(Set.integers, w.type)(view_of(w), row_first, row_last, batch, out.y, out.stride);
 }
 
 template <const functions& Set>
@@ -181,16 +208,7 @@ void product(const weight& w, std::uint32_t row_first, std::uint32_t row_last,
     kernels_reference().product(w, row_first, row_last, x, y, y_stride, nullptr);
     return;
   }
-  if (is_unpacked(w.type) || (w.packed == nullptr && !has_row_kernel(w.type))) {
-    if (kept != nullptr) {
-      *kept = {}; // these prepare nothing, but may move the room
-    }
-    product_unpacked(w, row_first, row_last, x, y, y_stride);
-    return;
-  }
-  const bool is_prepared = x86::is_prepared(kept, w, x);
-  product_for(Set.integers, w.type)(view_of(w), row_first, row_last, view_of(x, is_prepared), y,
-                                    y_stride);
+  product_to<Set>(w, row_first, row_last, x, {.y = y, .stride = y_stride}, kept);
 }
 
 template <const functions& Set>
@@ -250,10 +268,28 @@ const kernel_set* kernels_avx512() noexcept {
   return &set;
 }
 
+void product_sums(const kernel_set& kernels, const weight& w, std::uint32_t row_first,
+                  std::uint32_t row_last, const quantized_batch& x, std::int64_t* sums,
+                  std::size_t stride) {
+  OVIR_CHECK(form_for(w.type) == x.form && w.cols == x.cols && !w.wide, w.cols, x.cols);
+  const product_output out{.sums = sums, .stride = stride};
+  switch (kernels.id) {
+  case isa::reference: product_sums_reference(w, row_first, row_last, x, sums, stride); break;
+  case isa::avx2: product_to<avx2_functions>(w, row_first, row_last, x, out, nullptr); break;
+  case isa::avx512: product_to<avx512_functions>(w, row_first, row_last, x, out, nullptr); break;
+  }
+}
+
 #else
 
 const kernel_set* kernels_avx2() noexcept { return nullptr; }
 const kernel_set* kernels_avx512() noexcept { return nullptr; }
+
+void product_sums(const kernel_set& /*kernels*/, const weight& w, std::uint32_t row_first,
+                  std::uint32_t row_last, const quantized_batch& x, std::int64_t* sums,
+                  std::size_t stride) {
+  product_sums_reference(w, row_first, row_last, x, sums, stride);
+}
 
 #endif
 

@@ -44,6 +44,8 @@ struct batch_view {
   std::uint32_t scales;
   unsigned char* prepared; ///< aligned to 64, for [panel_tokens][cols / 256]
   bool is_prepared{false}; ///< `prepared` has been made, for all tokens, at most panel_tokens
+  /// Where sums go as they are, not rounded to y: [tokens][y_stride]. Null: they do not.
+  std::int64_t* sums{nullptr};
 };
 
 /// Where one token is quantised to.

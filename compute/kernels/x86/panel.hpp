@@ -39,6 +39,18 @@ __attribute__((noinline)) void run_direct(const packed_panel& panel, const batch
   Format::template direct<Tokens, Asks>(panel, x, token, col, cols, sums);
 }
 
+/// Writes rows [low, high) of a panel and one token to place `at` of the output: sums rounded, or
+/// as they are where the batch has room for these.
+template <class Format>
+inline void store_token(const typename Format::sum& s, const batch_view& x, std::uint32_t token,
+                        std::size_t at, float* y, std::uint32_t low, std::uint32_t high) {
+  if (x.sums != nullptr) {
+    Format::store_exact(s, x.sums + at, low, high);
+  } else {
+    Format::store(s, x.u[token] * 0x1p-24F, y + at, low, high);
+  }
+}
+
 /// The part of a panel that will be unpacked next: `row_bytes` of each row, rows `stride` apart.
 struct panel_bytes {
   const unsigned char* data;
@@ -128,7 +140,7 @@ void product_by_panels(const matrix_view& w, std::uint32_t first, std::uint32_t 
       for (std::uint32_t col = 0; col < w.cols; col += panel_cols) {
         const std::uint32_t cols = w.cols - col < panel_cols ? w.cols - col : panel_cols;
         Format::unpack(data, w.row_bytes, rows, col, cols, panel);
-        if (col + cols == w.cols) {
+        if (col + cols == w.cols && x.sums == nullptr) {
           for (std::uint32_t t = 0; t < count; ++t) {
             __builtin_prefetch(y + (token + t) * y_stride + row, 1, 2);
           }
@@ -137,8 +149,7 @@ void product_by_panels(const matrix_view& w, std::uint32_t first, std::uint32_t 
                             after<Format>(w, row, last, col + cols));
       }
       for (std::uint32_t t = 0; t < count; ++t) {
-        Format::store(sums[t], x.u[token + t] * 0x1p-24F, y + (token + t) * y_stride + row, 0,
-                      rows);
+        store_token<Format>(sums[t], x, token + t, (token + t) * y_stride + row, y, 0, rows);
       }
     }
   }
@@ -217,7 +228,7 @@ void store_packed(const typename Format::sum* sums, const batch_view& x, std::ui
   const std::uint32_t low = row < first ? first - row : 0;
   const std::uint32_t high = last - row < panel_rows ? last - row : panel_rows;
   for (std::uint32_t t = 0; t < count; ++t) {
-    Format::store(sums[t], x.u[token + t] * 0x1p-24F, y + (token + t) * y_stride + row, low, high);
+    store_token<Format>(sums[t], x, token + t, (token + t) * y_stride + row, y, low, high);
   }
 }
 
@@ -272,8 +283,12 @@ void product_by_rows(const matrix_view& w, std::uint32_t first, std::uint32_t la
     Format::template row<Tokens>(w.data + row * w.row_bytes, x, token, sums);
     for (int t = 0; t < Tokens; ++t) {
       const std::size_t index = token + static_cast<std::size_t>(t);
-      // One conversion, one rounding; the power of two is exact.
-      y[index * y_stride + row] = static_cast<float>(sums[t]) * (x.u[index] * 0x1p-24F);
+      if (x.sums != nullptr) {
+        x.sums[index * y_stride + row] = sums[t];
+      } else {
+        // One conversion, one rounding; the power of two is exact.
+        y[index * y_stride + row] = static_cast<float>(sums[t]) * (x.u[index] * 0x1p-24F);
+      }
     }
   }
 }

@@ -98,6 +98,17 @@ inline void store_sums(const row_sums& s, float power, float* y, std::uint32_t l
   }
 }
 
+/// to[low..high) = S.
+inline void store_sums_exact(const row_sums& s, std::int64_t* to, std::uint32_t low,
+                             std::uint32_t high) {
+  alignas(32) std::int64_t all[2][half_rows / 2];
+  _mm256_store_si256(reinterpret_cast<__m256i*>(all[0]), s.even);
+  _mm256_store_si256(reinterpret_cast<__m256i*>(all[1]), s.odd);
+  for (std::uint32_t r = low; r < high; ++r) {
+    to[r] = all[r % 2][r / 2];
+  }
+}
+
 /// S of the rows of a panel and one token.
 struct panel_sums {
   row_sums half[2];
@@ -146,6 +157,15 @@ struct panel_format {
     }
     if (high > half) {
       store_sums(s.half[1], power, y + half, low < half ? 0 : low - half, high - half);
+    }
+  }
+  static void store_exact(const sum& s, std::int64_t* to, std::uint32_t low, std::uint32_t high) {
+    constexpr std::uint32_t half = half_rows;
+    if (low < half) {
+      store_sums_exact(s.half[0], to, low, high < half ? high : half);
+    }
+    if (high > half) {
+      store_sums_exact(s.half[1], to + half, low < half ? 0 : low - half, high - half);
     }
   }
 };

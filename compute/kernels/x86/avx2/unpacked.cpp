@@ -115,8 +115,12 @@ void product_of(const x86::matrix_view& w, std::uint32_t first, std::uint32_t la
     const unsigned char* const data = w.data + row * w.row_bytes;
     for (std::uint32_t token = 0; token < x.tokens; ++token) {
       const std::int64_t sum = Form::product(data, x, token);
-      // One conversion, one rounding; the power of two is exact.
-      y[token * y_stride + row] = static_cast<float>(sum) * (x.u[token] * w.unit);
+      if (x.sums != nullptr) {
+        x.sums[token * y_stride + row] = sum;
+      } else {
+        // One conversion, one rounding; the power of two is exact.
+        y[token * y_stride + row] = static_cast<float>(sum) * (x.u[token] * w.unit);
+      }
     }
   }
 }

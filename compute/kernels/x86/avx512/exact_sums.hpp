@@ -57,6 +57,16 @@ struct exact_sums {
     _mm512_mask_storeu_ps(y, static_cast<__mmask16>(first_lanes(high) & ~first_lanes(low)), all);
   }
 
+  /// to[low..high) = S.
+  inline void store_exact(std::int64_t* to, std::uint32_t low, std::uint32_t high) const {
+    alignas(64) std::int64_t all[2][8];
+    _mm512_store_si512(all[0], even);
+    _mm512_store_si512(all[1], odds);
+    for (std::uint32_t r = low; r < high; ++r) {
+      to[r] = all[r % 2][r / 2];
+    }
+  }
+
 private:
   inline void add(__m512i a, __m512i b) {
     even = _mm512_add_epi64(even, _mm512_mul_epi32(a, b));

@@ -29,6 +29,11 @@ struct panel_format {
   static void store(const sum& s, float power, float* y, std::uint32_t low, std::uint32_t high) {
     s.store(power, y, low, high);
   }
+  static void store_exact(const sum& s, std::int64_t* to, std::uint32_t low, std::uint32_t high) {
+    if constexpr (requires { s.store_exact(to, low, high); }) { // those of bench have no integers
+      s.store_exact(to, low, high);
+    }
+  }
 };
 
 /// Keeps loads and what is asked for where they stand among the multiplications. GCC moves them to

@@ -1,0 +1,73 @@
+#pragma once
+
+#include "actors/group/group_links.hpp"
+#include "actors/group/group_pass.hpp"
+#include "compute/base/parallel.hpp"
+#include "compute/forward/layer_engine.hpp"
+#include "compute/parts/segment_part.hpp"
+#include "messages/result.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+namespace ovir::actors {
+
+/// The engine of a segment whose layers a group computes, at the member that leads it: it computes
+/// its own part, tells the others of passes, and has K and V of all heads in the requests' caches,
+/// so that blocks, digests and other segments find them as ever. When a member is gone, late or
+/// wrong the group is no more. A leader that has all weights then computes this pass again and all
+/// behind it alone, so requests go on with the same bytes. Another one fails with `peer_lost`,
+/// which names the member, and the caches are as before the pass.
+class group_leader final : public compute::layer_engine {
+public:
+  /// `seat.self` is 0. `alone`: all of the segment's weights, a part of a group of one; null: the
+  /// leader does not have them.
+  group_leader(const group_seat& seat, std::unique_ptr<compute::segment_part> part,
+               std::unique_ptr<compute::segment_part> alone, std::shared_ptr<group_links> links);
+  ~group_leader() override;
+
+  [[nodiscard]] result<void> run(compute::engine_pass& pass) override;
+  [[nodiscard]] bool has_head() const noexcept override;
+  [[nodiscard]] result<void> head(std::span<const float* const> rows, std::span<float> logits,
+                                  std::span<std::uint8_t> ok) override;
+  /// Why the group is no more.
+  [[nodiscard]] const std::optional<error>& lost() const noexcept { return lost_; }
+
+private:
+  struct request;
+  struct known_request {
+    std::uint64_t number{0};
+    std::weak_ptr<compute::engine_state> state;
+  };
+
+  [[nodiscard]] result<request*> prepare(compute::engine_session& s);
+  void send_history(const compute::engine_session& s, const request& r, position from);
+  void close_ended();
+  [[nodiscard]] result<void> begin(compute::engine_pass& pass);
+  [[nodiscard]] result<void> run_all(compute::engine_pass& pass);
+  [[nodiscard]] result<void> run_alone(compute::engine_pass& pass);
+  [[nodiscard]] result<void> gather_kv(compute::engine_pass& pass);
+  [[nodiscard]] result<void> gather_logits(std::span<const float* const> rows,
+                                           std::span<float> logits, std::span<std::uint8_t> ok);
+  [[nodiscard]] error lose(const error& reason);
+
+  std::unique_ptr<compute::segment_part> part_;
+  std::unique_ptr<compute::segment_part> alone_;
+  std::shared_ptr<group_links> links_;
+  group_pass passes_;
+  compute::parallel_runner* runner_{nullptr}; ///< of the last pass
+  layer_range layers_;
+  std::uint32_t rows_max_; ///< of a pass
+  bool alone_pass_{false}; ///< the last one: the members do not know its rows
+  std::vector<known_request> requests_;
+  std::uint64_t numbers_{0}; ///< of sessions, given
+  std::uint64_t pass_{0};
+  const float* stream_{nullptr}; ///< of the last pass
+  std::uint32_t rows_{0};        ///< likewise
+  std::optional<error> lost_{};
+};
+
+} // namespace ovir::actors
