@@ -63,13 +63,15 @@ struct reaching_node {
       const std::size_t stood = heard.connections();
       const std::size_t ended = heard.endings();
       const connection_id wanted = net->connect(nowhere, kind, node);
-      while (heard.connections() == stood && heard.endings() == ended) {
-        std::this_thread::yield();
-      }
-      if (heard.connections() > stood) {
-        const auto peer = heard.wait_connected(stood);
-        EXPECT_EQ(peer->connection, wanted);
-        return peer;
+      for (std::size_t seen = stood; heard.connections() > seen || heard.endings() == ended;) {
+        if (heard.connections() == seen) {
+          std::this_thread::yield();
+          continue;
+        }
+        const auto peer = heard.wait_connected(seen++); // others may connect meanwhile
+        if (peer->connection == wanted) {
+          return peer;
+        }
       }
     }
     return std::nullopt;
