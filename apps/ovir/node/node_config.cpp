@@ -528,7 +528,6 @@ result<node_options> reader::read(std::string_view text) {
   OVIR_TRY(resources(root));
   OVIR_TRY(fetching(root));
   OVIR_TRY(auditing(root));
-  OVIR_TRY(read_link(in_, root, options_));
   OVIR_TRY(read_probe(in_, root, options_));
   OVIR_TRY(draining(root));
   OVIR_TRY(logging(root));
