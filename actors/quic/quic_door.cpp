@@ -130,6 +130,9 @@ std::vector<std::byte> quic_door::retry(const udp_address& from, const ngtcp2_pk
   chance_(std::as_writable_bytes(std::span{drawn}));
   ngtcp2_cid next{};
   ngtcp2_cid_init(&next, drawn.data(), drawn.size());
+  if (ngtcp2_cid_eq(&next, &head.dcid) != 0) {
+    return {}; // a name of our own that the client guessed: ngtcp2 refuses to write that
+  }
   sockaddr_storage address{};
   const socklen_t size = to_system(from, address);
   const auto secret = identity_.secret();
