@@ -148,23 +148,38 @@ public:
 private:
   void run() {
     for (;;) {
-      for (word& w : boxes_[place_].take(milliseconds{20})) {
+      for (word& w : boxes_[place_].take(milliseconds{asked_.empty() ? 20 : 1})) {
         if (auto* const letter = std::get_if<letter_to>(&w)) {
           replica_->receive(milliseconds_now(), static_cast<std::uint8_t>(letter->from + 1),
                             std::move(letter->what));
         } else if (const auto* const head = std::get_if<head_of>(&w)) {
           take(head->head);
         } else if (auto* const asked = std::get_if<order_of>(&w)) {
-          propose(std::move(asked->entries));
+          asked_ = std::move(asked->entries);
         } else {
           return;
         }
       }
       replica_->tick(milliseconds_now());
+      go_on();
       if (const auto sound = replica_->sound(); !sound) {
         give_up(sound.error().message);
       }
       leads_ = replica_->leads();
+    }
+  }
+  /// As keepers do: journals are cut together, behind a head that most signed, and orders wait for
+  /// that.
+  void go_on() {
+    if (!replica_->leads()) {
+      return;
+    }
+    if (!replica_->wants_snapshot()) {
+      if (!asked_.empty()) {
+        propose(std::exchange(asked_, {}));
+      }
+    } else if (most_.head == own_.head) {
+      replica_->ask_for_snapshots(milliseconds_now());
     }
   }
   void propose(std::vector<std::vector<std::byte>> entries) {
@@ -252,6 +267,7 @@ private:
   std::unique_ptr<actors::journal_folder> files_;
   std::unique_ptr<raft::replica> replica_;
   std::vector<ledger::authentic_command> commands_;
+  std::vector<std::vector<std::byte>> asked_; ///< the client's next batch
   ledger::signed_head own_;
   ledger::signed_head most_;
   std::vector<ledger::signed_head> waiting_; ///< of logs that this server has not come to
