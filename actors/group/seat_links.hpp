@@ -27,7 +27,7 @@ public:
 
   /// From the network. Nothing where `from` is no member.
   void put(const node_id& from, bytes message);
-  /// A member's link ended: whoever waits hears of it behind what came before.
+  /// A member's link ended: `receive` fails once it has given what came before.
   void lose(const node_id& member);
   [[nodiscard]] bool empty() const;
 

@@ -62,7 +62,7 @@ public:
 
   /// As `connect`, over a stream that is there: this side is the one that connects.
   virtual connection_id connect_over(ready_stream over, channel kind, const node_id& expected) = 0;
-  /// Meets whoever is at the other end, as if it had connected to the listener.
+  /// Admits the node at the other end as one that connected to the listener.
   virtual void accept_over(ready_stream over) = 0;
 };
 

@@ -18,8 +18,8 @@ connection_id connection_names::want(const std::string& address, channel kind,
   return name;
 }
 
-// The network calls nobody from within `connect`, so its call may stand under the lock: what it
-// tells of the connection waits until the name is known.
+// `connect` of a network calls no handler itself, so it may be called under the lock: a handler
+// that is told of the connection waits until the name is known.
 
 void connection_names::dial(connection_id wanted, const std::string& address, tls_network& net) {
   const std::unique_lock lock{guard_};

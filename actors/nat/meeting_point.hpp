@@ -24,7 +24,7 @@ public:
   struct calls {
     std::function<void(ready_stream)> helper; ///< connected; once at most
     std::function<void(ready_stream)> peer;   ///< each connection; limits::meet_sockets_max at most
-    std::function<void(const error&)> failed; ///< no helper, or nobody came; once at most
+    std::function<void(const error&)> failed; ///< no helper, or no peer came; once at most
   };
 
   meeting_point(boost::asio::io_context& context, calls to)

@@ -44,8 +44,8 @@ public:
   /// came, in seconds: a statement behind its commitment's deadline is late, whatever it says, and
   /// so is a window in which the stages around saw a step take too long.
   void take(const computing_path& path, evidence_batch&& batch, std::uint64_t unix_now);
-  /// The request ended. It is paid for as far as its stages stated it, the token drawn behind the
-  /// last position among it: how long its answer is, nobody has to be believed
+  /// The request ended. It is paid for as far as its stages stated it, with the token drawn behind
+  /// the last position: no node's word on the length of the answer counts
   /// (docs/adr/0043-best-replies.md).
   void end() { ended_ = true; }
   /// Stages claim it: what counts is how many tokens are accounted, not in how many accruals. A

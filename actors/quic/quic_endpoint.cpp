@@ -116,7 +116,8 @@ void quic_endpoint::receive(const udp_address& from, std::span<const std::byte> 
 bool quic_endpoint::take_reset(const udp_address& from, std::span<const std::byte> datagram,
                                quic_time now) {
   for (const auto& [number, of] : sessions_) {
-    if (of->address == from && !of->session->end()) {
+    // One that was not answered yet knows no token, and what strangers send is no answer.
+    if (of->address == from && of->session->heard() && !of->session->end()) {
       of->now = now;
       of->session->receive(from, datagram, now);
       if (of->session->end()) {

@@ -8,8 +8,8 @@
 
 /// A ring of bytes in memory that two processes share: one writes, the other reads
 /// (docs/formats/shared.md). Neither believes the other: each keeps its own index, checks the
-/// other's before it uses it, and copies bytes out before anything looks at them. Nobody waits
-/// here; a side that is to be woken says so in the ring.
+/// other's before it uses it, and copies bytes out before anything looks at them. No call
+/// waits; a side that is to be woken says so in the ring.
 namespace ovir::actors {
 
 /// Indices and flags stand in front of the bytes, each in a cache line of its own.

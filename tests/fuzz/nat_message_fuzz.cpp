@@ -10,7 +10,7 @@
 
 // Decodes any bytes as messages to a helper, each behind its length (two bytes). What is accepted
 // must encode to the very bytes it came from, and a helper with two guests lives through it,
-// whoever of them says it.
+// from either guest.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace ovir::actors;
   std::array<std::byte, ovir::secret_key::seed_size> seed{};

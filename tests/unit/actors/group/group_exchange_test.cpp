@@ -170,7 +170,7 @@ TEST_F(exchange_of_three, names_those_who_are_missing_when_time_is_over) {
   EXPECT_THAT(over->message, HasSubstr("nothing came from member 1 for layer 3, step 0 of pass 1 "
                                        "within 200 ms"));
   ASSERT_TRUE(give(1, step_of(0)));
-  EXPECT_FALSE(exchange_.expired(start + 10s)) << "nobody is waited for";
+  EXPECT_FALSE(exchange_.expired(start + 10s)) << "it waits for no member";
 }
 
 TEST_F(exchange_of_three, says_in_its_header_what_the_others_check) {
