@@ -374,7 +374,7 @@ void ask_for_path(lead_pointer self) {
   self->send(state.environment.paths,
              watch_path{state.request, state.log->model, state.core->positions_max(),
                         lead_actor{self}, state.environment.reserved, allowed_token(state),
-                        state.twin});
+                        state.twin, state.log->ends});
 }
 
 // Whoever computes the same prefix just now has it in a moment; whoever had the same request before
