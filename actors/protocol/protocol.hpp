@@ -278,6 +278,7 @@ struct generation_request : request_log {
   /// Its stages compute it when others leave them time (limits::slack_batch).
   bool batch{false};
   twin_rule twin{twin_rule::alone};
+  privacy_mode privacy{privacy_mode::none}; ///< as it was asked for; `ends` is what follows
 
   /// Whatever its client would have paid with.
   void paid_by_node() {
