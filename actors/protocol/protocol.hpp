@@ -75,6 +75,9 @@ struct session_order {
   /// What another lead would need, for the first stage's node to keep.
   std::optional<request_log> log{};
   std::optional<reuse_order> reuse{}; ///< absent: the cache is not used
+  /// What windows are computed from is kept for no verifier: who asked for it by a digest would
+  /// learn that it is here.
+  bool sealed{false};
 
   friend bool operator==(const session_order&, const session_order&) = default;
 };

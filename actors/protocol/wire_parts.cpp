@@ -336,6 +336,7 @@ void write_session_order(wire_schema::Open::Builder to, const session_order& ord
   to.setAnswers(static_cast<std::uint8_t>(order.answers));
   to.setSigns(order.signs);
   to.setTraces(order.traces);
+  to.setSealed(order.sealed);
   if (order.log) {
     write_log(to.initLog(), *order.log);
   }
@@ -357,6 +358,7 @@ result<session_order> read_session_order(const wire_schema::Open::Reader& from,
   order.answers = static_cast<stage_answers>(from.getAnswers());
   order.signs = from.getSigns();
   order.traces = from.getTraces();
+  order.sealed = from.getSealed();
   if (from.hasLog()) {
     OVIR_ASSIGN(order.log, read_log(from.getLog(), around));
   }

@@ -58,6 +58,7 @@ void perform(lead_pointer self, const open_effect& e) {
     order.log = *state.log;
   }
   order.reuse = reuse_now(self);
+  order.sealed = state.log->ends.has_value();
   self->send(
       state.path[e.stage.value].handle,
       open_session{std::move(order), state.request, state.core->current_epoch(), e.stage,

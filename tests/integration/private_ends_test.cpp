@@ -304,6 +304,7 @@ protected:
         EXPECT_FALSE(std::holds_alternative<actors::log_token>(wired->body));
         if (const auto* open = std::get_if<actors::wire_open>(&wired->body)) {
           EXPECT_FALSE(open->log) << "the prompt is in it";
+          EXPECT_TRUE(open->sealed) << "what it computes with is kept for no verifier";
           EXPECT_GE(open->layers.first, 2U);
           EXPECT_LT(open->layers.last, layers);
         }

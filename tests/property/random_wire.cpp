@@ -142,6 +142,7 @@ wire_open drawer::open(request_id id) {
   m.answers = static_cast<actors::stage_answers>(upto(2));
   m.signs = coin();
   m.traces = coin();
+  m.sealed = coin();
   m.next.lead = coin();
   m.next.node = node_id{bytes32()};
   if (!m.next.lead) {
