@@ -236,7 +236,8 @@ std::optional<error> lacking_ends_of(pathfinder_state& state, const path_terms& 
     return std::nullopt;
   }
   std::vector<std::pair<node_id, layer_range>> held;
-  for (const path_candidate& c : candidates_for(state, wanted, {layers_of(wanted)}, &request, now)) {
+  for (const path_candidate& c :
+       candidates_for(state, wanted, {layers_of(wanted)}, &request, now)) {
     held.emplace_back(c.who->node, c.held);
   }
   const auto lacking = lacking_ends(*request.ends, held, layers_of(wanted).last);

@@ -132,7 +132,7 @@ struct pathfinder_state {
     error missing;                        ///< ... and why
     std::string load_told;                ///< what its lead heard of layers to be fetched
     twin_rule twin{twin_rule::alone};
-    std::set<node_id> led_to{}; ///< all nodes it had a stage on: the twin gets none of them
+    std::set<node_id> led_to{};      ///< all nodes it had a stage on: the twin gets none of them
     std::optional<ends_rule> ends{}; ///< which nodes may have its ends; none: any
     bool lacks_ends{false};          ///< it has no path because these do not hold them
   };

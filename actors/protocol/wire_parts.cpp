@@ -181,8 +181,8 @@ void write_ends(Ends::Builder to, const ends_rule& rule, std::string_view constr
 result<ends_rule> read_ends(const Ends::Reader& from) {
   ends_rule rule;
   const auto nodes = from.getNodes();
-  OVIR_TRY(at_most("the nodes for the ends of a request are", nodes.size(),
-                   limits::ends_nodes_max));
+  OVIR_TRY(
+      at_most("the nodes for the ends of a request are", nodes.size(), limits::ends_nodes_max));
   for (const wire_schema::Bytes32::Reader node : nodes) {
     rule.nodes.push_back(node_id{read_bytes32(node)});
   }

@@ -401,8 +401,7 @@ TEST_F(pathfinding_unseen, a_request_is_refused_with_the_layers_that_no_named_no
   wait_for(limits::ends_wait);
   ASSERT_GE(lost_.size(), 1U);
   EXPECT_EQ(lost_[0].code, errc::segment_missing);
-  EXPECT_NE(lost_[0].message.find("holds layers 1 and 8 "), std::string::npos)
-      << lost_[0].message;
+  EXPECT_NE(lost_[0].message.find("holds layers 1 and 8 "), std::string::npos) << lost_[0].message;
 }
 
 } // namespace

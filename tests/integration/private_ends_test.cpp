@@ -144,7 +144,8 @@ public:
   [[nodiscard]] bool tells(const prompt_ids& prompt, const known_request& known) const {
     const auto digests = digests_of(prompt, known);
     return std::any_of(digests.begin(), digests.end(), [&](const digest& d) {
-      return beginnings_.contains(beginning_of(d.bytes.data())) && has(d.bytes.data(), digest::size);
+      return beginnings_.contains(beginning_of(d.bytes.data())) &&
+             has(d.bytes.data(), digest::size);
     });
   }
   [[nodiscard]] bool has_tokens(const prompt_ids& ids) const {
@@ -222,8 +223,8 @@ protected:
         apps::load_key(*env, (cluster_->folder() / name / "node.key").string()).value().id());
   }
   static apps::json order(const prompt_ids& prompt, std::uint32_t most, const char* privacy) {
-    return {{"tokens", prompt},   {"max_tokens", most},  {"seed", seed},
-            {"privacy", privacy}, {"cache", "public"}, {"speculate", "off"}};
+    return {{"tokens", prompt},   {"max_tokens", most}, {"seed", seed},
+            {"privacy", privacy}, {"cache", "public"},  {"speculate", "off"}};
   }
   [[nodiscard]] apps::json answer_of(const apps::json& asked) {
     asked_request one{*cluster_, {0}, asked};

@@ -43,18 +43,18 @@ double cosine(const row& a, const row& b) {
 
 struct recovered {
   std::size_t positions{0};
-  std::size_t nearest{0};     ///< tokens that are the nearest of all
-  std::size_t among_near{0};  ///< or among the ten nearest
-  std::size_t by_trying{0};   ///< found by computing the layers with each token in turn
-  std::size_t tries{0};       ///< of all of these
+  std::size_t nearest{0};    ///< tokens that are the nearest of all
+  std::size_t among_near{0}; ///< or among the ten nearest
+  std::size_t by_trying{0};  ///< found by computing the layers with each token in turn
+  std::size_t tries{0};      ///< of all of these
 };
 
 /// The first layers of a model, as whoever downloads it has them, and what comes out behind them.
 class attacked_depth {
 public:
   attacked_depth(const model& m, std::uint32_t depth)
-      : first_(segment::make(m, {0, depth}, *select_kernels(std::nullopt).value(), runner_)
-                   .value()) {}
+      : first_(
+            segment::make(m, {0, depth}, *select_kernels(std::nullopt).value(), runner_).value()) {}
 
   /// The rows that leave the first layers.
   [[nodiscard]] std::vector<row> boundary_of(std::span<const token_id> tokens) {
@@ -72,8 +72,8 @@ public:
     (void)rows_of(state, 0, std::span{&begin, 1});
     for (std::size_t p = 1; p < rows.size(); ++p) {
       const std::vector<token_id> order = by_nearness(rows[p]);
-      const auto rank = static_cast<std::size_t>(
-          std::find(order.begin(), order.end(), truth[p]) - order.begin());
+      const auto rank =
+          static_cast<std::size_t>(std::find(order.begin(), order.end(), truth[p]) - order.begin());
       ++found.positions;
       found.nearest += rank == 0 ? 1 : 0;
       found.among_near += rank < near ? 1 : 0;
@@ -166,7 +166,8 @@ TEST(token_recovery, who_has_the_first_layers_finds_every_token_whatever_the_dep
       tokenizer::make(file.file()).value()->encode(secret_text, {}).value();
   tokens.resize(std::min(tokens.size(), positions_most));
   ASSERT_GE(tokens.size(), 8U);
-  std::printf("| layers | nearest | among ten | by trying | tries per token |\n|---|---|---|---|---|\n");
+  std::printf(
+      "| layers | nearest | among ten | by trying | tries per token |\n|---|---|---|---|---|\n");
   for (std::uint32_t depth = 1; depth < checked.config.layers; ++depth) {
     const recovered found = attack_at(checked, tokens, depth);
     EXPECT_EQ(found.by_trying, found.positions) << "the same bits come of the same tokens";

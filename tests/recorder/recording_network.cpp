@@ -22,8 +22,9 @@ using started = result<std::unique_ptr<listening_network>>;
   "_ZN4ovir6actors14shared_network5startERKNS_10secret_keyERKNS0_11tls_optionsERNS0_"              \
   "15network_handlerERKSt8functionIFNS_6resultISt10unique_ptrINS0_17listening_networkE"            \
   "St14default_deleteISD_EEEES4_S7_S9_EE"
-[[nodiscard]] started real_start(const secret_key& key, const tls_options& options, network_handler& handler,
-                   const network_starter& links) __asm__("__real_" OVIR_START);
+[[nodiscard]] started real_start(const secret_key& key, const tls_options& options,
+                                 network_handler& handler,
+                                 const network_starter& links) __asm__("__real_" OVIR_START);
 
 class recorder final : public network_handler {
 public:
@@ -56,12 +57,11 @@ private:
 
 } // namespace
 
-started recording_start(const secret_key& key, const tls_options& options,
-                        network_handler& handler,
+started recording_start(const secret_key& key, const tls_options& options, network_handler& handler,
                         const network_starter& links) __asm__("__wrap_" OVIR_START);
 
-started recording_start(const secret_key& key, const tls_options& options,
-                        network_handler& handler, const network_starter& links) {
+started recording_start(const secret_key& key, const tls_options& options, network_handler& handler,
+                        const network_starter& links) {
   const char* const path = std::getenv("OVIR_RECORD");
   std::FILE* const file = path == nullptr ? nullptr : std::fopen(path, "ab");
   if (file == nullptr) {

@@ -21,7 +21,7 @@ inline constexpr std::array<std::string_view, 27> file_keys{
     "name",   "cluster", "roles",  "listen", "advertise",  "admin_listen", "state",
     "seeds",  "admins",  "access", "model",  "join_token", "limits",       "fetch",
     "audit",  "probe",   "drain",  "log",    "chaos",      "gateway",      "cache",
-    "ledger", "metrics", "lan",    "link",   "reach",  "privacy"};
+    "ledger", "metrics", "lan",    "link",   "reach",      "privacy"};
 inline constexpr std::array<std::string_view, 3> access_keys{"key", "roles", "operator"};
 inline constexpr std::array<std::string_view, 3> model_keys{"path", "layers", "draft"};
 inline constexpr std::array<std::string_view, 4> limits_keys{"memory_mib", "threads", "context",

@@ -134,8 +134,7 @@ TEST(wire, a_log_names_the_nodes_that_may_have_the_ends) {
             errc::over_limit);
   EXPECT_EQ(refused([](ends_rule& r) { r.salt = {}; }), errc::malformed);
   EXPECT_EQ(refused([](ends_rule& r) { r.first = 0; }), errc::malformed);
-  EXPECT_EQ(refused([](ends_rule& r) { r.last = limits::ends_layers_max + 1; }),
-            errc::over_limit);
+  EXPECT_EQ(refused([](ends_rule& r) { r.last = limits::ends_layers_max + 1; }), errc::over_limit);
 }
 
 TEST(wire, another_version_or_kind_is_unsupported) {

@@ -257,7 +257,8 @@ TEST(completion_request, reads_when_tokens_are_told) {
 }
 
 TEST(completion_request, reads_which_nodes_may_see_it_and_refuses_a_tier_by_name) {
-  for (const char* const plain : {R"("privacy": null)", R"("privacy": "none")", R"("tier": null)"}) {
+  for (const char* const plain :
+       {R"("privacy": null)", R"("privacy": "none")", R"("tier": null)"}) {
     EXPECT_EQ(parsed(api_kind::completion, with(plain)).privacy, privacy_mode::none) << plain;
   }
   const std::string ends = R"("privacy": "ends")";

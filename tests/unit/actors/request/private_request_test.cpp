@@ -36,18 +36,15 @@ TEST(private_request, nothing_changes_where_it_is_not_asked_for) {
 }
 
 TEST(private_request, the_client_or_the_node_may_want_it_and_neither_weakens_the_other) {
-  for (const auto& [client, node] :
-       {std::pair{privacy_mode::ends, privacy_mode::none},
-        std::pair{privacy_mode::none, privacy_mode::ends},
-        std::pair{privacy_mode::ends, privacy_mode::ends}}) {
+  for (const auto& [client, node] : {std::pair{privacy_mode::ends, privacy_mode::none},
+                                     std::pair{privacy_mode::none, privacy_mode::ends},
+                                     std::pair{privacy_mode::ends, privacy_mode::ends}}) {
     generation_request request = asked(client);
     ASSERT_TRUE(make_private(request, here(node)));
     EXPECT_EQ(request.privacy, privacy_mode::ends);
     ASSERT_TRUE(request.ends);
-    EXPECT_EQ(*request.ends, (ends_rule{{key(1), key(2)},
-                                        3,
-                                        2,
-                                        request_salt(hash("secret", {}), request.id)}));
+    EXPECT_EQ(*request.ends,
+              (ends_rule{{key(1), key(2)}, 3, 2, request_salt(hash("secret", {}), request.id)}));
   }
 }
 
