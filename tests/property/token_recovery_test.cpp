@@ -21,10 +21,10 @@
 namespace ovir::compute {
 namespace {
 
-constexpr std::size_t kv_bytes_max = std::size_t{1} << 28U;
+constexpr std::size_t attack_kv_bytes = std::size_t{1} << 28U;
 constexpr auto secret_text = "Once upon a time there was a fox who lived at the edge of a wood.";
 constexpr std::size_t positions_most = 16;
-constexpr std::size_t near = 10;
+constexpr std::size_t near_tokens = 10;
 
 /// What a node of the middle is sent of one position.
 using row = std::vector<float>;
@@ -76,7 +76,7 @@ public:
           static_cast<std::size_t>(std::find(order.begin(), order.end(), truth[p]) - order.begin());
       ++found.positions;
       found.nearest += rank == 0 ? 1 : 0;
-      found.among_near += rank < near ? 1 : 0;
+      found.among_near += rank < near_tokens ? 1 : 0;
       found.by_trying += try_all(state, static_cast<position>(p), rows[p], order, found.tries) ==
                                  std::optional{truth[p]}
                              ? 1
@@ -87,7 +87,7 @@ public:
 
 private:
   segment_state open(std::size_t positions) {
-    return first_->open(static_cast<std::uint32_t>(positions), kv_bytes_max).value();
+    return first_->open(static_cast<std::uint32_t>(positions), attack_kv_bytes).value();
   }
   std::vector<row> rows_of(segment_state& state, position at, std::span<const token_id> tokens) {
     const auto done = first_->forward(

@@ -7,13 +7,13 @@
 namespace ovir {
 namespace {
 
-node_id key(std::uint8_t number) {
+node_id privacy_key(std::uint8_t number) {
   node_id id;
   id.key.fill(number);
   return id;
 }
 
-ends_rule good() { return {{key(1), key(2)}, 2, 1, hash("salt", {})}; }
+ends_rule good_ends() { return {{privacy_key(1), privacy_key(2)}, 2, 1, hash("salt", {})}; }
 
 TEST(privacy, has_two_names_and_the_stricter_of_two_counts) {
   for (const privacy_mode mode : {privacy_mode::none, privacy_mode::ends}) {
@@ -26,29 +26,29 @@ TEST(privacy, has_two_names_and_the_stricter_of_two_counts) {
 }
 
 TEST(privacy, a_rule_names_few_nodes_in_order_with_layers_and_a_salt) {
-  EXPECT_TRUE(check(good()));
-  ends_rule rule = good();
+  EXPECT_TRUE(check(good_ends()));
+  ends_rule rule = good_ends();
   std::swap(rule.nodes[0], rule.nodes[1]);
   EXPECT_EQ(check(rule).error().code, errc::malformed);
-  rule.nodes = {key(1), key(1)};
+  rule.nodes = {privacy_key(1), privacy_key(1)};
   EXPECT_EQ(check(rule).error().code, errc::malformed);
   rule.nodes = {};
   EXPECT_EQ(check(rule).error().code, errc::malformed);
-  rule.nodes = {node_id{}, key(1)};
+  rule.nodes = {node_id{}, privacy_key(1)};
   EXPECT_EQ(check(rule).error().code, errc::malformed);
   for (std::uint8_t n = 1; n <= limits::ends_nodes_max + 1; ++n) {
     rule.nodes.resize(n);
-    rule.nodes.back() = key(n);
+    rule.nodes.back() = privacy_key(n);
   }
   EXPECT_EQ(check(rule).error().code, errc::over_limit);
   for (std::uint32_t ends_rule::*end : {&ends_rule::first, &ends_rule::last}) {
-    rule = good();
+    rule = good_ends();
     rule.*end = 0;
     EXPECT_EQ(check(rule).error().code, errc::malformed);
     rule.*end = limits::ends_layers_max + 1;
     EXPECT_EQ(check(rule).error().code, errc::over_limit);
   }
-  rule = good();
+  rule = good_ends();
   rule.salt = {};
   EXPECT_EQ(check(rule).error().code, errc::malformed);
 }
