@@ -75,8 +75,8 @@ struct session_order {
   /// What another lead would need, for the first stage's node to keep.
   std::optional<request_log> log{};
   std::optional<reuse_order> reuse{}; ///< absent: the cache is not used
-  /// What windows are computed from is kept for no verifier: who asked for it by a digest would
-  /// learn that it is here.
+  /// What windows are computed from is kept for no verifier, because who asked for it by a digest
+  /// would learn that it is here; and what is stated is shown to no keeper as a claim.
   bool sealed{false};
 
   friend bool operator==(const session_order&, const session_order&) = default;

@@ -60,7 +60,7 @@ struct Open {
   previous @12 :Bytes32;
   log @13 :RequestLog; # null: none
   reuse @14 :Reuse;    # null: the cache is not used
-  sealed @15 :Bool;    # inputs of windows are kept for no verifier
+  sealed @15 :Bool;    # inputs of windows are kept for no verifier, and nothing is claimed
 }
 
 struct Reuse {
