@@ -237,6 +237,13 @@ protected:
     return ovir_json({"run", "-m", model_, "-p", text, "-n", std::to_string(most)});
   }
 
+  /// Inputs of windows that a node keeps for verifiers.
+  [[nodiscard]] std::uint64_t inputs_at(std::size_t node) const {
+    const apps::json told = cluster_->ask(node, "cache").at("inputs");
+    return told.at("kept").get<std::uint64_t>() + told.at("not_kept").get<std::uint64_t>() +
+           told.at("memory_bytes").get<std::uint64_t>();
+  }
+
   /// All that these nodes heard, and the ledger's log.
   [[nodiscard]] seen_bytes seen_by(const std::vector<std::string>& names) const {
     seen_bytes seen;
@@ -351,6 +358,8 @@ TEST_F(private_ends, the_middle_and_the_ledger_confirm_no_guess_and_the_answer_i
   for (const std::string& name : middle) {
     expect_no_ends(record_of(name), true);
   }
+  const std::size_t left = working == 2 ? 3 : 2;
+  EXPECT_EQ(inputs_at(left), 0U) << "a digest that is guessed right fetches nothing";
   const seen_bytes seen = seen_by(middle);
   const known_request known = known_by(middle, most);
   ASSERT_GT(seen.size(), 100'000U);
@@ -364,6 +373,7 @@ TEST_F(private_ends, the_middle_and_the_ledger_confirm_no_guess_and_the_answer_i
   EXPECT_EQ(answer_of(order(open, most, "none")).at("tokens"), plain.at("tokens"));
   EXPECT_THAT(found_among(seen_by(middle), known_by(middle, most), place, open),
               testing::ElementsAre(place));
+  EXPECT_TRUE(cluster_->wait_until([&] { return inputs_at(left) > 0; }));
 }
 
 TEST_F(private_ends, named_nodes_compute_the_ends_and_no_other_scheduler_is_shown_them) {
