@@ -71,7 +71,8 @@ TEST_F(seen_by_members, a_word_that_its_member_did_not_sign_is_refused) {
   EXPECT_EQ(forged.error().code, errc::digest_mismatch);
   const node_id other = key_of(9).id();
   EXPECT_FALSE(seen_.told(liar.id(), *prefix_of_address("192.0.2.1:1"),
-                          {address, liar.sign(seen_domain, seen_statement(other, address))}, seen_begun))
+                          {address, liar.sign(seen_domain, seen_statement(other, address))},
+                          seen_begun))
       << "said of another node";
   EXPECT_EQ(seen_.size(), 0U);
 }
@@ -82,7 +83,8 @@ TEST_F(seen_by_members, words_grow_old_and_are_few) {
   EXPECT_EQ(seen_.host(seen_begun + limits::seen_lifetime - 1s), "203.0.113.7");
   EXPECT_EQ(seen_.host(seen_begun + limits::seen_lifetime), std::nullopt);
   for (std::uint8_t by = 1; by <= 100; ++by) {
-    ASSERT_TRUE(tell(by, "192.0.2.1:7300", "203.0.113.7:40000", seen_begun + std::chrono::seconds{by}));
+    ASSERT_TRUE(
+        tell(by, "192.0.2.1:7300", "203.0.113.7:40000", seen_begun + std::chrono::seconds{by}));
   }
   EXPECT_EQ(seen_.size(), limits::seen_told_max);
 }
