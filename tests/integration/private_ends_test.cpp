@@ -211,6 +211,13 @@ protected:
     }
     add(0, fmt::format("\n[privacy]\nnodes = [{}]\n{}", named, more));
   }
+  /// Waits for the ledger, too: until then requests are refused.
+  void start() {
+    cluster_->start();
+    const auto log = cluster_->folder() / "front.log";
+    ASSERT_TRUE(cluster_->wait_until(
+        [&] { return read_file(log).find("uses the ledger") != std::string::npos; }));
+  }
   void add(std::size_t i, const std::string& text) const {
     write_file(cluster_->config(i), read_file(cluster_->config(i)) + text);
   }
@@ -332,7 +339,7 @@ TEST_F(private_ends, the_middle_and_the_ledger_confirm_no_guess_and_the_answer_i
         {"left", {"worker"}, {{model_, "2-6"}}, OVIR_RECORDER_PROGRAM},
         {"right", {"worker"}, {{model_, "2-6"}}, OVIR_RECORDER_PROGRAM}},
        {});
-  cluster_->start();
+  start();
   const std::vector<std::string> middle{"left", "right"};
   constexpr std::uint32_t most = 40;
   constexpr std::size_t place = 4'711; ///< of the guesses the right one
@@ -383,7 +390,7 @@ TEST_F(private_ends, named_nodes_compute_the_ends_and_no_other_scheduler_is_show
         {"middle", {"worker"}, {{model_, "0-7"}}, OVIR_RECORDER_PROGRAM},
         {"other", {"scheduler"}, {{model_}}, OVIR_RECORDER_PROGRAM}},
        {"friend"}, "requests = \"ends\"\n");
-  cluster_->start();
+  start();
   constexpr std::uint32_t most = 60;
   const nlohmann::json right = alone(first_text, most);
   const prompt_ids prompt = right.at("prompt_tokens").get<prompt_ids>();
@@ -405,7 +412,7 @@ TEST_F(private_ends, a_request_whose_ends_no_named_node_holds_is_refused_with_th
         {"books", {"ledger"}},
         {"middle", {"worker"}, {{model_, "0-7"}}, OVIR_RECORDER_PROGRAM}},
        {});
-  cluster_->start();
+  start();
   asked_request one{*cluster_, {0}, order(guess_of(2), 4, "ends")};
   EXPECT_TRUE(one.answer().is_null());
   EXPECT_THAT(one.failure(), HasSubstr("holds layers 7 "));
