@@ -124,6 +124,16 @@ struct reach_option {
   friend bool operator==(const reach_option&, const reach_option&) = default;
 };
 
+/// Which nodes see requests of this scheduler (messages/request/privacy.hpp).
+struct privacy_option {
+  privacy_mode requests{privacy_mode::none}; ///< of every request
+  std::vector<node_id> nodes;                ///< beside this one, for the ends
+  std::uint32_t first_layers{limits::ends_first_usual};
+  std::uint32_t last_layers{limits::ends_last_usual};
+
+  friend bool operator==(const privacy_option&, const privacy_option&) = default;
+};
+
 /// What a node is, as its configuration file says (config/worker.toml explains every key).
 struct node_options {
   std::string name;    ///< for people
@@ -163,6 +173,7 @@ struct node_options {
   std::uint32_t audit_twice_tokens{0}; ///< role scheduler; 0: nothing is computed twice
   bool audit_every_request{true};      ///< role scheduler: also without a receipt asked for
   reveal_when audit_reveal{reveal_when::at_once}; ///< role scheduler: of every request
+  privacy_option privacy;                         ///< role scheduler
   std::optional<gateway_option> gateway;          ///< absent: no HTTP
   std::optional<metrics_option> metrics;          ///< absent: none but a gateway's
   cache_option cache;

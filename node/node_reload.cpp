@@ -45,6 +45,7 @@ std::vector<std::string> restarts_for(const node_options& now, const node_option
   needs_restart(fresh.audit_every_request != now.audit_every_request, "audit.every_request");
   needs_restart(fresh.audit_twice_tokens != now.audit_twice_tokens, "audit.twice_tokens");
   needs_restart(fresh.audit_reveal != now.audit_reveal, "audit.reveal");
+  needs_restart(fresh.privacy != now.privacy, "privacy");
   needs_restart(fresh.gateway != now.gateway, "gateway");
   needs_restart(fresh.metrics != now.metrics, "metrics");
   needs_restart(fresh.log_format != now.log_format, "log.format");

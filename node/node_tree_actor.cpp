@@ -18,6 +18,7 @@
 #include "messages/caf/spawn_apart.hpp"
 #include "node/held_layers_actor.hpp"
 #include "node/lead_launch_actor.hpp"
+#include "node/request_rules.hpp"
 #include "node/unit_pool.hpp"
 #include "supervision/start_once.hpp"
 
@@ -324,9 +325,7 @@ caf::actor start_jobs(caf::actor_system& system, const parts_pointer& parts,
   actors::jobs_environment around{parts->key->id(),          parts->links, parts->models,
                                   parts->journal_of("jobs"), parts->env,   parts->requests,
                                   known->get("scheduler")};
-  around.settings.signs_all = parts->options->audit_every_request;
-  around.settings.twice_tokens = parts->options->audit_twice_tokens;
-  around.settings.reveal = parts->options->audit_reveal;
+  around.settings = request_rules(*parts->options, *parts->key);
   around.finished = [known, addenda = parts->addenda](const actors::receipt_effect& e) {
     if (addenda != nullptr && !e.part) {
       addenda->hold(e.request, e.bytes, !e.kept);

@@ -1,6 +1,7 @@
 #include "actors/path/path_plans_actor.hpp"
 
 #include "actors/path/path_speeds_actor.hpp"
+#include "actors/path/private_ends.hpp"
 #include "messages/limits/paths.hpp"
 
 #include <algorithm>
@@ -44,13 +45,19 @@ layer_range layers_of(const path_terms& wanted) {
 }
 
 void add_candidates(const pathfinder_state& state, const layer_holding& holding,
-                    const watched* request, fault_memory::time_point now,
+                    std::uint32_t layers, const watched* request, fault_memory::time_point now,
                     std::vector<path_candidate>& to) {
   const member& m = *holding.who;
   const double trust =
       state.trusted.trust(m.node) *
       state.reputation.weight(m.node, request != nullptr && request->in_a_hurry, now);
-  for (const layer_range& range : holding.ranges) {
+  for (const layer_range& whole : holding.ranges) {
+    const layer_range range = request != nullptr && request->ends
+                                  ? allowed_layers(*request->ends, m.node, whole, layers)
+                                  : whole;
+    if (range.size() == 0) {
+      continue;
+    }
     path_candidate& one = to.emplace_back(
         path_candidate{&m, range, m.advert.memory_free / holding.ranges.size(), trust,
                        price_of(state.environment, m.advert), state.faults.level(m.node, now)});
@@ -106,7 +113,7 @@ std::optional<layer_places> mended_at_once(pathfinder_state& state, const path_t
   std::vector<path_candidate> nodes;
   for (const auto& [node, holding] : on_path) {
     if (holding.who != nullptr && takes_work(state, *holding.who, &request, apart_from)) {
-      add_candidates(state, holding, &request, now, nodes);
+      add_candidates(state, holding, layers_of(wanted).last, &request, now, nodes);
     }
   }
   const std::vector<layer_range> lost = lost_layers(nodes, kept);
@@ -169,7 +176,7 @@ std::vector<path_candidate> candidates_for(pathfinder_state& state, const path_t
   for (const layer_holding& holding :
        state.holders.holders(wanted.model, layers_of(wanted).last, runs)) {
     if (takes_work(state, *holding.who, request, apart_from)) {
-      add_candidates(state, holding, request, now, list);
+      add_candidates(state, holding, layers_of(wanted).last, request, now, list);
     }
   }
   return list;
@@ -221,6 +228,21 @@ result<layer_places> best_path(pathfinder_state& state, const path_terms& wanted
     }
   }
   return path;
+}
+
+std::optional<error> lacking_ends_of(pathfinder_state& state, const path_terms& wanted,
+                                     const watched& request, fault_memory::time_point now) {
+  if (!request.ends) {
+    return std::nullopt;
+  }
+  std::vector<std::pair<node_id, layer_range>> held;
+  for (const path_candidate& c :
+       candidates_for(state, wanted, {layers_of(wanted)}, &request, now)) {
+    held.emplace_back(c.who->node, c.held);
+  }
+  const auto lacking = lacking_ends(*request.ends, held, layers_of(wanted).last);
+  return lacking.empty() ? std::nullopt
+                         : std::optional{no_ends(*request.ends, wanted.name, lacking)};
 }
 
 result<layer_places> path_beside_twin(pathfinder_state& state, const path_terms& wanted,

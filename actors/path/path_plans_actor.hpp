@@ -5,6 +5,7 @@
 #include "messages/request/path.hpp"
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 /// What a pathfinder gives the planner and the repair to choose from, and what it makes of their
@@ -35,6 +36,12 @@ void take_out_weights(chosen_path& best, double lead_seconds);
                                              const pathfinder_state::watched& request,
                                              fault_memory::time_point now,
                                              const pathfinder_state::watched* apart_from);
+
+/// Of a request without a path whose ends none of its own nodes holds: the error that says which.
+[[nodiscard]] std::optional<error> lacking_ends_of(pathfinder_state& state,
+                                                   const path_terms& wanted,
+                                                   const pathfinder_state::watched& request,
+                                                   fault_memory::time_point now);
 
 /// Of one of two runs, whose twin has no node yet: `best` where the nodes that it leaves make a
 /// whole path for the twin, else another path that leaves some. `segment_missing` where there are

@@ -3,8 +3,10 @@
 #include "actors/path/path_loads_actor.hpp"
 #include "actors/path/path_plans_actor.hpp"
 #include "actors/path/path_speeds_actor.hpp"
+#include "actors/path/private_ends.hpp"
 #include "actors/path/twin_runs.hpp"
 #include "messages/caf/system_config.hpp"
+#include "messages/check.hpp"
 #include "messages/limits/paths.hpp"
 #include "messages/mutant.hpp"
 
@@ -154,8 +156,13 @@ void look(pathfinder_pointer self, request_id id, bool only_if_other) {
     request.in_a_hurry = true;
     path = find();
   }
+  request.lacks_ends = false;
   if (!path) {
-    if (request.twin != twin_rule::alone) {
+    if (auto lacking =
+            lacking_ends_of(state, terms_of(state, *model, request.positions), request, now)) {
+      request.lacks_ends = true;
+      path = *std::move(lacking);
+    } else if (request.twin != twin_rule::alone) {
       path = no_two_paths(*model, path.error());
     }
     request.missing = path.error();
@@ -176,6 +183,7 @@ void look(pathfinder_pointer self, request_id id, bool only_if_other) {
   if (state.environment.forecasts != nullptr) {
     state.environment.forecasts->tell(id, forecast_of(state, *model, *path, request, now));
   }
+  OVIR_CHECK(!request.ends || keeps_ends(*request.ends, *path), id.value);
   install(self, id, request, *path);
 }
 
@@ -187,6 +195,7 @@ void watch(pathfinder_pointer self, const watch_path& command) {
   request.preferred = command.preferred;
   request.allowed = command.allowed;
   request.twin = command.twin;
+  request.ends = command.ends;
   self->monitor(command.lead);
   watched& known = self->state.requests[command.request];
   request.opened = std::move(known.opened); // of an earlier lead
@@ -386,6 +395,18 @@ void refuse_without_two_paths(pathfinder_pointer self, watched& request) {
   self->send(request.lead, path_lost{request.missing});
 }
 
+/// The same for a request whose ends none of its own nodes holds.
+void refuse_without_ends(pathfinder_pointer self, watched& request) {
+  constexpr auto patience = static_cast<std::uint32_t>(limits::ends_wait / tick_interval);
+  pathfinder_state& state = self->state;
+  if (!request.lacks_ends || !request.led_to.empty() || !request.lacking ||
+      state.ticks - *request.lacking < patience) {
+    return;
+  }
+  request.lacks_ends = false; // it is told once
+  self->send(request.lead, path_lost{request.missing});
+}
+
 void tick(pathfinder_pointer self) {
   pathfinder_state& state = self->state;
   ++state.ticks;
@@ -400,6 +421,7 @@ void tick(pathfinder_pointer self) {
     avoiding = avoiding || !request.avoid.empty();
     lacking = lacking || request.lacking;
     refuse_without_two_paths(self, request);
+    refuse_without_ends(self, request);
   }
   if (retry) {
     mend_all(self);
@@ -423,10 +445,13 @@ path_description describe(pathfinder_pointer self, const describe_path& wanted) 
   }
   const path_terms terms = terms_of(state, *model, wanted.positions);
   const layer_range all{0, model->weights.config.layers};
-  auto best =
-      plan_best(state, terms, candidates_for(state, terms, {all}, nullptr, self->clock().now()));
+  watched asker;
+  asker.ends = wanted.ends;
+  const watched* const request = wanted.ends ? &asker : nullptr;
+  const auto now = self->clock().now();
+  auto best = plan_best(state, terms, candidates_for(state, terms, {all}, request, now));
   if (!best) {
-    answer.planned = best.error();
+    answer.planned = lacking_ends_of(state, terms, asker, now).value_or(best.error());
     return answer;
   }
   take_out_weights(*best, lead_seconds(state, wanted.model, nullptr));

@@ -15,6 +15,7 @@
 #include "actors/protocol/protocol_actor.hpp"
 #include "messages/limits/ledger.hpp"
 #include "messages/request/path.hpp"
+#include "messages/request/privacy.hpp"
 
 #include <caf/stateful_actor.hpp>
 #include <caf/typed_actor.hpp>
@@ -37,6 +38,7 @@ struct paths_tick {};
 struct describe_path {
   digest model;
   std::uint32_t positions{0};
+  std::optional<ends_rule> ends{}; ///< which nodes may have its ends; none: any
 };
 struct planned_stage {
   node_id node;
@@ -130,7 +132,9 @@ struct pathfinder_state {
     error missing;                        ///< ... and why
     std::string load_told;                ///< what its lead heard of layers to be fetched
     twin_rule twin{twin_rule::alone};
-    std::set<node_id> led_to{}; ///< all nodes it had a stage on: the twin gets none of them
+    std::set<node_id> led_to{};      ///< all nodes it had a stage on: the twin gets none of them
+    std::optional<ends_rule> ends{}; ///< which nodes may have its ends; none: any
+    bool lacks_ends{false};          ///< it has no path because these do not hold them
   };
   const char* name{"paths"};
   pathfinder_environment environment;

@@ -140,7 +140,8 @@ void plan_once(payments_pointer self, const reserve_credit& asked, storage::env:
                const std::function<void(const path_description&)>& use, bool told) {
   payments_state& state = self->state;
   const generation_request& q = asked.request;
-  const describe_path wanted{q.model, static_cast<std::uint32_t>(q.prompt.size() + q.max_tokens)};
+  const describe_path wanted{q.model, static_cast<std::uint32_t>(q.prompt.size() + q.max_tokens),
+                             q.ends};
   const auto again = [self, asked, since, use] { plan_once(self, asked, since, use, false); };
   const auto late = [self, since] { return now_of(self) - since >= limits::reserve_wait; };
   const caf::actor paths = state.environment.paths();

@@ -75,6 +75,9 @@ struct session_order {
   /// What another lead would need, for the first stage's node to keep.
   std::optional<request_log> log{};
   std::optional<reuse_order> reuse{}; ///< absent: the cache is not used
+  /// What windows are computed from is kept for no verifier, because who asked for it by a digest
+  /// would learn that it is here; and what is stated is shown to no keeper as a claim.
+  bool sealed{false};
 
   friend bool operator==(const session_order&, const session_order&) = default;
 };
@@ -278,6 +281,7 @@ struct generation_request : request_log {
   /// Its stages compute it when others leave them time (limits::slack_batch).
   bool batch{false};
   twin_rule twin{twin_rule::alone};
+  privacy_mode privacy{privacy_mode::none}; ///< as it was asked for; `ends` is what follows
 
   /// Whatever its client would have paid with.
   void paid_by_node() {

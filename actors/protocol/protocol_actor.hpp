@@ -77,6 +77,7 @@ struct watch_path {
   layer_places preferred;
   std::chrono::nanoseconds allowed{0}; ///< for a token, by its deadline; 0: it has none
   twin_rule twin{twin_rule::alone};
+  std::optional<ends_rule> ends{}; ///< which nodes may have its ends; none: any
 };
 /// A stage of the path is lost, refuses, is slow beyond its slack, or is at fault; or one that was
 /// left turned out to have stated what is wrong: then the reason is `digest_mismatch`.

@@ -9,6 +9,7 @@ namespace ovir::actors {
 namespace {
 
 using wire_schema::Drawn;
+using wire_schema::Ends;
 using wire_schema::Failed;
 using wire_schema::Leaf;
 using wire_schema::RequestLog;
@@ -19,6 +20,8 @@ constexpr std::size_t drawn_bytes = 40;
 constexpr std::size_t leaf_bytes = 48;
 constexpr std::size_t name_bytes = 32;
 constexpr std::size_t text_pointer_bytes = 8;
+/// The struct, the tag of its list, its salt.
+constexpr std::size_t ends_words = 16;
 
 std::size_t words_of(std::size_t bytes) { return (bytes + wire_word_bytes - 1) / wire_word_bytes; }
 
@@ -162,6 +165,53 @@ std::size_t list_words(const std::vector<compute::unit_leaf>& leaves) {
 
 // A request's log
 
+namespace {
+
+void write_ends(Ends::Builder to, const ends_rule& rule, std::string_view constraint) {
+  to.setConstraint(data_of(constraint));
+  auto nodes = to.initNodes(static_cast<unsigned>(rule.nodes.size()));
+  for (unsigned i = 0; i < nodes.size(); ++i) {
+    write_bytes32(nodes[i], rule.nodes[i].key);
+  }
+  write_bytes32(to.initSalt(), rule.salt.bytes);
+  to.setFirst(static_cast<std::uint16_t>(rule.first));
+  to.setLast(static_cast<std::uint16_t>(rule.last));
+}
+
+result<ends_rule> read_ends(const Ends::Reader& from) {
+  ends_rule rule;
+  const auto nodes = from.getNodes();
+  OVIR_TRY(
+      at_most("the nodes for the ends of a request are", nodes.size(), limits::ends_nodes_max));
+  for (const wire_schema::Bytes32::Reader node : nodes) {
+    rule.nodes.push_back(node_id{read_bytes32(node)});
+  }
+  rule.salt.bytes = read_bytes32(from.getSalt());
+  rule.first = from.getFirst();
+  rule.last = from.getLast();
+  return rule;
+}
+
+result<void> read_constraint(const RequestLog::Reader& from, request_log& log) {
+  if (!from.isConstraint() && !from.isEnds()) {
+    return fail(errc::unsupported, "a request's log of a kind that this version does not know");
+  }
+  const auto keep = [&log](capnp::Data::Reader text) -> result<void> {
+    OVIR_TRY(at_most("the bytes of a constraint are", text.size(), limits::constraint_bytes_max));
+    log.sampling.constraint = text_of(text);
+    return {};
+  };
+  if (from.isConstraint()) {
+    return keep(from.getConstraint());
+  }
+  const auto ends = from.getEnds(); // once: the message is counted as it is read
+  OVIR_TRY(keep(ends.getConstraint()));
+  OVIR_ASSIGN(log.ends, read_ends(ends));
+  return {};
+}
+
+} // namespace
+
 void write_log(RequestLog::Builder to, const request_log& log) {
   to.setGeneration(log.generation);
   to.setMaxTokens(log.max_tokens);
@@ -170,7 +220,11 @@ void write_log(RequestLog::Builder to, const request_log& log) {
   for (unsigned i = 0; i < sampling.size(); ++i) {
     sampling.set(i, numbers[i]);
   }
-  to.setConstraint(data_of(log.sampling.constraint));
+  if (log.ends) {
+    write_ends(to.initEnds(), *log.ends, log.sampling.constraint);
+  } else {
+    to.setConstraint(data_of(log.sampling.constraint));
+  }
   to.setLogprobs(log.logprobs ? static_cast<std::uint8_t>(*log.logprobs + 1) : 0);
   to.setEmbedding(log.embedding ? static_cast<std::uint8_t>(*log.embedding) : 0);
   to.setReceipt(log.receipt);
@@ -203,10 +257,7 @@ result<request_log> read_log(const RequestLog::Reader& from, const wire_envelope
     words.push_back(word);
   }
   OVIR_TRY(read_numbers(words, log.sampling));
-  const auto constraint = from.getConstraint();
-  OVIR_TRY(
-      at_most("the bytes of a constraint are", constraint.size(), limits::constraint_bytes_max));
-  log.sampling.constraint = text_of(constraint);
+  OVIR_TRY(read_constraint(from, log));
   if (from.getLogprobs() > 0) {
     log.logprobs = from.getLogprobs() - 1;
   }
@@ -255,6 +306,9 @@ result<void> check_log(const request_log& log, const wire_envelope& around) {
   }
   OVIR_TRY(at_most("the bytes of a constraint are", log.sampling.constraint.size(),
                    limits::constraint_bytes_max));
+  if (log.ends) {
+    OVIR_TRY(check(*log.ends));
+  }
   if (const auto terms = check(static_cast<const request_terms&>(log)); !terms) {
     return fail(terms.error().code == errc::over_limit ? errc::over_limit : errc::malformed,
                 "a request's log: {}", terms.error().message);
@@ -267,6 +321,7 @@ std::size_t list_words(const request_log& log) {
   words += words_of(log.prompt.size() * token_bytes);
   words += words_of(log.drawn.size() * drawn_bytes);
   words += words_of(log.sampling.constraint.size());
+  words += log.ends ? ends_words + words_of(log.ends->nodes.size() * name_bytes) : 0;
   for (const std::string& text : log.stop) {
     words += words_of(text_pointer_bytes) + words_of(text.size());
   }
@@ -281,6 +336,7 @@ void write_session_order(wire_schema::Open::Builder to, const session_order& ord
   to.setAnswers(static_cast<std::uint8_t>(order.answers));
   to.setSigns(order.signs);
   to.setTraces(order.traces);
+  to.setSealed(order.sealed);
   if (order.log) {
     write_log(to.initLog(), *order.log);
   }
@@ -302,6 +358,7 @@ result<session_order> read_session_order(const wire_schema::Open::Reader& from,
   order.answers = static_cast<stage_answers>(from.getAnswers());
   order.signs = from.getSigns();
   order.traces = from.getTraces();
+  order.sealed = from.getSealed();
   if (from.hasLog()) {
     OVIR_ASSIGN(order.log, read_log(from.getLog(), around));
   }

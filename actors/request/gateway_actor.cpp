@@ -27,6 +27,7 @@ generation_request request_of(const gateway::generation_order& order, const cach
   request.batch = order.batch;
   request.budget = order.budget;
   request.reveal = order.reveal;
+  request.privacy = order.privacy;
   request.cache =
       cache_use_of(cache, cache_choice::as_configured, "http/" + order.owner, order.repeatable);
   return request;
@@ -129,7 +130,8 @@ void watch(gateway_pointer self, std::uint64_t tag, request_id id, bool may_sear
                           what.terms,
                           {},
                           may_search,
-                          what.request.reveal})
+                          what.request.reveal,
+                          what.request.privacy})
       .then([self, tag](bool) { cancel_again(self, tag); },
             [self, tag, may_search](const caf::error& e) {
               const auto found = self->state.interests.find(tag);

@@ -72,8 +72,21 @@ auto with_effects(jobs_pointer self, Event event) {
   }
 }
 
+/// One that is known and may be seen by any node is not one that few may see.
+result<void> check_privacy(const jobs_state& state, request_id id, privacy_mode wanted) {
+  if (wanted == privacy_mode::ends && state.core->is_open(id)) {
+    return fail(errc::invalid_argument,
+                "request {:016x} is known here and any node may be sent it; choose another id for "
+                "one with privacy ends",
+                id.value);
+  }
+  return {};
+}
+
 result<void> start(jobs_pointer self, generation_request request, request_id named, bool from_log) {
   jobs_state& state = self->state;
+  OVIR_TRY(make_private(request, state.environment.settings.privacy));
+  OVIR_TRY(check_privacy(state, request.id, request.privacy));
   const auto model = state.environment.models->find(request.model);
   std::optional<compute::model_config> config;
   if (model) {
@@ -88,6 +101,7 @@ result<void> start(jobs_pointer self, generation_request request, request_id nam
 
 result<void> watch(jobs_pointer self, const watch_job& command) {
   jobs_state& state = self->state;
+  OVIR_TRY(check_privacy(state, command.request, command.privacy));
   const std::uint64_t key = command.watcher.id();
   state.watchers.insert_or_assign(key, command.watcher);
   auto begun = with_effects(self, [&](jobs_core::effects& out) {
@@ -119,6 +133,11 @@ generation_request request_from(request_log log) {
 void adopt(jobs_pointer self, adoption_asked& asked) {
   jobs_state& state = self->state;
   const request_id id = asked.log.id;
+  if (asked.log.ends && !is_named(*asked.log.ends, state.environment.self)) {
+    state.environment.journal->say(log_level::warn, id, "{} showed it, which names other nodes",
+                                   short_name(asked.from));
+    return;
+  }
   if (state.core->may_go_on(id)) {
     const auto model = state.environment.models->find(asked.log.model);
     const std::size_t drawn = asked.log.drawn.size();

@@ -40,6 +40,8 @@ struct watch_job {
   request_id named{};                       ///< what the client that watches calls it; 0: not told
   bool or_anew{false};                      ///< as in `jobs_core::watch`
   reveal_when reveal{reveal_when::at_once}; ///< likewise
+  /// ends: `invalid_argument` where any node may be sent it.
+  privacy_mode privacy{privacy_mode::none};
 };
 struct unwatch_job {
   caf::actor watcher;

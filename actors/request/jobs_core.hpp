@@ -3,6 +3,7 @@
 #include "actors/path/request_pace.hpp"
 #include "actors/path/twin_runs.hpp"
 #include "actors/protocol/protocol.hpp"
+#include "actors/request/private_request.hpp"
 #include "actors/request/request_journal.hpp"
 #include "actors/runtime/log.hpp"
 #include "compute/model/model.hpp"
@@ -114,6 +115,7 @@ struct jobs_settings {
   /// Requests of at least so many tokens, prompt and answer, are computed twice; 0: none.
   std::uint32_t twice_tokens{0};
   reveal_when reveal{reveal_when::at_once}; ///< of every request, whoever asks
+  privacy_settings privacy;
 };
 
 /// The requests this node drives or drove lately, with every token so far, so that a client may
@@ -170,6 +172,11 @@ public:
   /// Precondition: `knows`.
   void note_adopted(request_id id, const node_id& from) { jobs_.at(id).asked_by = from; }
   [[nodiscard]] bool knows(request_id id) const { return jobs_.contains(id); }
+  /// Whether it is known, and any node may be sent it.
+  [[nodiscard]] bool is_open(request_id id) const {
+    const auto found = jobs_.find(id);
+    return found != jobs_.end() && !found->second.request.ends;
+  }
   /// Of a request whose scheduler ended: it was not gone on with here, or not for a reason that
   /// another attempt may find gone, as where the ledger's keeper did not answer.
   [[nodiscard]] bool may_go_on(request_id id) const;

@@ -58,6 +58,7 @@ void perform(lead_pointer self, const open_effect& e) {
     order.log = *state.log;
   }
   order.reuse = reuse_now(self);
+  order.sealed = state.log->ends.has_value();
   self->send(
       state.path[e.stage.value].handle,
       open_session{std::move(order), state.request, state.core->current_epoch(), e.stage,
@@ -374,7 +375,7 @@ void ask_for_path(lead_pointer self) {
   self->send(state.environment.paths,
              watch_path{state.request, state.log->model, state.core->positions_max(),
                         lead_actor{self}, state.environment.reserved, allowed_token(state),
-                        state.twin});
+                        state.twin, state.log->ends});
 }
 
 // Whoever computes the same prefix just now has it in a moment; whoever had the same request before

@@ -31,10 +31,15 @@ void trim(stage_records& stage, const evidence_signer& before) {
 } // namespace
 
 request_facts facts_of(const request_log& request, std::uint32_t layers) {
-  return {request.id,         std::string{compute::profile_name},
-          request.model,      layers,
-          request.prompt,     request.sampling,
-          request.max_tokens, request.stop};
+  return {request.id,
+          std::string{compute::profile_name},
+          request.model,
+          layers,
+          request.prompt,
+          request.sampling,
+          request.max_tokens,
+          request.stop,
+          request.ends ? std::optional{request.ends->salt} : std::nullopt};
 }
 
 bool begins_anew(const evidence_signer& known, const stage_records& more) {

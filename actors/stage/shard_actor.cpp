@@ -251,6 +251,7 @@ void open(shard_pointer self, open_session& command) {
   route.sign_owed = command.signs;
   route.reusing = route.reuse_done = false;
   route.traces = command.traces;
+  route.sealed = command.sealed;
   const auto doubted = command.reuse ? command.reuse->doubted_from : std::nullopt;
   take_reuse(route, std::move(command.reuse));
   if (!same_lead) {

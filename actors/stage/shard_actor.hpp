@@ -46,6 +46,7 @@ struct shard_state {
     bool explain{false};    ///< the lead wants to know how the lookup went
     reuse_told told{};
     bool traces{false}; ///< the lead wants to know of every step
+    bool sealed{false}; ///< as of `session_order`
   };
   const char* name{"shard"};
   std::unique_ptr<shard_core> core;

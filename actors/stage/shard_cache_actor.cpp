@@ -170,7 +170,9 @@ void keep_complete(shard_pointer self, shard_core::session& session,
 void keep_window_inputs(shard_pointer self, const shard_core::session& session,
                         std::vector<window_kept> kept) {
   const caf::actor cache = cache_of(self->state);
-  if (kept.empty() || !cache) {
+  const auto route = self->state.routes.find(session.request);
+  const bool sealed = route != self->state.routes.end() && route->second.sealed;
+  if (kept.empty() || !cache || sealed) {
     return;
   }
   caf::anon_send(cache, keep_inputs{self->state.bench->segment->layers(),

@@ -332,7 +332,8 @@ void ask_to_adopt(host_pointer self, request_id request, host_core::session& ses
   for (const member& m : *state.members) {
     if (m.advert.roles.has(role::scheduler) && !m.advert.draining && m.node != session.lead &&
         m.health == member_health::alive &&
-        (m.node == state.environment.self || state.environment.links->reachable(m.node))) {
+        (m.node == state.environment.self || state.environment.links->reachable(m.node)) &&
+        (!session.log->ends || is_named(*session.log->ends, m.node))) {
       able.push_back(m.node);
     }
   }

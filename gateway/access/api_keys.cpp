@@ -77,6 +77,9 @@ json json_of(const api_key& k) {
                 {"tokens_per_day", k.tokens_per_day},
                 {"concurrent", k.concurrent},
                 {"reveal", to_string(k.reveal)}};
+  if (k.privacy != privacy_mode::none) {
+    document["privacy"] = to_string(k.privacy);
+  }
   if (k.voucher) {
     document["voucher"] = *k.voucher == digest{} ? std::string{by_name} : to_hex(*k.voucher);
   }
@@ -102,6 +105,7 @@ result<api_key> key_from(const json& value, std::size_t i) {
   k.concurrent = in.whole("concurrent", 0, limits::api_rate_max, 0);
   const std::vector<std::string> roles = in.texts("roles", 3);
   const auto reveal = reveal_from(in.text("reveal", limits::api_name_bytes_max, "at_once"));
+  const auto privacy = privacy_from(in.text("privacy", limits::api_name_bytes_max, "none"));
   const std::string voucher = in.text("voucher", 2 * digest::size, "");
   in.done();
   if (in.failure()) {
@@ -118,6 +122,10 @@ result<api_key> key_from(const json& value, std::size_t i) {
     return wrong("'reveal' must be at_once or after");
   }
   k.reveal = *reveal;
+  if (!privacy) {
+    return wrong("'privacy' must be none or ends");
+  }
+  k.privacy = *privacy;
   const auto has = [&](std::string_view role) {
     return std::find(roles.begin(), roles.end(), role) != roles.end();
   };

@@ -27,6 +27,7 @@ struct api_key {
   bool may_read_metrics{false};
   bool may_look{false};                     ///< at the cluster: the role reader
   reveal_when reveal{reveal_when::at_once}; ///< of all its requests, whatever they ask for
+  privacy_mode privacy{privacy_mode::none}; ///< likewise
   std::array<std::uint8_t, 32> hash{};
   std::uint64_t created{0};             ///< Unix seconds
   std::uint64_t revoked{0};             ///< likewise; 0: it is good

@@ -260,6 +260,19 @@ void read_audit(parameters& in, completion_request& out) {
   }
 }
 
+void read_privacy(parameters& in, completion_request& out) {
+  const auto privacy = privacy_from(in.text("privacy", limits::api_name_bytes_max, "none"));
+  if (privacy) {
+    out.privacy = *privacy;
+  } else {
+    in.refuse("privacy", "must be 'none' or 'ends'");
+  }
+  const std::string tier = in.text("tier", limits::api_name_bytes_max, "");
+  if (!tier.empty()) {
+    in.refuse("tier", fmt::format("'{}' is attested of no node here; ask without it", tier));
+  }
+}
+
 void read_lengths(parameters& in, completion_request& out) {
   const auto read = [&in](std::string_view key) -> std::optional<std::uint32_t> {
     const auto most = static_cast<std::uint32_t>(in.whole(key, 1, limits::context_max, 1));
@@ -419,6 +432,7 @@ api_result<completion_request> read_embeddings(const json& document,
   }
   pass_over_notes(in);
   read_urgency(in, usual_deadline, out);
+  read_privacy(in, out);
   in.done();
   if (in.failure()) {
     return *in.failure();
@@ -449,6 +463,7 @@ api_result<completion_request> parse_completion(api_kind kind, std::string_view 
   read_sampling(in, out);
   read_lengths(in, out);
   read_urgency(in, usual_deadline, out);
+  read_privacy(in, out);
   read_streaming(in, out);
   read_logprobs(in, out);
   read_answers_told(in, out);

@@ -63,6 +63,7 @@ struct completion_request {
   std::chrono::milliseconds deadline;        ///< from start to end
   bool batch{false};                         ///< takes the time that others leave
   reveal_when reveal{reveal_when::at_once};
+  privacy_mode privacy{privacy_mode::none};
   std::shared_ptr<const answer_form> form{}; ///< null: as OpenAI's completions
 };
 

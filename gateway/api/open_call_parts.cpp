@@ -30,6 +30,7 @@ std::variant<prepared_request, http_reply, api_error> open_calls::pending::outco
   }
   auto& asked = std::get<completion_request>(parsed);
   asked.reveal = stricter(asked.reveal, key.reveal);
+  asked.privacy = stricter(asked.privacy, key.privacy);
   asked.batch = asked.batch || unattended;
   auto model = find_model(models, asked.model);
   if (auto* const refused = std::get_if<api_error>(&model)) {

@@ -16,12 +16,13 @@ namespace {
 /// For what was cancelled to say so, before it is given up.
 constexpr std::chrono::seconds cancel_wait{30};
 
-/// `b` are the orders `a`, and are not to be told later than these.
+/// `b` are the orders `a`, and are not to be told later, or seen by fewer nodes, than these.
 bool same_orders(const std::vector<generation_order>& a, const std::vector<generation_order>& b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(),
                     [](const generation_order& x, const generation_order& y) {
                       return x.id == y.id && digest_of(x) == digest_of(y) &&
-                             x.reveal == stricter(x.reveal, y.reveal);
+                             x.reveal == stricter(x.reveal, y.reveal) &&
+                             x.privacy == stricter(x.privacy, y.privacy);
                     });
 }
 

@@ -27,6 +27,7 @@ generation_order as_asked(const completion_request& request) {
   order.deadline = request.deadline;
   order.batch = request.batch;
   order.reveal = request.reveal;
+  order.privacy = request.privacy;
   return order;
 }
 

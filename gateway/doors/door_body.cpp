@@ -30,7 +30,8 @@ void pass(parameters& in, const ordered_json& from, std::string_view key, ordere
 void pass_own(parameters& in, const ordered_json& from, ordered_json& to) {
   for (const std::string_view key :
        {"seed", "min_p", "repeat_penalty", "presence_penalty", "frequency_penalty", "logit_bias",
-        "min_tokens", "deadline_ms", "priority", "receipt", "audit", "speculate"}) {
+        "min_tokens", "deadline_ms", "priority", "receipt", "audit", "privacy", "tier",
+        "speculate"}) {
     pass(in, from, key, to, key);
   }
 }

@@ -268,7 +268,7 @@ void read_ollama_texts(parameters& in, const ordered_json& written, ollama_task 
   static_cast<void>(in.raw("keep_alive"));
   static_cast<void>(in.raw("options"));
   pass(in, written, "pooling", out, "pooling");
-  for (const std::string_view key : {"deadline_ms", "priority"}) {
+  for (const std::string_view key : {"deadline_ms", "priority", "privacy", "tier"}) {
     pass(in, written, key, out, key);
   }
 }

@@ -75,6 +75,7 @@ struct Asked {
   union {
     constraint @13 :Data; # empty: none
     rules @14 :Rules; # where a further number or a bias is set
+    salted @15 :Salted; # where the content is salted
   }
 }
 
@@ -82,6 +83,12 @@ struct Asked {
 struct Rules {
   constraint @0 :Data; # empty: none
   further @1 :List(UInt64);
+}
+
+struct Salted {
+  constraint @0 :Data; # empty: none
+  further @1 :List(UInt64); # empty: none
+  salt @2 :Data;
 }
 
 struct Receipt {

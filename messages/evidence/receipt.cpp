@@ -4,6 +4,7 @@
 #include "messages/evidence/evidence_codec.hpp"
 #include "messages/limits/constraint.hpp"
 #include "messages/request/params_words.hpp"
+#include "messages/request/privacy.hpp"
 
 #include <cmath>
 
@@ -58,7 +59,12 @@ void write_asked(evidence_schema::Asked::Builder out, const request_facts& asked
   out.setRepeatPenalty(asked.sampling.repeat_penalty);
   out.setSeed(asked.sampling.seed);
   const std::vector<std::uint64_t> further = words_of_further(asked.sampling);
-  if (further.empty()) {
+  if (asked.salt) {
+    auto salted = out.initSalted();
+    salted.setConstraint(data_of(std::string_view{asked.sampling.constraint}));
+    write_ids(salted.initFurther(static_cast<kj::uint>(further.size())), further);
+    salted.setSalt(data_of(*asked.salt));
+  } else if (further.empty()) {
     out.setConstraint(data_of(std::string_view{asked.sampling.constraint}));
   } else {
     auto rules = out.initRules();
@@ -109,18 +115,10 @@ result<std::vector<token_id>> read_ids(const List& list, std::size_t present) {
   return ids;
 }
 
-result<void> read_rules(evidence_schema::Asked::Reader from, std::size_t present,
-                        sampling_params& to) {
-  const bool plain = from.isConstraint();
-  if (!plain && !from.isRules()) {
-    return fail(errc::malformed, "a receipt whose rules of sampling are of an unknown kind");
-  }
-  if (plain) {
-    OVIR_ASSIGN(to.constraint,
-                text(from.getConstraint(), limits::constraint_bytes_max, "a constraint"));
-    return {};
-  }
-  const auto rules = from.getRules(); // once: the message is counted as it is read
+/// Of `rules` or `salted`.
+template <class Reader>
+result<void> read_written(const Reader& rules, std::size_t present, bool may_lack,
+                          sampling_params& to) {
   OVIR_ASSIGN(to.constraint,
               text(rules.getConstraint(), limits::constraint_bytes_max, "a constraint"));
   const auto list = rules.getFurther();
@@ -129,7 +127,27 @@ result<void> read_rules(evidence_schema::Asked::Reader from, std::size_t present
   for (const std::uint64_t word : list) {
     words.push_back(word);
   }
-  return read_further(words, to);
+  return may_lack && words.empty() ? result<void>{} : read_further(words, to);
+}
+
+result<void> read_rules(evidence_schema::Asked::Reader from, std::size_t present,
+                        request_facts& to) {
+  if (from.isConstraint()) {
+    OVIR_ASSIGN(to.sampling.constraint,
+                text(from.getConstraint(), limits::constraint_bytes_max, "a constraint"));
+    return {};
+  }
+  if (from.isRules()) {
+    const auto rules = from.getRules(); // once: the message is counted as it is read
+    return read_written(rules, present, false, to.sampling);
+  }
+  if (!from.isSalted()) {
+    return fail(errc::malformed, "a receipt whose rules of sampling are of an unknown kind");
+  }
+  const auto salted = from.getSalted();
+  OVIR_TRY(read_written(salted, present, true, to.sampling));
+  OVIR_ASSIGN(to.salt, fixed<digest>(salted.getSalt(), "a salt"));
+  return {};
 }
 
 result<request_facts> read_asked(evidence_schema::Asked::Reader from, std::size_t present) {
@@ -144,7 +162,7 @@ result<request_facts> read_asked(evidence_schema::Asked::Reader from, std::size_
                     from.getRepeatPenalty(),
                     from.getSeed(),
                     {}};
-  OVIR_TRY(read_rules(from, present, asked.sampling));
+  OVIR_TRY(read_rules(from, present, asked));
   OVIR_ASSIGN(asked.profile, text(from.getProfile(), limits::profile_bytes_max, "a profile"));
   OVIR_ASSIGN(asked.model, fixed<digest>(from.getModel(), "a model"));
   OVIR_ASSIGN(asked.prompt, read_ids(from.getPrompt(), present));
@@ -214,6 +232,9 @@ result<void> check_asked(const request_facts& asked) {
       return fail(errc::malformed, "a receipt with a stop string of {} bytes", stop.size());
     }
   }
+  if (asked.salt == digest{}) {
+    return fail(errc::malformed, "a receipt whose content is salted with zeros");
+  }
   const sampling_params& s = asked.sampling;
   if (!std::isfinite(s.temperature) || !std::isfinite(s.top_p) || !std::isfinite(s.min_p) ||
       !std::isfinite(s.repeat_penalty)) {
@@ -239,7 +260,8 @@ digest request_digest(const request_facts& facts) {
   for (const std::string& stop : facts.stop) {
     state.update_text(stop);
   }
-  return add_rules(state, facts.sampling).finish();
+  const digest content = add_rules(state, facts.sampling).finish();
+  return facts.salt ? salted_content(*facts.salt, content) : content;
 }
 
 evidence_terms terms_of(const request_facts& facts) {

@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -26,11 +27,13 @@ struct request_facts {
   sampling_params sampling;
   std::uint32_t max_tokens{0};
   std::vector<std::string> stop;
+  std::optional<digest> salt{}; ///< of the content, not zero; none: it is not salted
 
   friend bool operator==(const request_facts&, const request_facts&) = default;
 };
 
-/// The same for the same request, whoever asks and when: `request` is not in it.
+/// The same for the same request, whoever asks and when: `request` is not in it. With a salt it
+/// says nothing to whoever lacks that.
 [[nodiscard]] digest request_digest(const request_facts& facts);
 [[nodiscard]] evidence_terms terms_of(const request_facts& facts);
 

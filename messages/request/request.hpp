@@ -3,6 +3,7 @@
 #include "messages/digest.hpp"
 #include "messages/ids.hpp"
 #include "messages/request/params.hpp"
+#include "messages/request/privacy.hpp"
 #include "messages/request/token.hpp"
 #include "messages/result.hpp"
 
@@ -59,6 +60,7 @@ struct request_log : request_terms {
   reveal_when reveal{reveal_when::at_once};
   bool second{false}; ///< of two runs the one that nobody goes on with: it begins with the first
   std::vector<drawn_token> drawn{};
+  std::optional<ends_rule> ends{}; ///< none: any node may be sent it
 
   friend bool operator==(const request_log&, const request_log&) = default;
 };

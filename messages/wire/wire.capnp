@@ -60,6 +60,7 @@ struct Open {
   previous @12 :Bytes32;
   log @13 :RequestLog; # null: none
   reuse @14 :Reuse;    # null: the cache is not used
+  sealed @15 :Bool;    # inputs of windows are kept for no verifier, and nothing is claimed
 }
 
 struct Reuse {
@@ -179,10 +180,22 @@ struct RequestLog {
   prompt @4 :List(UInt32);
   stop @5 :List(Data);
   drawn @6 :List(Drawn);
-  constraint @7 :Data; # empty: none
+  union {
+    constraint @7 :Data; # empty: none
+    ends @13 :Ends; # where few nodes may be sent it
+  }
   logprobs @8 :UInt8; # 0: not wanted, else one more than the likeliest tokens told with each
   embedding @9 :UInt8; # 0: none, 1: the mean of hidden states, 2: the last one
   receipt @10 :Bool; # its stages sign
   revealAfter @11 :Bool; # a token is told once it was computed twice
   second @12 :Bool; # the second of two runs: nobody is asked to go on with it
+}
+
+struct Ends {
+  # Of a request whose first and last layers few nodes compute (messages/request/privacy.hpp).
+  constraint @0 :Data; # empty: none
+  nodes @1 :List(Bytes32); # ascending
+  salt @2 :Bytes32;
+  first @3 :UInt16; # layers behind the embedding
+  last @4 :UInt16; # layers before the head
 }

@@ -188,5 +188,33 @@ TEST_F(twice_computed, begins_anew_after_a_crash_without_what_one_run_drew) {
   EXPECT_EQ(submitted_[1].request.id, twin_of(id));
 }
 
+TEST_F(twice_computed, a_log_that_names_other_nodes_is_not_gone_on_with) {
+  adoption_asked asked;
+  asked.log.id = id;
+  asked.log.prompt = {1};
+  asked.log.max_tokens = 4;
+  node_id other;
+  other.key.fill(9);
+  asked.log.ends = ends_rule{{other}, 1, 1, hash("salt", {})};
+  caf::anon_send(jobs_, std::move(asked));
+  settle();
+  EXPECT_TRUE(submitted_.empty());
+}
+
+/// A request that few nodes may see is not the one of the same id that any may.
+TEST_F(twice_computed, what_any_node_may_see_is_watched_by_none_who_wants_privacy) {
+  ask(24h);
+  std::optional<error> refused;
+  caf::actor watcher = system_.spawn([&](caf::event_based_actor* self) {
+    watch_job wanted{id, 0, client_, 2, 1};
+    wanted.privacy = privacy_mode::ends;
+    self->request(jobs_, 1s, std::move(wanted))
+        .then([](bool) {}, [&](const caf::error& e) { refused = from_caf(e); });
+  });
+  settle();
+  ASSERT_TRUE(refused);
+  EXPECT_EQ(refused->code, errc::invalid_argument);
+}
+
 } // namespace
 } // namespace ovir::actors

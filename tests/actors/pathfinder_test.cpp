@@ -332,5 +332,77 @@ TEST_F(pathfinding, refuses_two_runs_where_there_are_no_two_paths) {
   EXPECT_FALSE(where(twin_of(request)).empty());
 }
 
+/// A request with the same layers as its ends, of which node 2 alone may be sent tokens.
+constexpr request_id unseen{9};
+
+class pathfinding_unseen : public pathfinding {
+protected:
+  pathfinding_unseen() {
+    members_[2].advert.held = {{model_, {0, 2}}, {model_, {layers - 1, layers}}};
+    members_[0].advert.held = members_[1].advert.held = {{model_, {0, layers}}};
+    tell_members();
+  }
+  layer_places path() {
+    watch_path wanted{unseen, model_, 16, caf::actor_cast<lead_actor>(lead_), {}, {}};
+    wanted.ends = ends_rule{{id(2)}, 2, 1, hash("salt", {})};
+    caf::anon_send(paths_, std::move(wanted));
+    scheduler_.run();
+    return where(unseen);
+  }
+  [[nodiscard]] layer_places over(std::size_t middle) const {
+    return {{id(2), {0, 2}}, {id(middle), {2, layers - 1}}, {id(2), {layers - 1, layers}}};
+  }
+  void wait_for(std::chrono::milliseconds time) {
+    for (auto passed = 0ms; passed <= time; passed += 100ms) {
+      scheduler_.advance_time(100ms);
+      scheduler_.run();
+    }
+  }
+};
+
+TEST_F(pathfinding_unseen, the_ends_are_on_a_named_node_though_others_hold_all) {
+  EXPECT_EQ(path_of({}).size(), 1U) << "any request goes to who has all";
+  const layer_places found = path();
+  ASSERT_EQ(found.size(), 3U);
+  EXPECT_TRUE(found == over(0) || found == over(1));
+}
+
+TEST_F(pathfinding_unseen, what_lies_between_moves_and_the_ends_stay) {
+  members_[1].health = member_health::dead;
+  tell_members();
+  EXPECT_EQ(path(), over(0));
+  members_[0].health = member_health::dead;
+  members_[1].health = member_health::alive;
+  tell_members();
+  EXPECT_EQ(where(unseen), over(1));
+}
+
+TEST_F(pathfinding_unseen, a_lost_end_is_waited_for_and_given_to_no_other_node) {
+  const layer_places before = path();
+  ASSERT_EQ(before.size(), 3U);
+  may_lack_paths_ = true;
+  members_[2].health = member_health::dead;
+  tell_members();
+  wait_for(2 * limits::ends_wait);
+  EXPECT_EQ(where(unseen), before) << "as it was, and broken";
+  EXPECT_TRUE(lost_.empty()) << "one that began is not refused";
+  members_[2].health = member_health::alive;
+  tell_members();
+  EXPECT_EQ(where(unseen).front().first, id(2));
+  EXPECT_EQ(where(unseen).back().first, id(2));
+}
+
+TEST_F(pathfinding_unseen, a_request_is_refused_with_the_layers_that_no_named_node_holds) {
+  members_[2].advert.held = {{model_, {0, 1}}};
+  tell_members();
+  may_lack_paths_ = true;
+  EXPECT_TRUE(path().empty());
+  EXPECT_TRUE(lost_.empty()) << "a node may come";
+  wait_for(limits::ends_wait);
+  ASSERT_GE(lost_.size(), 1U);
+  EXPECT_EQ(lost_[0].code, errc::segment_missing);
+  EXPECT_NE(lost_[0].message.find("holds layers 1 and 8 "), std::string::npos) << lost_[0].message;
+}
+
 } // namespace
 } // namespace ovir::actors

@@ -91,6 +91,27 @@ TEST(receipt_golden, a_request_with_further_numbers_is_joined_as_the_page_says) 
   EXPECT_EQ(request_digest(asked), h.finish());
 }
 
+receipt salted(receipt r) {
+  const test::receipt_maker cast;
+  r.asked.salt = hash_plain({});
+  cast.close(r);
+  return r;
+}
+
+TEST(receipt_golden, a_salt_takes_the_place_of_the_constraint_and_comes_back) {
+  const test::receipt_maker cast;
+  for (const receipt& plain : {cast.small(), with_rules()}) {
+    const receipt r = salted(plain);
+    EXPECT_EQ(decode_receipt(encode_receipt(r)).value(), r);
+    hasher h{"ovir/request/v1/salted"};
+    h.update(hash_plain({})).update(request_digest(plain.asked));
+    EXPECT_EQ(request_digest(r.asked), h.finish()) << "as the page says";
+  }
+  receipt zero = salted(cast.small());
+  zero.asked.salt = digest{};
+  EXPECT_EQ(check(zero).error().code, errc::malformed);
+}
+
 // Field by field, without the code under test.
 TEST(receipt_golden, what_is_signed_is_joined_as_the_page_says) {
   const receipt& r = example();

@@ -97,6 +97,20 @@ request_log drawer::log(request_id id) {
   log.receipt = upto(1) == 1;
   log.reveal = upto(1) == 1 ? reveal_when::after : reveal_when::at_once;
   log.second = upto(1) == 1;
+  if (upto(3) == 0) {
+    ends_rule& rule = log.ends.emplace();
+    rule.nodes.resize(between(1, limits::ends_nodes_max));
+    for (node_id& node : rule.nodes) {
+      node.key = bytes32();
+      node.key[0] |= 1; // not zero
+    }
+    std::sort(rule.nodes.begin(), rule.nodes.end());
+    rule.nodes.erase(std::unique(rule.nodes.begin(), rule.nodes.end()), rule.nodes.end());
+    rule.first = between(1, limits::ends_layers_max);
+    rule.last = between(1, limits::ends_layers_max);
+    rule.salt.bytes = bytes32();
+    rule.salt.bytes[0] |= 1;
+  }
   log.drawn.resize(upto(list_max));
   for (drawn_token& one : log.drawn) {
     one = drawn();
@@ -128,6 +142,7 @@ wire_open drawer::open(request_id id) {
   m.answers = static_cast<actors::stage_answers>(upto(2));
   m.signs = coin();
   m.traces = coin();
+  m.sealed = coin();
   m.next.lead = coin();
   m.next.node = node_id{bytes32()};
   if (!m.next.lead) {

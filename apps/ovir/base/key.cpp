@@ -19,6 +19,7 @@ struct key_options {
   std::uint64_t tokens_per_day{0};
   std::uint64_t concurrent{0};
   std::string reveal{"at_once"};
+  std::string privacy{"none"};
   std::string voucher; ///< empty: the node pays
   bool as_json{false};
 };
@@ -38,6 +39,7 @@ result<exit_code> create(const key_options& given, surroundings& around) {
   key.tokens_per_day = given.tokens_per_day;
   key.concurrent = given.concurrent;
   OVIR_ASSIGN(key.reveal, reveal_from(given.reveal));
+  OVIR_ASSIGN(key.privacy, privacy_from(given.privacy));
   if (!given.voucher.empty()) {
     OVIR_ASSIGN(key.voucher, gateway::voucher_from(given.voucher));
   }
@@ -93,10 +95,11 @@ result<exit_code> list(const key_options& given, surroundings& around) {
     if (key.may_look) {
       roles.push_back("reader");
     }
-    table += fmt::format("{}  {:<20} {:<8} {}/min  {}/day  {} at once{}\n", key.id, key.name,
+    table += fmt::format("{}  {:<20} {:<8} {}/min  {}/day  {} at once{}{}\n", key.id, key.name,
                          key.revoked > 0 ? "revoked" : "good", limit(key.requests_per_minute),
                          limit(key.tokens_per_day), limit(key.concurrent),
-                         key.reveal == reveal_when::after ? "  reveal after" : "");
+                         key.reveal == reveal_when::after ? "  reveal after" : "",
+                         key.privacy == privacy_mode::ends ? "  privacy ends" : "");
     table += key.voucher ? fmt::format("{:18}pays by a voucher, as {}\n", "",
                                        to_hex(gateway::name_in_ledger(key)))
                          : std::string{};
@@ -109,6 +112,7 @@ result<exit_code> list(const key_options& given, surroundings& around) {
                          {"tokens_per_day", key.tokens_per_day},
                          {"concurrent", key.concurrent},
                          {"reveal", to_string(key.reveal)},
+                         {"privacy", to_string(key.privacy)},
                          {"voucher", voucher_json(key)},
                          {"in_ledger", to_hex(gateway::name_in_ledger(key))}});
   }
@@ -183,6 +187,11 @@ void add_key(CLI::App& app, chosen_command& chosen) {
                    "after: its tokens are told only once they were computed twice, over nodes that "
                    "have none in common")
       ->check(CLI::IsMember({"at_once", "after"}))
+      ->capture_default_str();
+  made->add_option("--privacy", given->privacy,
+                   "ends: tokens and logits of its requests stay on the gateway's node and those "
+                   "that it names (privacy.nodes)")
+      ->check(CLI::IsMember({"none", "ends"}))
       ->capture_default_str();
   made->add_option(
       "--voucher", given->voucher,

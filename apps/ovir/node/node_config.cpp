@@ -10,6 +10,7 @@
 #include "apps/ovir/node/node_config_ledger.hpp"
 #include "apps/ovir/node/node_config_link.hpp"
 #include "apps/ovir/node/node_config_log.hpp"
+#include "apps/ovir/node/node_config_privacy.hpp"
 #include "apps/ovir/node/node_config_probe.hpp"
 #include "apps/ovir/node/node_config_reach.hpp"
 #include "compute/base/printable.hpp"
@@ -528,6 +529,7 @@ result<node_options> reader::read(std::string_view text) {
   OVIR_TRY(resources(root));
   OVIR_TRY(fetching(root));
   OVIR_TRY(auditing(root));
+  OVIR_TRY(read_privacy(in_, root, options_));
   OVIR_TRY(read_probe(in_, root, options_));
   OVIR_TRY(draining(root));
   OVIR_TRY(logging(root));

@@ -12,6 +12,7 @@ namespace {
 using supervision::access_option;
 using supervision::model_option;
 using supervision::node_options;
+using supervision::privacy_option;
 using supervision::reach_option;
 
 class table_writer {
@@ -46,6 +47,28 @@ std::string_view mapping_word(const reach_option& o) { return o.maps_ports ? "au
 
 json reach_document(const reach_option& o) {
   return {{"through_nat", o.enabled}, {"port_mapping", mapping_word(o)}};
+}
+
+json privacy_document(const privacy_option& o) {
+  json nodes = json::array();
+  for (const node_id& node : o.nodes) {
+    nodes.push_back(to_hex(node));
+  }
+  return {{"requests", to_string(o.requests)},
+          {"nodes", std::move(nodes)},
+          {"first_layers", o.first_layers},
+          {"last_layers", o.last_layers}};
+}
+
+void write_privacy(table_writer& out, const privacy_option& o) {
+  std::string nodes;
+  for (const node_id& node : o.nodes) {
+    nodes += (nodes.empty() ? "" : ", ") + short_name(node);
+  }
+  out.line("privacy.requests", "{}", to_string(o.requests));
+  out.line("privacy.nodes", "{}", or_else(nodes, "(this one alone)"));
+  out.line("privacy.first_layers", "{}", o.first_layers);
+  out.line("privacy.last_layers", "{}", o.last_layers);
 }
 
 json null_or(std::string_view text) { return text.empty() ? json(nullptr) : json(text); }
@@ -187,6 +210,7 @@ std::string describe(const node_options& o) {
   out.line("audit.every_request", "{}", o.audit_every_request);
   out.line("audit.twice_tokens", "{}", number_text(o.audit_twice_tokens, "never"));
   out.line("audit.reveal", "{}", to_string(o.audit_reveal));
+  write_privacy(out, o.privacy);
   out.line("ledger.folder", "{}", or_else(o.ledger.folder, "(of a keeper: in the state folder)"));
   out.line("ledger.policy", "{}", or_else(o.ledger.policy, "(none)"));
   std::string mint_keys;
@@ -327,6 +351,7 @@ json document_of(const node_options& o) {
             {"every_request", o.audit_every_request},
             {"twice_tokens", o.audit_twice_tokens},
             {"reveal", to_string(o.audit_reveal)}}},
+          {"privacy", privacy_document(o.privacy)},
           {"link", link_document(o)},
           {"probe",
            {{"interval_ms", o.probe_interval.count()},

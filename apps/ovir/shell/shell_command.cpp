@@ -73,6 +73,9 @@ command_spec run_command(const argument_spec& of_model) {
             "after: a token is told once it was computed twice, over nodes that have none in "
             "common "
             "(default: at_once)"},
+           {"--privacy", "privacy", kind::text, false,
+            "ends: tokens and logits stay on the scheduler's node and those that it names "
+            "(default: none)"},
            {"--trace", "trace", kind::text, false,
             "Write what was done when, for Perfetto or chrome://tracing, to this file"},
            {"--cache", "cache", kind::text, false,

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <functional>
 #include <limits>
@@ -110,6 +111,30 @@ TEST(wire, a_log_says_when_tokens_are_told_and_which_of_two_runs_it_is_of) {
     log.second = second;
     EXPECT_EQ(decode_wire(encode_wire(message)).value(), message);
   }
+}
+
+TEST(wire, a_log_names_the_nodes_that_may_have_the_ends) {
+  wire_message message = open();
+  request_log& log = *std::get<wire_open>(message.body).log;
+  log.ends = ends_rule{{node(3), node(7)}, 2, 1, hash("salt", {})};
+  for (const char* const constraint : {"", "{\"kind\":\"regex\"}"}) {
+    log.sampling.constraint = constraint;
+    EXPECT_EQ(decode_wire(encode_wire(message)).value(), message);
+  }
+  EXPECT_LE(encode_wire(message).size(), wire_bytes(message));
+  const auto refused = [&](const std::function<void(ends_rule&)>& change) {
+    return refusal([&](wire_open& m) {
+      m.log->ends = log.ends;
+      change(*m.log->ends);
+    });
+  };
+  EXPECT_EQ(refused([](ends_rule& r) { r.nodes.clear(); }), errc::malformed);
+  EXPECT_EQ(refused([](ends_rule& r) { std::swap(r.nodes[0], r.nodes[1]); }), errc::malformed);
+  EXPECT_EQ(refused([](ends_rule& r) { r.nodes.resize(limits::ends_nodes_max + 1); }),
+            errc::over_limit);
+  EXPECT_EQ(refused([](ends_rule& r) { r.salt = {}; }), errc::malformed);
+  EXPECT_EQ(refused([](ends_rule& r) { r.first = 0; }), errc::malformed);
+  EXPECT_EQ(refused([](ends_rule& r) { r.last = limits::ends_layers_max + 1; }), errc::over_limit);
 }
 
 TEST(wire, another_version_or_kind_is_unsupported) {

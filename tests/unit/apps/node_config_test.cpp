@@ -500,5 +500,29 @@ TEST(node_config, says_when_the_tokens_of_all_requests_are_told) {
   expect_refused(mistakes);
 }
 
+TEST(node_config, says_which_nodes_may_see_requests) {
+  const std::string one(64, 'a');
+  const std::string two(64, 'b');
+  const auto plain = parsed(scheduler).privacy;
+  EXPECT_EQ(plain.requests, privacy_mode::none);
+  EXPECT_EQ(plain.first_layers, limits::ends_first_usual);
+  EXPECT_EQ(plain.last_layers, limits::ends_last_usual);
+  const auto ends = parsed(scheduler + "[privacy]\nrequests = \"ends\"\nnodes = [\"" + one +
+                           "\", \"" + two + "\"]\nfirst_layers = 3\nlast_layers = 4\n")
+                        .privacy;
+  EXPECT_EQ(ends.requests, privacy_mode::ends);
+  EXPECT_EQ(ends.nodes.size(), 2U);
+  EXPECT_EQ(ends.first_layers, 3U);
+  EXPECT_EQ(ends.last_layers, 4U);
+  const mistake mistakes[]{
+      {scheduler + "[privacy]\nrequests = \"all\"\n", ":7:12: privacy 'all' is"},
+      {scheduler + "[privacy]\nnodes = [\"me\"]\n", ":7:10: 'nodes' must have keys"},
+      {scheduler + "[privacy]\nnodes = [\"" + one + "\", \"" + one + "\"]\n", "twice"},
+      {scheduler + "[privacy]\nfirst_layers = 0\n", ":7:16: 'first_layers'"},
+      {scheduler + "[privacy]\nlast_layers = 65\n", ":7:15: 'last_layers'"},
+      {scheduler + "[privacy]\nlayers = 1\n", ":7:1: "}};
+  expect_refused(mistakes);
+}
+
 } // namespace
 } // namespace ovir::apps

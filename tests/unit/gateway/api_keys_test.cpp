@@ -63,6 +63,7 @@ TEST(api_keys, the_file_has_no_key_and_reads_as_it_was_written) {
   ASSERT_TRUE(k.table.revoke(k.table.keys()[1].id, 77));
   api_key strict = named("strict");
   strict.reveal = reveal_when::after;
+  strict.privacy = privacy_mode::ends;
   ASSERT_TRUE(k.table.add(strict, bytes_of(3), k.with));
   const std::string text = k.table.text();
   EXPECT_EQ(text.find(k.ann.substr(8)), std::string::npos);
@@ -70,6 +71,7 @@ TEST(api_keys, the_file_has_no_key_and_reads_as_it_was_written) {
   ASSERT_TRUE(again) << again.error().message;
   EXPECT_EQ(again->keys(), k.table.keys());
   EXPECT_EQ(again->keys()[2].reveal, reveal_when::after);
+  EXPECT_EQ(again->keys()[2].privacy, privacy_mode::ends);
   std::string older = k.table.text(); // of a version that did not know it
   for (std::size_t at = 0; (at = older.find("\"reveal\"")) != older.npos;) {
     older.erase(at, older.find('"', older.find(',', at)) - at);

@@ -424,6 +424,26 @@ TEST_F(endpoint, a_key_may_say_that_tokens_are_told_after_and_a_body_cannot_weak
   }
 }
 
+TEST_F(endpoint, a_key_may_keep_requests_from_other_nodes_and_a_body_cannot_weaken_it) {
+  api_options options;
+  options.keys_needed = true;
+  restart(options);
+  known_keys keys;
+  const std::array<std::byte, 32> secret{};
+  api_key key;
+  key.name = "ann";
+  key.privacy = privacy_mode::ends;
+  const std::string text = keys.table.add(key, secret, keys.with).value();
+  app_->use_keys(keys);
+  for (const std::string body : {R"({"model": "m", "prompt": "Once"})",
+                                 R"({"model": "m", "prompt": "Once", "privacy": "none"})"}) {
+    const std::size_t before = cluster_.started.size();
+    ask(body, "/v1/completions", {{"authorization", "Bearer " + text}});
+    ASSERT_EQ(cluster_.started.size(), before + 1) << body;
+    EXPECT_EQ(cluster_.started.back().order.privacy, privacy_mode::ends) << body;
+  }
+}
+
 TEST_F(endpoint, a_request_that_is_told_at_once_is_none_that_is_told_after) {
   const std::string after = R"(, "audit": {"reveal": "after"})";
   const std::string id = "00000000000000b7";

@@ -256,6 +256,23 @@ TEST(completion_request, reads_when_tokens_are_told) {
   EXPECT_EQ(parsed(api_kind::chat, chat_with(after)).reveal, reveal_when::after);
 }
 
+TEST(completion_request, reads_which_nodes_may_see_it_and_refuses_a_tier_by_name) {
+  for (const char* const plain :
+       {R"("privacy": null)", R"("privacy": "none")", R"("tier": null)"}) {
+    EXPECT_EQ(parsed(api_kind::completion, with(plain)).privacy, privacy_mode::none) << plain;
+  }
+  const std::string ends = R"("privacy": "ends")";
+  EXPECT_EQ(parsed(api_kind::completion, with(ends)).privacy, privacy_mode::ends);
+  EXPECT_EQ(parsed(api_kind::chat, chat_with(ends)).privacy, privacy_mode::ends);
+  EXPECT_EQ(
+      parsed(api_kind::embedding, R"({"model": "m", "input": "a", "privacy": "ends"})").privacy,
+      privacy_mode::ends);
+  EXPECT_EQ(refused(api_kind::completion, with(R"("privacy": "all")")).param, "privacy");
+  const api_error tier = refused(api_kind::chat, chat_with(R"("tier": "sealed")"));
+  EXPECT_EQ(tier.param, "tier");
+  EXPECT_NE(tier.message.find("sealed"), std::string::npos);
+}
+
 TEST(completion_request, reads_texts_to_be_made_vectors) {
   const auto r = parsed(api_kind::embedding, R"({"model": "m", "input": ["a", "b"],
       "encoding_format": "base64", "pooling": "last", "user": "u", "deadline_ms": 5})");
