@@ -43,8 +43,11 @@ group_leader::~group_leader() {
 }
 
 error group_leader::lose(const error& reason) {
-  lost_ = fail(errc::peer_lost, "the group of layers {} to {} is no more: {}", layers_.first,
-               layers_.last - 1, reason.message);
+  lost_ = fail(errc::peer_lost, "the group of layers {} to {} is no more after {} passes: {}",
+               layers_.first, layers_.last - 1, pass_, reason.message);
+  if (when_lost_) {
+    when_lost_(*lost_);
+  }
   return *lost_;
 }
 

@@ -8,9 +8,11 @@
 #include "messages/result.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace ovir::actors {
@@ -33,6 +35,10 @@ public:
   [[nodiscard]] bool has_head() const noexcept override;
   [[nodiscard]] result<void> head(std::span<const float* const> rows, std::span<float> logits,
                                   std::span<std::uint8_t> ok) override;
+  /// Called once, by the thread that computes, when the group is no more.
+  void when_lost(std::function<void(const error&)> call) { when_lost_ = std::move(call); }
+  /// What lives as long as the weights are used.
+  void keep(std::shared_ptr<const void> weights) { keeps_ = std::move(weights); }
   /// Why the group is no more.
   [[nodiscard]] const std::optional<error>& lost() const noexcept { return lost_; }
 
@@ -54,9 +60,11 @@ private:
                                            std::span<float> logits, std::span<std::uint8_t> ok);
   [[nodiscard]] error lose(const error& reason);
 
+  std::shared_ptr<const void> keeps_;
   std::unique_ptr<compute::segment_part> part_;
   std::unique_ptr<compute::segment_part> alone_;
   std::shared_ptr<group_links> links_;
+  std::function<void(const error&)> when_lost_;
   group_pass passes_;
   compute::parallel_runner* runner_{nullptr}; ///< of the last pass
   layer_range layers_;

@@ -38,10 +38,15 @@ void seat_links::put(const node_id& from, bytes message) {
 }
 
 void seat_links::lose(const node_id& node) {
-  const auto member = member_of(node);
+  if (const auto member = member_of(node)) {
+    end(fmt::format("member {}, {}, is gone", *member, short_name(node)));
+  }
+}
+
+void seat_links::end(const std::string& why) {
   const std::lock_guard lock{guard_};
-  if (member && !lost_) {
-    lost_ = fmt::format("member {}, {}, is gone", *member, short_name(node));
+  if (!lost_) {
+    lost_ = why;
     changed_.notify_all();
   }
 }

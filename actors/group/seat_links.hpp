@@ -29,6 +29,8 @@ public:
   void put(const node_id& from, bytes message);
   /// A member's link ended: whoever waits hears of it behind what came before.
   void lose(const node_id& member);
+  /// The group is no more: likewise.
+  void end(const std::string& why);
   [[nodiscard]] bool empty() const;
 
   // group_links
