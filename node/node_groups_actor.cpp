@@ -15,6 +15,12 @@ std::function<void(const std::string&)> said_in(actors::log& journal) {
   };
 }
 
+std::uint64_t drawn_from(storage::env& env) {
+  std::uint64_t number = 0;
+  env.random(std::as_writable_bytes(std::span{&number, 1}));
+  return number;
+}
+
 bool of_one_operator(const actors::operator_names& operators, const node_id& a, const node_id& b) {
   return operators.of(a) == operators.of(b);
 }
@@ -41,6 +47,9 @@ desk_of(const node_options& options, const node_surroundings& around, actors::pe
   };
   desk.kv_bytes_max = memory_bytes / limits::group_memory_share;
   desk.patience = options.group.patience;
+  desk.checks = [env = around.env](std::uint64_t pass) {
+    return pass == 1 || drawn_from(*env) % limits::group_check_every == 0;
+  };
   return desk;
 }
 
@@ -61,11 +70,7 @@ node_groups::node_groups(const node_options& options, const node_surroundings& a
                [&operators, self = around.key->id()](const node_id& node) {
                  return of_one_operator(operators, node, self);
                },
-               [env = around.env] {
-                 std::uint64_t number = 0;
-                 env->random(std::as_writable_bytes(std::span{&number, 1}));
-                 return number;
-               },
+               [env = around.env] { return drawn_from(*env); },
                said_in(journal),
                {options.group.lead, options.group.chooses}}) {}
 

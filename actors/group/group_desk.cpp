@@ -94,6 +94,7 @@ group_desk::engine(std::uint64_t group, compute::parallel_runner& runner,
   leader->keep(std::shared_ptr<const void>{
       held.weights, [this, group, keeps = held.keeps](const void*) { end(group); }});
   leader->when_lost(std::move(lost));
+  leader->check_passes(around_.checks);
   return std::unique_ptr<compute::layer_engine>{std::move(leader)};
 }
 

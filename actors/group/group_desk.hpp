@@ -46,6 +46,8 @@ public:
     std::function<bool(const node_id& leader)> allows; ///< whose groups this node joins
     std::size_t kv_bytes_max{0};                       ///< of all groups that others lead
     std::chrono::nanoseconds patience{};               ///< of a leader; members have twice as much
+    /// Passes that a leader computes alone as well (`group_leader`). May be empty: none.
+    std::function<bool(std::uint64_t pass)> checks{};
   };
 
   explicit group_desk(surroundings around);

@@ -193,7 +193,7 @@ void group_keeper::consider(const place& where, led_group& led, std::span<const 
                             time_point now, std::vector<plan>& plans) {
   plan next{where, {}, nullptr, std::nullopt, 0};
   end_lost(led, now, next);
-  if (led.at == phase::none && now >= led.due) {
+  if (led.at == phase::none && now >= led.due && !led.lied) {
     led.due = now + look_pause;
     if (auto order = order_for(led, members, now)) {
       led.at = phase::forming;
@@ -328,8 +328,12 @@ void group_keeper::lost(const place& where, std::uint64_t group, const error& wh
   } else if (const auto known = led_.find(where);
              known != led_.end() && known->second.used.number == group) {
     known->second.lost = true;
+    known->second.lied = why.code == errc::digest_mismatch;
   }
-  around_.log(why.message + "; this node goes on alone");
+  around_.log(why.message + (why.code == errc::digest_mismatch
+                                 ? "; this node goes on alone and leads no group until it is "
+                                   "restarted: one of the members computes wrongly"
+                                 : "; this node goes on alone"));
 }
 
 std::optional<group_keeper::grouped_segment> group_keeper::take(const digest& model,

@@ -30,7 +30,7 @@ struct group_wish {
 /// The groups that this node leads: one for each part of a model that it holds, as far as others
 /// hold it, too. It is told who is there, forms, and has a segment of a group that is formed for
 /// the stage host. A group that is lost is formed again, with those that are left, after a pause;
-/// one of more nodes is formed when named ones come.
+/// one of more nodes is formed when named ones come. One that computed something else is not.
 /// Thread-safe; outlives the executor's jobs.
 class group_keeper {
 public:
@@ -77,6 +77,7 @@ private:
     model_catalog::entry model;
     formed_group used; ///< by a stage
     bool lost{false};  ///< the one that is used
+    bool lied{false};  ///< one did not compute what this node computes: there is none any more
     phase at{phase::none};
     formed_group next;                         ///< forming, or ready to be used
     std::unique_ptr<compute::segment> segment; ///< of the next, when it is ready

@@ -35,6 +35,8 @@ inline constexpr std::size_t group_answer_bytes_max = 512;       // why a member
 inline constexpr std::chrono::milliseconds group_patience{2'000};
 inline constexpr std::chrono::milliseconds group_patience_min{50};
 inline constexpr std::chrono::milliseconds group_patience_max{60'000};
+/// A group's first pass and, drawn at random, one of so many others the leader computes alone, too.
+inline constexpr std::uint64_t group_check_every = 64;
 /// What joined groups may keep, of a node's memory: an eighth for each would be all of it.
 inline constexpr std::uint64_t group_memory_share = 4; // a quarter
 

@@ -55,7 +55,7 @@ protected:
             return group_desk::held_weights{held, &held->weights, held->kernels};
           },
           [](const std::string&) {}, [this, i](const node_id&) { return nodes_[i].allows; },
-          std::size_t{1} << 28U, 20s});
+          std::size_t{1} << 28U, 20s, [](std::uint64_t pass) { return pass == 1; }});
       member m;
       m.node = desk_node(i);
       m.advert.name = "n" + std::to_string(i);
@@ -74,7 +74,14 @@ protected:
   }
 
   void carry(std::uint8_t from, const node_id& to, const group_links::bytes& message) {
-    nodes_[to.key[0]].desk->deliver(desk_node(from), message);
+    const auto view = decode_group(*message).value();
+    if (from != liar_ || view.header.kind != group_kind::rows) {
+      return nodes_[to.key[0]].desk->deliver(desk_node(from), message);
+    }
+    std::vector<std::byte> payload(view.payload.begin(), view.payload.end());
+    payload.front() ^= std::byte{1};
+    nodes_[to.key[0]].desk->deliver(desk_node(from), std::make_shared<const std::vector<std::byte>>(
+                                                         encode_group(view.header, payload)));
   }
   void lead(group_wish wish) {
     keeper_ = std::make_unique<group_keeper>(group_keeper::surroundings{
@@ -132,6 +139,7 @@ protected:
   std::vector<member> members_;
   std::vector<bool> linked_{false, true, true};
   bool chosen_{true};
+  std::uint8_t liar_{0}; ///< 0: none
   std::uint64_t numbers_{0};
   std::mutex guard_;
   std::string said_;
@@ -243,6 +251,20 @@ TEST_F(kept_groups, are_chosen_of_no_stranger) {
   look(0ms);
   look(10s);
   EXPECT_EQ(numbers_, 0U);
+}
+
+TEST_F(kept_groups, with_a_member_that_computes_wrongly_are_not_formed_again) {
+  lead({{desk_node(1), desk_node(2)}});
+  look(0ms);
+  auto taken = take();
+  ASSERT_TRUE(taken) << said();
+  liar_ = 2;
+  expect_bits_of_one(*taken->segment);
+  EXPECT_THAT(said(), HasSubstr("one of the members computes wrongly"));
+  look(10s);
+  look(10min);
+  EXPECT_EQ(numbers_, 1U);
+  EXPECT_EQ(nodes_[2].desk->count().joined, 0U);
 }
 
 TEST_F(kept_groups, end_with_the_layers) {

@@ -193,6 +193,9 @@ public:
   }
   [[nodiscard]] segment& get() { return *segment_; }
   [[nodiscard]] const group_leader& leader() const { return *leader_; }
+  void check_passes(std::function<bool(std::uint64_t)> which) {
+    leader_->check_passes(std::move(which));
+  }
   [[nodiscard]] memory_network& network() { return network_; }
   [[nodiscard]] const ended_member& ended(std::size_t i) const { return ended_[i]; }
 
@@ -456,6 +459,55 @@ TEST_F(group_over_links, names_the_member_that_says_what_cannot_be) {
       EXPECT_THAT(done.error().message, HasSubstr(one.words));
     }
   }
+}
+
+TEST_F(group_over_links, is_no_more_once_a_member_computes_something_else) {
+  // One number of what member 2 sends changes: the leader computes such a pass alone as well.
+  for (const group_kind kind :
+       {group_kind::quantised, group_kind::rows, group_kind::written, group_kind::logits}) {
+    for (const std::uint64_t checked : {1U, 2U}) {
+      running_group group{
+          model_.get(), cut({1, 1, 1}, {output_cut::rows, output_cut::rows, 0}), {}, true};
+      group.check_passes([&](std::uint64_t pass) { return pass == checked; });
+      std::uint64_t pass = 0;
+      group.network().meddle(
+          [&](std::uint32_t from, std::uint32_t, const memory_network::bytes& b) {
+            const group_view v = decode_group(*b).value();
+            pass = std::max(pass, v.header.pass);
+            if (from != 2 || v.header.kind != kind || pass != checked) {
+              return std::vector{b};
+            }
+            std::vector<std::byte> payload(v.payload.begin(), v.payload.end());
+            payload[1] ^= std::byte{1}; // still a number like others
+            return std::vector<memory_network::bytes>{
+                std::make_shared<const std::vector<std::byte>>(encode_group(v.header, payload))};
+          });
+      twin_request r{group.get(), *alone_};
+      for (const std::uint32_t n : {5U, 1U, 1U}) {
+        step(group.get(), r, n);
+        ASSERT_FALSE(HasFailure()) << "kind " << static_cast<int>(kind) << ", pass " << checked;
+      }
+      ASSERT_TRUE(group.leader().lost()) << static_cast<int>(kind);
+      EXPECT_THAT(group.leader().lost()->message,
+                  HasSubstr(kind == group_kind::logits ? "member 2 sent another logit"
+                                                       : "is another by all weights"));
+    }
+  }
+}
+
+TEST_F(group_over_links, says_what_one_says_also_of_passes_that_are_checked) {
+  running_group group{model_.get(), cut({1, 2}), {}, true};
+  std::uint64_t passes = 0;
+  group.check_passes([&](std::uint64_t pass) {
+    passes = pass;
+    return pass % 2 == 1;
+  });
+  twin_request r{group.get(), *alone_};
+  for (const std::uint32_t n : {35U, 1U, 1U, 3U, 1U}) {
+    step(group.get(), r, n);
+  }
+  EXPECT_EQ(passes, 5U);
+  EXPECT_FALSE(group.leader().lost());
 }
 
 TEST_F(group_over_links, lives_on_when_sessions_fail) {
