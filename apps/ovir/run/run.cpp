@@ -162,6 +162,23 @@ result<std::unique_ptr<compute::segment>> segment_of_group(std::uint32_t members
   return compute::segment::make_with(checked, layers, kernels, std::move(engine));
 }
 
+/// Where not the processor alone computes them; both outlive it. Null: it does.
+auto segments_for(const run_options& given, surroundings& around) {
+  decltype(supervision::cluster_options::make_segment) make;
+  if (given.device) {
+    make = [&](const compute::model& checked, layer_range layers,
+               const compute::kernel_set& kernels) {
+      return segment_on_device(*given.device, checked, layers, kernels, around.environment);
+    };
+  } else if (given.group > 1) {
+    make = [&](const compute::model& checked, layer_range layers,
+               const compute::kernel_set& kernels) {
+      return segment_of_group(given.group, checked, layers, kernels);
+    };
+  }
+  return make;
+}
+
 result<supervision::run_report> generate(const run_options& given, const ready_model& model,
                                          const std::vector<token_id>& prompt,
                                          const sampling_params& sampling,
@@ -175,18 +192,7 @@ result<supervision::run_report> generate(const run_options& given, const ready_m
   // A drill means its crashes; whoever asks for many wants them all survived.
   cut.restarts_max = std::max(cut.restarts_max, given.drill);
   cut.key = key;
-  if (given.device) {
-    cut.make_segment = [&](const compute::model& checked, layer_range layers,
-                           const compute::kernel_set& chosen) {
-      return segment_on_device(*given.device, checked, layers, chosen, around.environment);
-    };
-  }
-  if (given.group > 1) {
-    cut.make_segment = [&](const compute::model& checked, layer_range layers,
-                           const compute::kernel_set& chosen) {
-      return segment_of_group(given.group, checked, layers, chosen);
-    };
-  }
+  cut.make_segment = segments_for(given, around);
   if (!given.draft.empty()) {
     compute_threads runner{given.how.threads};
     OVIR_ASSIGN(cut.draft, load_draft(around, given.draft, *model.vocabulary, kernels, runner));

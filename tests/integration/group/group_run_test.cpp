@@ -1,9 +1,15 @@
-// Groups within one process, on the command line.
+// Groups within one process: one digest over members, shares, layer cuts, instruction sets and
+// kills.
+#include "compute/parts/local_group.hpp"
+#include "node/local_cluster.hpp"
 #include "tests/support/cluster/cli.hpp"
+#include "tests/support/model/gguf_builder.hpp"
+#include "tests/support/model/loaded_model.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <set>
 #include <string>
 #include <vector>
@@ -28,6 +34,72 @@ TEST(group_run, prints_one_digest_over_groups_of_one_to_four) {
     transcripts.insert(told["transcript"].get<std::string>());
   }
   EXPECT_EQ(transcripts.size(), 1U);
+}
+
+/// Segments of groups with these shares; the weights were checked, on this thread.
+auto segments_of_groups(std::vector<std::uint32_t> shares, compute::cut_wish wish) {
+  return [shares = std::move(shares),
+          wish](const compute::model& checked, layer_range layers,
+                const compute::kernel_set& kernels) -> result<std::unique_ptr<compute::segment>> {
+    OVIR_ASSIGN(const auto cut, compute::cut_segment(checked, layers, shares, wish));
+    compute::serial_runner runner;
+    OVIR_ASSIGN(auto engine, compute::local_group::make(checked, cut, kernels, runner));
+    return compute::segment::make_with(checked, layers, kernels, std::move(engine));
+  };
+}
+
+TEST(group_run, has_one_digest_over_shares_layer_cuts_instruction_sets_and_kills) {
+  compute::synth_spec spec;
+  spec.layers = 3;
+  spec.ffn_dim = 1024;
+  spec.heads = 8;
+  spec.kv_heads = 4;
+  const loaded_model model{synthetic_model(spec)};
+  const auto vocabulary = compute::tokenizer::make(model.file()).value();
+  const auto env = storage::make_env_posix();
+  actors::generation_request asked;
+  for (std::uint32_t i = 0; i < 40; ++i) {
+    asked.prompt.push_back((i * 7919 + 31) % spec.vocabulary);
+  }
+  asked.max_tokens = 30;
+  asked.drafts = speculation::off;
+  std::set<std::string> digests;
+  std::size_t runs = 0;
+  const auto run = [&](const std::vector<std::uint32_t>& shares, const compute::cut_wish& wish,
+                       compute::isa set, std::uint32_t stages, std::uint32_t kills) {
+    const auto kernels = compute::select_kernels(set);
+    if (!kernels) {
+      return; // this processor has not got it
+    }
+    supervision::cluster_options how;
+    how.stages = stages;
+    how.prefill_chunk = 16 + stages;
+    how.make_segment = segments_of_groups(shares, wish);
+    auto cluster =
+        supervision::local_cluster::start(model.get(), *vocabulary, **kernels, *env, how);
+    ASSERT_TRUE(cluster) << cluster.error().message;
+    actors::generation_request own = asked;
+    own.kill_shards = kills;
+    own.kill_seed = 5 + runs;
+    const auto report = (*cluster)->run(own, {}, nullptr);
+    ASSERT_TRUE(report) << report.error().message;
+    EXPECT_EQ(report->restarts > 0, kills > 0);
+    digests.insert(to_hex(report->transcript));
+    ++runs;
+  };
+  const compute::cut_wish rows{};
+  const compute::cut_wish columns{compute::output_cut::columns, compute::output_cut::columns, 0};
+  for (const auto& shares : std::vector<std::vector<std::uint32_t>>{
+           {1}, {1, 1}, {1, 3}, {1, 1, 1}, {5, 1, 2}, {1, 1, 1, 1}, {1, 4, 2, 1}}) {
+    for (const auto set : {compute::isa::reference, compute::isa::avx2, compute::isa::avx512}) {
+      ASSERT_NO_FATAL_FAILURE(run(shares, rows, set, 1, 0));
+    }
+    for (const std::uint32_t stages : {2U, 3U}) {
+      ASSERT_NO_FATAL_FAILURE(run(shares, columns, compute::isa::reference, stages, stages - 1));
+    }
+  }
+  EXPECT_EQ(digests.size(), 1U);
+  EXPECT_GE(runs, 21U);
 }
 
 TEST(group_run, is_for_what_can_be_cut_exactly) {
