@@ -26,7 +26,7 @@ constexpr double assumed_bandwidth = 125e6;
 /// Requests for which members need memory.
 constexpr std::uint32_t requests_expected = 4;
 constexpr double micro = 1e-6;
-constexpr double unmeasured_speed = 1e9; // of nobody: shares are equal then
+constexpr double unmeasured_speed = 1e9; // shares are equal then
 
 /// Half a round trip between two nodes, as either says it; 0 where neither has measured it.
 double delay_between(const member& a, const member& b) {
