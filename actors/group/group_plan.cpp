@@ -124,7 +124,7 @@ std::uint64_t kv_bytes(const group_question& q, std::uint32_t heads) {
 
 // The leader has the embedding of a first segment, and K and V of all heads beside its own.
 bool fits(const group_question& q, const segment_cut& cut, std::span<const std::uint32_t> members) {
-  const compute::cut_cost cost = compute::cost_of(*q.model, cut, 1);
+  const compute::cut_cost cost = compute::cost_of(*q.model, cut, limits::prefill_chunk_max);
   for (std::size_t i = 0; i < members.size(); ++i) {
     std::uint64_t bytes =
         cost.weights[i] + cost.head[i] + kv_bytes(q, cut.members[i].kv_heads.size());

@@ -3,6 +3,7 @@
 #include "compute/parts/local_group.hpp"
 #include "node/local_cluster.hpp"
 #include "tests/support/cluster/cli.hpp"
+#include "tests/support/model/architecture_model.hpp"
 #include "tests/support/model/gguf_builder.hpp"
 #include "tests/support/model/loaded_model.hpp"
 
@@ -48,25 +49,20 @@ auto segments_of_groups(std::vector<std::uint32_t> shares, compute::cut_wish wis
   };
 }
 
-TEST(group_run, has_one_digest_over_shares_layer_cuts_instruction_sets_and_kills) {
-  compute::synth_spec spec;
-  spec.layers = 3;
-  spec.ffn_dim = 1024;
-  spec.heads = 8;
-  spec.kv_heads = 4;
-  const loaded_model model{synthetic_model(spec)};
-  const auto vocabulary = compute::tokenizer::make(model.file()).value();
-  const auto env = storage::make_env_posix();
-  actors::generation_request asked;
-  for (std::uint32_t i = 0; i < 40; ++i) {
-    asked.prompt.push_back((i * 7919 + 31) % spec.vocabulary);
+/// A request on clusters of one process that differ in all that must not matter.
+class one_digest {
+public:
+  explicit one_digest(const loaded_model& model)
+      : model_(model), vocabulary_(compute::tokenizer::make(model.file()).value()) {
+    for (std::uint32_t i = 0; i < 40; ++i) {
+      asked_.prompt.push_back((i * 7919 + 31) % model.get().config.vocabulary);
+    }
+    asked_.max_tokens = 30;
+    asked_.drafts = speculation::off;
   }
-  asked.max_tokens = 30;
-  asked.drafts = speculation::off;
-  std::set<std::string> digests;
-  std::size_t runs = 0;
-  const auto run = [&](const std::vector<std::uint32_t>& shares, const compute::cut_wish& wish,
-                       compute::isa set, std::uint32_t stages, std::uint32_t kills) {
+
+  void run(const std::vector<std::uint32_t>& shares, const compute::cut_wish& wish,
+           compute::isa set, std::uint32_t stages, std::uint32_t kills) {
     const auto kernels = compute::select_kernels(set);
     if (!kernels) {
       return; // this processor has not got it
@@ -76,30 +72,60 @@ TEST(group_run, has_one_digest_over_shares_layer_cuts_instruction_sets_and_kills
     how.prefill_chunk = 16 + stages;
     how.make_segment = segments_of_groups(shares, wish);
     auto cluster =
-        supervision::local_cluster::start(model.get(), *vocabulary, **kernels, *env, how);
+        supervision::local_cluster::start(model_.get(), *vocabulary_, **kernels, *env_, how);
     ASSERT_TRUE(cluster) << cluster.error().message;
-    actors::generation_request own = asked;
+    actors::generation_request own = asked_;
     own.kill_shards = kills;
-    own.kill_seed = 5 + runs;
+    own.kill_seed = 5 + runs_;
     const auto report = (*cluster)->run(own, {}, nullptr);
     ASSERT_TRUE(report) << report.error().message;
     EXPECT_EQ(report->restarts > 0, kills > 0);
-    digests.insert(to_hex(report->transcript));
-    ++runs;
-  };
-  const compute::cut_wish rows{};
-  const compute::cut_wish columns{compute::output_cut::columns, compute::output_cut::columns, 0};
-  for (const auto& shares : std::vector<std::vector<std::uint32_t>>{
-           {1}, {1, 1}, {1, 3}, {1, 1, 1}, {5, 1, 2}, {1, 1, 1, 1}, {1, 4, 2, 1}}) {
-    for (const auto set : {compute::isa::reference, compute::isa::avx2, compute::isa::avx512}) {
-      ASSERT_NO_FATAL_FAILURE(run(shares, rows, set, 1, 0));
+    digests_.insert(to_hex(report->transcript));
+    ++runs_;
+  }
+  void run_all() {
+    const compute::cut_wish rows{};
+    const compute::cut_wish columns{compute::output_cut::columns, compute::output_cut::columns, 0};
+    for (const auto& shares : std::vector<std::vector<std::uint32_t>>{
+             {1}, {1, 1}, {1, 3}, {1, 1, 1}, {5, 1, 2}, {1, 1, 1, 1}, {1, 4, 2, 1}}) {
+      for (const auto set : {compute::isa::reference, compute::isa::avx2, compute::isa::avx512}) {
+        ASSERT_NO_FATAL_FAILURE(run(shares, rows, set, 1, 0));
+      }
+      for (const std::uint32_t stages : {2U, 3U}) {
+        ASSERT_NO_FATAL_FAILURE(run(shares, columns, compute::isa::reference, stages, stages - 1));
+      }
     }
-    for (const std::uint32_t stages : {2U, 3U}) {
-      ASSERT_NO_FATAL_FAILURE(run(shares, columns, compute::isa::reference, stages, stages - 1));
+    EXPECT_EQ(digests_.size(), 1U);
+    EXPECT_GE(runs_, 21U);
+  }
+
+private:
+  const loaded_model& model_;
+  std::unique_ptr<compute::tokenizer> vocabulary_;
+  std::unique_ptr<storage::env> env_ = storage::make_env_posix();
+  actors::generation_request asked_;
+  std::set<std::string> digests_;
+  std::size_t runs_{0};
+};
+
+TEST(group_run, has_one_digest_over_shares_layer_cuts_instruction_sets_and_kills) {
+  compute::synth_spec spec;
+  spec.layers = 3;
+  spec.ffn_dim = 1024;
+  spec.heads = 8;
+  spec.kv_heads = 4;
+  const loaded_model model{synthetic_model(spec)};
+  one_digest{model}.run_all();
+}
+
+TEST(group_run, has_one_digest_also_of_a_mixture_of_experts) {
+  for (const architecture_case& one : architecture_cases()) {
+    if (one.name == "qwen2moe") {
+      const loaded_model model{architecture_model(one)};
+      return one_digest{model}.run_all();
     }
   }
-  EXPECT_EQ(digests.size(), 1U);
-  EXPECT_GE(runs, 21U);
+  FAIL() << "there is no such architecture";
 }
 
 TEST(group_run, is_for_what_can_be_cut_exactly) {
