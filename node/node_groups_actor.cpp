@@ -47,6 +47,7 @@ desk_of(const node_options& options, const node_surroundings& around, actors::pe
   };
   desk.kv_bytes_max = memory_bytes / limits::group_memory_share;
   desk.patience = options.group.patience;
+  desk.busy_read = options.link.busy_read;
   desk.checks = [env = around.env](std::uint64_t pass) {
     return pass == 1 || drawn_from(*env) % limits::group_check_every == 0;
   };

@@ -49,7 +49,7 @@ result<void> group_desk::form(std::uint64_t group, group_order order,
                   group);
     }
     led_group& made = led_[group];
-    made.links = std::make_shared<seat_links>(nodes, around_.send);
+    made.links = std::make_shared<seat_links>(nodes, around_.send, around_.busy_read);
     for (std::uint32_t i = 1; i < nodes.size(); ++i) {
       made.awaited.insert(i);
     }
@@ -240,7 +240,7 @@ void group_desk::join(const node_id& leader, const group_view& view) {
     right = check_join(leader, view, *order);
     if (right) {
       auto made = std::make_shared<joined_group>();
-      made->links = std::make_shared<seat_links>(order->nodes, around_.send);
+      made->links = std::make_shared<seat_links>(order->nodes, around_.send, around_.busy_read);
       made->self = self;
       made->leader = leader;
       made->busy = true;

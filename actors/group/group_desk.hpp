@@ -48,6 +48,7 @@ public:
     std::chrono::nanoseconds patience{};               ///< of a leader; members have twice as much
     /// Passes that a leader computes alone as well (`group_leader`). May be empty: none.
     std::function<bool(std::uint64_t pass)> checks{};
+    std::chrono::nanoseconds busy_read{0}; ///< as of `seat_links`
   };
 
   explicit group_desk(surroundings around);

@@ -44,15 +44,20 @@ protected:
         nodes_(4) {
     for (std::uint8_t i = 0; i < nodes_.size(); ++i) {
       nodes_[i].desk = std::make_unique<group_desk>(group_desk::surroundings{
-          desk_node(i), [this, i](const node_id& to, group_links::bytes b) { carry(i, to, b); },
+          desk_node(i),
+          [this, i](const node_id& to, group_links::bytes b) { carry(i, to, b); },
           nodes_[i].executor.get(),
           [this, i](const digest&, layer_range) {
             return nodes_[i].holds ? group_desk::held_weights{nullptr, &model_.get(),
                                                               compute::select_kernels({}).value()}
                                    : group_desk::held_weights{};
           },
-          [](const std::string&) {}, [this, i](const node_id&) { return nodes_[i].allows; },
-          std::size_t{1} << 28U, 20s});
+          [](const std::string&) {},
+          [this, i](const node_id&) { return nodes_[i].allows; },
+          std::size_t{1} << 28U,
+          20s,
+          {},
+          i == 3 ? 50us : 0us}); // it looks before it sleeps
     }
   }
   ~desks() override {
