@@ -179,20 +179,25 @@ auto segments_for(const run_options& given, surroundings& around) {
   return make;
 }
 
-result<supervision::run_report> generate(const run_options& given, const ready_model& model,
-                                         const std::vector<token_id>& prompt,
-                                         const sampling_params& sampling,
-                                         const compute::kernel_set& kernels,
-                                         std::optional<supervision::cluster_cache> cache,
-                                         surroundings& around, const secret_key* key) {
+supervision::cluster_options cut_of(const run_options& given, surroundings& around) {
   supervision::cluster_options cut;
   cut.stages = given.stages;
   cut.threads = given.how.threads;
   cut.prefill_chunk = given.how.prefill_chunk;
   // A drill means its crashes; whoever asks for many wants them all survived.
   cut.restarts_max = std::max(cut.restarts_max, given.drill);
-  cut.key = key;
   cut.make_segment = segments_for(given, around);
+  return cut;
+}
+
+result<supervision::run_report> generate(const run_options& given, const ready_model& model,
+                                         const std::vector<token_id>& prompt,
+                                         const sampling_params& sampling,
+                                         const compute::kernel_set& kernels,
+                                         std::optional<supervision::cluster_cache> cache,
+                                         surroundings& around, const secret_key* key) {
+  supervision::cluster_options cut = cut_of(given, around);
+  cut.key = key;
   if (!given.draft.empty()) {
     compute_threads runner{given.how.threads};
     OVIR_ASSIGN(cut.draft, load_draft(around, given.draft, *model.vocabulary, kernels, runner));
