@@ -73,7 +73,8 @@ public:
         mine.waits = false;
         return std::optional<group_links::letter>{};
       }
-      if (!pass_time()) {
+      pass_time();
+      if (now_ < until) { // also after time passed for another one, who needs the lock
         changed_.wait(lock);
       }
     }
@@ -100,8 +101,8 @@ private:
     bool left{false};
   };
 
-  // Whether the clock went on, because nothing else can happen.
-  bool pass_time() {
+  // The clock goes on when nothing else can happen.
+  void pass_time() {
     std::size_t waiting = 0;
     auto first = time_point::max();
     for (const seat& s : seats_) {
@@ -110,12 +111,10 @@ private:
         first = std::min(first, s.until);
       }
     }
-    if (waiting < alive_) {
-      return false;
+    if (waiting >= alive_ && first > now_) {
+      now_ = first;
+      changed_.notify_all();
     }
-    now_ = first;
-    changed_.notify_all();
-    return true;
   }
 
   std::mutex guard_;
