@@ -149,7 +149,7 @@ TEST(dashboard, has_panels_of_their_own_ids_that_do_not_overlap) {
     }
   });
   EXPECT_EQ(rows, (names{"Throughput", "Latency", "Slack", "Queues", "Cluster and restarts",
-                         "Cache", "Evidence", "Ledger"}));
+                         "Cache", "Evidence", "Ledger", "Batches"}));
 }
 
 } // namespace
