@@ -349,20 +349,18 @@ void group_desk::take_answer(const node_id& from, const group_view& view) {
   std::function<void(result<void>)> done;
   result<void> outcome;
   group_order refused;
+  bool gone = false; // the group that this node agrees to
   {
     const std::lock_guard lock{guard_};
     const auto found = led_.find(view.header.group);
     if (found == led_.end()) {
       ++dropped_;
-      return;
-    }
-    led_group& led = found->second;
-    const std::uint32_t member = place_of(led.order.nodes, from);
-    if (led.awaited.erase(member) == 0) {
+      gone = view.payload.empty();
+    } else if (led_group& led = found->second;
+               led.awaited.erase(place_of(led.order.nodes, from)) == 0) {
       ++dropped_;
       return;
-    }
-    if (!view.payload.empty()) {
+    } else if (!view.payload.empty()) {
       const std::string why{reinterpret_cast<const char*>(view.payload.data()),
                             view.payload.size()};
       outcome = fail(errc::busy, "{} takes no part in group {}: {}", short_name(from),
@@ -376,6 +374,8 @@ void group_desk::take_answer(const node_id& from, const group_view& view) {
   }
   if (!refused.nodes.empty()) {
     part_from(refused, view.header.group); // those who agreed
+  } else if (gone) {
+    around_.send(from, group_message({.kind = group_kind::part}, view.header.group, 0, {}));
   }
   if (done) {
     done(std::move(outcome));

@@ -318,6 +318,7 @@ void group_keeper::make(const place& where, std::uint64_t group, compute::parall
   }
   led->segment = std::move(*made);
   led->at = phase::ready;
+  led->due = {}; // once it is used, for more members
   around_.log(fmt::format("leads group {} of {} nodes", group, led->next.members));
 }
 

@@ -60,8 +60,8 @@ protected:
       m.node = desk_node(i);
       m.advert.name = "n" + std::to_string(i);
       m.advert.memory_bytes = 1U << 30U;
-      m.advert.decode_bytes_per_second = 1'000'000;
-      m.advert.prefill_bytes_per_second = 10'000'000;
+      m.advert.decode_bytes_per_second = 200'000'000;
+      m.advert.prefill_bytes_per_second = 2'000'000'000;
       m.advert.held = {{digest{}, {0, 4}, 4}};
       m.rtt = 100us;
       members_.push_back(m);
@@ -79,7 +79,7 @@ protected:
       return nodes_[to.key[0]].desk->deliver(desk_node(from), message);
     }
     std::vector<std::byte> payload(view.payload.begin(), view.payload.end());
-    payload.front() ^= std::byte{1};
+    payload[2] ^= std::byte{16};
     nodes_[to.key[0]].desk->deliver(desk_node(from), std::make_shared<const std::vector<std::byte>>(
                                                          encode_group(view.header, payload)));
   }
@@ -139,7 +139,7 @@ protected:
   std::vector<member> members_;
   std::vector<bool> linked_{false, true, true};
   bool chosen_{true};
-  std::uint8_t liar_{0}; ///< 0: none
+  std::uint8_t liar_{255}; ///< no node: none
   std::uint64_t numbers_{0};
   std::mutex guard_;
   std::string said_;
