@@ -12,6 +12,7 @@
 #include "node/layer_orders_actor.hpp"
 #include "node/metrics_endpoint.hpp"
 #include "node/node_cache.hpp"
+#include "node/node_groups.hpp"
 #include "node/node_reload.hpp"
 #include "node/node_start.hpp"
 #include "node/node_tree_actor.hpp"
@@ -98,6 +99,7 @@ private:
   actors::model_catalog models_;
   std::map<digest, std::shared_ptr<actors::draft_model>> drafts_; ///< by whom they guess for
   std::unique_ptr<actors::peers> links_;
+  std::unique_ptr<node_groups> groups_; ///< null before `open_network`
   actors::node_advert advert_;
   std::uint64_t memory_{0};
   std::atomic<bool> drained_{false};
@@ -325,7 +327,9 @@ result<void> whole_node::open_network() {
   how.listen = options_.listen;
   how.admin_listen = options_.admin_listen;
   how.transport = options_.transport;
-  OVIR_ASSIGN(network_, machine_.open_network(*around_.key, how, *links_));
+  groups_ = std::make_unique<node_groups>(options_, around_, *links_, models_, operators_, *pool_,
+                                          memory_, *logs_.of("groups"));
+  OVIR_ASSIGN(network_, machine_.open_network(*around_.key, how, groups_->door()));
   delays_ = std::make_unique<actors::delay_line>(*network_);
   links_->use(delays_.get());
   advert_.address = options_.advertise.empty() ? network_->listen_address() : options_.advertise;
@@ -392,6 +396,7 @@ void whole_node::start_tree() {
   parts->keepers =
       ledger_ ? ledger_->keeper().book().view().origin().keepers : options_.ledger.keepers;
   parts->memory_bytes = memory_;
+  parts->groups = &groups_->keeper();
   parts->reuse = {cache_->handle(), cache_->around(),
                   options_.cache.enabled && options_.cache.peers,
                   std::bind_front(&node_cache::quarantine, cache_.get()), options_.cache.enabled};
@@ -533,6 +538,9 @@ void whole_node::close_doors() {
   }
   delays_.reset();
   network_.reset();
+  if (groups_) {
+    groups_->close();
+  }
 }
 
 void whole_node::let_go() {

@@ -9,6 +9,7 @@
 #include "messages/limits/gateway.hpp"
 #include "messages/limits/general.hpp"
 #include "messages/limits/ledger.hpp"
+#include "messages/limits/parts.hpp"
 #include "messages/node_id.hpp"
 #include "messages/request/request.hpp"
 
@@ -116,6 +117,17 @@ struct ledger_option {
   std::optional<std::uint64_t> stake;
 };
 
+/// Which groups of nodes that hold a segment together it leads and joins (actors/group). It joins
+/// those of its operator's nodes, and leads none unless it is told to.
+struct group_option {
+  std::vector<node_id> lead; ///< all of these that hold the same layers
+  bool chooses{false};       ///< of its operator's nodes, those with which a group is faster
+  std::vector<node_id> join; ///< whose groups it joins, beside those of its operator's nodes
+  std::chrono::milliseconds patience{limits::group_patience}; ///< of a leader, for a message
+
+  friend bool operator==(const group_option&, const group_option&) = default;
+};
+
 /// How a node reaches others behind routers, and is reached (actors/nat).
 struct reach_option {
   bool enabled{true};
@@ -178,6 +190,7 @@ struct node_options {
   std::optional<metrics_option> metrics;          ///< absent: none but a gateway's
   cache_option cache;
   link_option link;
+  group_option group;
   ledger_option ledger;
   bool chaos{false}; ///< admin `chaos` commands are obeyed
   std::string log_level{"info"};

@@ -51,6 +51,7 @@ std::vector<std::string> restarts_for(const node_options& now, const node_option
   needs_restart(fresh.log_format != now.log_format, "log.format");
   needs_restart(fresh.cache != now.cache, "cache");
   needs_restart(fresh.link != now.link, "link");
+  needs_restart(fresh.group != now.group, "group");
   needs_restart(
       fresh.ledger.folder != now.ledger.folder || fresh.ledger.policy != now.ledger.policy ||
           fresh.ledger.mint_keys != now.ledger.mint_keys ||

@@ -175,6 +175,7 @@ caf::actor start_host(caf::actor_system& system, const parts_pointer& parts,
   around.fetch = parts->fetch_ordered;
   around.keep = parts->keep_ordered;
   around.drop = parts->drop_ordered;
+  around.groups = parts->groups;
   around.desk = parts->desk;
   around.claim = claims_to(parts, known);
   around.cache = parts->reuse.handle;
@@ -402,8 +403,7 @@ caf::actor start_admin(caf::actor_system& system, const parts_pointer& parts,
   around.clients_pay = parts->options->ledger.clients_pay;
   around.keeper = parts->keepers.empty() ? node_id{} : parts->keepers.front();
   around.find = [known](const std::string& name) { return known->get(name); };
-  // On a thread of its own: shells may send megabytes to be parsed, and probes do not wait for
-  // it.
+  // On a thread of its own: shells may send megabytes to be parsed; probes do not wait for it.
   const caf::actor made = spawn_apart(system, actors::admin_behavior, std::move(around));
   if (parts->console != nullptr) {
     parts->console->use(made);

@@ -127,6 +127,7 @@ struct node_parts {
   actors::layer_fetcher fetch_ordered; ///< null: schedulers order nothing of this node
   actors::layer_fetcher keep_ordered;  ///< on the disk alone; null: likewise
   actors::layer_dropper drop_ordered;  ///< null: its owner chose its layers
+  actors::group_keeper* groups{nullptr};
 };
 
 /// The actors that others need to find, as they are at the moment: start functions put them here,

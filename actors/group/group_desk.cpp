@@ -1,6 +1,7 @@
 #include "actors/group/group_desk.hpp"
 
 #include "actors/group/group_leader.hpp"
+#include "compute/parts/cut_codec.hpp"
 #include "compute/parts/segment_part.hpp"
 #include "messages/check.hpp"
 #include "messages/limits/parts.hpp"
@@ -48,7 +49,7 @@ result<void> group_desk::form(std::uint64_t group, group_order order,
                   group);
     }
     led_group& made = led_[group];
-    made.links = std::make_shared<seat_links>(nodes, around_.send);
+    made.links = std::make_shared<seat_links>(nodes, around_.send, around_.busy_read);
     for (std::uint32_t i = 1; i < nodes.size(); ++i) {
       made.awaited.insert(i);
     }
@@ -62,7 +63,8 @@ result<void> group_desk::form(std::uint64_t group, group_order order,
 }
 
 result<std::unique_ptr<compute::layer_engine>>
-group_desk::engine(std::uint64_t group, compute::parallel_runner& runner) {
+group_desk::engine(std::uint64_t group, compute::parallel_runner& runner,
+                   std::function<void(const error&)> lost) {
   std::shared_ptr<seat_links> links;
   group_order order;
   {
@@ -86,8 +88,21 @@ group_desk::engine(std::uint64_t group, compute::parallel_runner& runner) {
               compute::segment_part::make(*held.weights, order.cut, 0, *held.kernels, runner));
   OVIR_ASSIGN(auto alone,
               compute::segment_part::make(*held.weights, whole, 0, *held.kernels, runner));
-  return std::unique_ptr<compute::layer_engine>{std::make_unique<group_leader>(
-      group_seat{group, 0, around_.patience}, std::move(part), std::move(alone), std::move(links))};
+  auto leader = std::make_unique<group_leader>(group_seat{group, 0, around_.patience},
+                                               std::move(part), std::move(alone), std::move(links));
+  // The weights, and the group's end with the engine.
+  leader->keep(std::shared_ptr<const void>{
+      held.weights, [this, group, keeps = held.keeps](const void*) { end(group); }});
+  leader->when_lost(std::move(lost));
+  leader->check_passes(around_.checks);
+  return std::unique_ptr<compute::layer_engine>{std::move(leader)};
+}
+
+// Tells the others of a group that this node led that it is no more.
+void group_desk::part_from(const group_order& order, std::uint64_t group) const {
+  for (std::size_t i = 1; i < order.nodes.size(); ++i) {
+    around_.send(order.nodes[i], group_message({.kind = group_kind::part}, group, 0, {}));
+  }
 }
 
 void group_desk::end(std::uint64_t group) {
@@ -100,9 +115,8 @@ void group_desk::end(std::uint64_t group) {
     return;
   }
   led_group& led = ended.mapped();
-  for (std::uint32_t i = 1; i < led.order.nodes.size(); ++i) {
-    led.links->send(i, group_message({.kind = group_kind::part}, group, 0, {}));
-  }
+  led.links->end("this node ended it");
+  part_from(led.order, group);
   if (led.done) {
     led.done(fail(errc::cancelled, "group {} was ended before it was formed", group));
   }
@@ -134,32 +148,59 @@ void group_desk::deliver(const node_id& from, group_links::bytes message) {
 }
 
 void group_desk::link_lost(const node_id& node) {
-  std::vector<std::pair<std::function<void(result<void>)>, std::uint64_t>> failed;
+  std::vector<decltype(led_)::node_type> failed;
   {
     const std::lock_guard lock{guard_};
+    std::vector<std::uint64_t> awaiting;
     for (auto& [group, led] : led_) {
       led.links->lose(node);
-      const std::uint32_t member = place_of(led.order.nodes, node);
-      if (led.awaited.contains(member)) {
-        failed.emplace_back(std::move(led.done), group);
+      if (led.awaited.contains(place_of(led.order.nodes, node))) {
+        awaiting.push_back(group);
       }
     }
-    for (const auto& [done, group] : failed) {
-      led_.erase(group);
+    for (const std::uint64_t group : awaiting) {
+      failed.push_back(led_.extract(group));
     }
     for (auto& [group, joined] : joined_) {
       joined->links->lose(node);
       wake(group, *joined);
     }
   }
-  for (const auto& [done, group] : failed) {
-    done(fail(errc::peer_lost, "{} was gone before group {} was formed", short_name(node), group));
+  for (const auto& one : failed) {
+    part_from(one.mapped().order, one.key());
+    one.mapped().done(fail(errc::peer_lost, "{} was gone before group {} was formed",
+                           short_name(node), one.key()));
   }
+}
+
+void group_desk::close() {
+  std::set<node_id> others;
+  {
+    const std::lock_guard lock{guard_};
+    for (const auto& [group, led] : led_) {
+      others.insert(led.order.nodes.begin() + 1, led.order.nodes.end());
+    }
+    for (const auto& [group, joined] : joined_) {
+      others.insert(joined->leader);
+    }
+  }
+  for (const node_id& node : others) {
+    link_lost(node);
+  }
+}
+
+bool group_desk::leads(std::uint64_t group) const {
+  const std::lock_guard lock{guard_};
+  return led_.contains(group);
 }
 
 group_desk::counters group_desk::count() const {
   const std::lock_guard lock{guard_};
   return {led_.size(), joined_.size(), dropped_};
+}
+
+std::size_t group_desk::kv_bytes_promised() const {
+  return around_.kv_bytes_max / limits::groups_joined_max * count().joined;
 }
 
 // Groups that others lead.
@@ -199,7 +240,7 @@ void group_desk::join(const node_id& leader, const group_view& view) {
     right = check_join(leader, view, *order);
     if (right) {
       auto made = std::make_shared<joined_group>();
-      made->links = std::make_shared<seat_links>(order->nodes, around_.send);
+      made->links = std::make_shared<seat_links>(order->nodes, around_.send, around_.busy_read);
       made->self = self;
       made->leader = leader;
       made->busy = true;
@@ -241,6 +282,9 @@ void group_desk::make_member(std::uint64_t group, const group_order& order,
       group_seat{group, joined->self, 2 * around_.patience}, std::move(*part), *joined->links,
       around_.kv_bytes_max / limits::groups_joined_max);
   answer(joined->leader, group, joined->self, {});
+  around_.log(
+      fmt::format("joined group {} of {}: {}", group, short_name(joined->leader),
+                  compute::describe(order.cut.members[joined->self], order.cut.blocks.front())));
   serve(group, runner);
 }
 
@@ -279,9 +323,14 @@ void group_desk::serve(std::uint64_t group, compute::parallel_runner& runner) {
 }
 
 void group_desk::leave(std::uint64_t group, const std::string& why) {
+  decltype(joined_)::node_type left;
   {
     const std::lock_guard lock{guard_};
-    joined_.erase(group);
+    left = joined_.extract(group);
+  }
+  if (left) { // the leader need not wait to find out
+    around_.send(left.mapped()->leader,
+                 group_message({.kind = group_kind::part}, group, left.mapped()->self, {}));
   }
   around_.log(fmt::format("left group {}: {}", group, why));
 }
@@ -299,29 +348,34 @@ void group_desk::answer(const node_id& leader, std::uint64_t group, std::uint32_
 void group_desk::take_answer(const node_id& from, const group_view& view) {
   std::function<void(result<void>)> done;
   result<void> outcome;
+  group_order refused;
+  bool gone = false; // the group that this node agrees to
   {
     const std::lock_guard lock{guard_};
     const auto found = led_.find(view.header.group);
     if (found == led_.end()) {
       ++dropped_;
-      return;
-    }
-    led_group& led = found->second;
-    const std::uint32_t member = place_of(led.order.nodes, from);
-    if (led.awaited.erase(member) == 0) {
+      gone = view.payload.empty();
+    } else if (led_group& led = found->second;
+               led.awaited.erase(place_of(led.order.nodes, from)) == 0) {
       ++dropped_;
       return;
-    }
-    if (!view.payload.empty()) {
+    } else if (!view.payload.empty()) {
       const std::string why{reinterpret_cast<const char*>(view.payload.data()),
                             view.payload.size()};
       outcome = fail(errc::busy, "{} takes no part in group {}: {}", short_name(from),
                      view.header.group, why);
       done = std::move(led.done);
+      refused = std::move(led.order);
       led_.erase(found);
     } else if (led.awaited.empty()) {
       done = std::exchange(led.done, nullptr);
     }
+  }
+  if (!refused.nodes.empty()) {
+    part_from(refused, view.header.group); // those who agreed
+  } else if (gone) {
+    around_.send(from, group_message({.kind = group_kind::part}, view.header.group, 0, {}));
   }
   if (done) {
     done(std::move(outcome));

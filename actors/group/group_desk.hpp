@@ -46,6 +46,9 @@ public:
     std::function<bool(const node_id& leader)> allows; ///< whose groups this node joins
     std::size_t kv_bytes_max{0};                       ///< of all groups that others lead
     std::chrono::nanoseconds patience{};               ///< of a leader; members have twice as much
+    /// Passes that a leader computes alone as well (`group_leader`). May be empty: none.
+    std::function<bool(std::uint64_t pass)> checks{};
+    std::chrono::nanoseconds busy_read{0}; ///< as of `seat_links`
   };
 
   explicit group_desk(surroundings around);
@@ -60,18 +63,22 @@ public:
   [[nodiscard]] result<void> form(std::uint64_t group, group_order order,
                                   std::function<void(result<void>)> done);
   /// The engine of a group that is formed: once. It has all weights of the segment for when a
-  /// member is gone. `not_found`, or why the leader's part cannot be made. Reads the part's
-  /// columns; not for actors.
+  /// member is gone, and keeps them. `lost` is called, by a thread that computes, when the group is
+  /// no more. `not_found`, or why the leader's part cannot be made. Reads weights; not for actors.
   [[nodiscard]] result<std::unique_ptr<compute::layer_engine>>
-  engine(std::uint64_t group, compute::parallel_runner& runner);
+  engine(std::uint64_t group, compute::parallel_runner& runner,
+         std::function<void(const error&)> lost = {});
 
-  /// A group that this node leads is no more, formed or not; its engine, if there is one, computes
-  /// alone from then on.
+  /// A group that this node leads is no more, formed or not; its engine, if there is one, finds
+  /// that out in its next pass. Its engine's end does the same.
   void end(std::uint64_t group);
+  [[nodiscard]] bool leads(std::uint64_t group) const;
 
   // From the network, on its threads.
   void deliver(const node_id& from, group_links::bytes message);
   void link_lost(const node_id& node);
+  /// There is no network any more: nothing waits for others.
+  void close();
 
   struct counters {
     std::size_t led{0};
@@ -79,6 +86,8 @@ public:
     std::uint64_t dropped{0}; ///< messages of no group
   };
   [[nodiscard]] counters count() const;
+  /// Promised to the groups of others.
+  [[nodiscard]] std::size_t kv_bytes_promised() const;
 
 private:
   struct led_group {
@@ -106,6 +115,7 @@ private:
   [[nodiscard]] result<void> check_join(const node_id& leader, const group_view& view,
                                         const group_order& order) const;
   void leave(std::uint64_t group, const std::string& why);
+  void part_from(const group_order& order, std::uint64_t group) const;
 
   const surroundings around_;
   mutable std::mutex guard_;

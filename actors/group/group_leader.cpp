@@ -43,8 +43,11 @@ group_leader::~group_leader() {
 }
 
 error group_leader::lose(const error& reason) {
-  lost_ = fail(errc::peer_lost, "the group of layers {} to {} is no more: {}", layers_.first,
-               layers_.last - 1, reason.message);
+  lost_ = fail(errc::peer_lost, "the group of layers {} to {} is no more after {} passes: {}",
+               layers_.first, layers_.last - 1, pass_, reason.message);
+  if (when_lost_) {
+    when_lost_({reason.code, lost_->message});
+  }
   return *lost_;
 }
 
@@ -221,8 +224,83 @@ result<void> group_leader::run_alone(engine_pass& pass) {
   return {};
 }
 
+/// What came of a pass.
+struct group_leader::said_of_pass {
+  std::vector<float> stream;
+  std::vector<std::optional<error>> failed;   ///< [sessions]
+  std::vector<std::vector<std::uint16_t>> kv; ///< [sessions] of the pass's rows, by position
+};
+
+group_leader::said_of_pass group_leader::said_of(const engine_pass& pass) const {
+  said_of_pass said{{pass.stream.begin(), pass.stream.end()}, {}, {}};
+  for (const engine_session& s : pass.sessions) {
+    said.failed.push_back(s.failed);
+    auto& kv = said.kv.emplace_back();
+    if (!s.failed) {
+      compute::read_kv_rows(*s.kv, {layers_, {0, part_->config().kv_heads}, s.first, s.count}, kv);
+    }
+  }
+  return said;
+}
+
+// `digest_mismatch`. Whose fault it is does not show: what is wrong in a layer is so in all behind.
+result<void> group_leader::compare(const said_of_pass& group, const said_of_pass& own) const {
+  const std::size_t of_head = std::size_t{2} * part_->config().head_dim;
+  const std::size_t width = of_head * part_->config().kv_heads * layers_.size();
+  const bool same_end =
+      group.failed.size() == own.failed.size() &&
+      std::equal(group.failed.begin(), group.failed.end(), own.failed.begin(),
+                 [](const auto& a, const auto& b) { return a.has_value() == b.has_value(); });
+  for (std::size_t i = 0; i < own.kv.size() && same_end; ++i) {
+    const auto [theirs, ours] =
+        std::mismatch(group.kv[i].begin(), group.kv[i].end(), own.kv[i].begin(), own.kv[i].end());
+    if (ours == own.kv[i].end()) {
+      continue;
+    }
+    const std::size_t at = static_cast<std::size_t>(ours - own.kv[i].begin()) % width;
+    const std::size_t layer = layers_.first + at / (of_head * part_->config().kv_heads);
+    const std::size_t head = at / of_head % part_->config().kv_heads;
+    return fail(errc::digest_mismatch,
+                "pass {} is another by all weights than by the group, from head {} of layer {} on",
+                pass_, head, layer);
+  }
+  if (!same_end ||
+      std::memcmp(group.stream.data(), own.stream.data(), own.stream.size() * sizeof(float)) != 0) {
+    return fail(errc::digest_mismatch, "pass {} is another by all weights than by the group",
+                pass_);
+  }
+  return {};
+}
+
+// By the group and alone: so one that lies is found, now or in another of such passes.
+result<void> group_leader::run_twice(engine_pass& pass) {
+  const std::vector<float> input(pass.stream.begin(), pass.stream.end());
+  std::vector<std::optional<error>> failed;
+  for (const engine_session& s : pass.sessions) {
+    failed.push_back(s.failed);
+  }
+  OVIR_TRY(run_all(pass));
+  const said_of_pass group = said_of(pass);
+  std::copy(input.begin(), input.end(), pass.stream.begin());
+  for (std::size_t i = 0; i < failed.size(); ++i) {
+    pass.sessions[i].failed = std::move(failed[i]);
+  }
+  OVIR_TRY(run_alone(pass));
+  if (const auto same = compare(group, said_of(pass)); !same) {
+    lose(same.error());
+    return {}; // with what this node computed
+  }
+  alone_pass_ = false;
+  check_head_ = true;
+  for (engine_session& s : pass.sessions) {
+    dynamic_cast<request&>(**s.own).synced = s.failed ? s.first : s.first + s.count;
+  }
+  return {};
+}
+
 result<void> group_leader::run(engine_pass& pass) {
   runner_ = pass.runner;
+  check_head_ = false;
   if (!lost_ && pass.rows > rows_max_) {
     // The members learn of K and V when a pass comes that fits.
     return alone_ ? run_alone(pass)
@@ -236,11 +314,12 @@ result<void> group_leader::run(engine_pass& pass) {
     for (const engine_session& s : pass.sessions) {
       before.push_back(s.failed);
     }
-    const auto done = run_all(pass);
+    const bool twice = alone_ && checked_ && checked_(pass_ + 1);
+    const auto done = twice ? run_twice(pass) : run_all(pass);
     if (done) {
       return {};
     }
-    (void)lose(done.error());
+    lose(done.error());
     for (std::size_t i = 0; i < before.size(); ++i) {
       pass.sessions[i].failed = std::move(before[i]);
     }
@@ -286,14 +365,40 @@ result<void> group_leader::gather_logits(std::span<const float* const> rows,
   return {};
 }
 
+// `digest_mismatch`, with the member whose rows of the head differ.
+result<void> group_leader::check_logits(std::span<const float> own,
+                                        std::span<const std::uint8_t> ok) const {
+  const std::size_t vocabulary = part_->config().vocabulary;
+  for (std::size_t i = 0; i < own.size(); ++i) {
+    if (std::memcmp(&own[i], &told_logits_[i], sizeof(float)) == 0) {
+      continue;
+    }
+    const auto word = static_cast<std::uint32_t>(i % vocabulary);
+    const auto& members = part_->cut().members;
+    const auto author = std::find_if(members.begin(), members.end(), [&](const auto& m) {
+      return m.words.first <= word && word < m.words.last;
+    });
+    return fail(errc::digest_mismatch, "member {} sent another logit of word {} in pass {}",
+                author - members.begin(), word, pass_);
+  }
+  if (!std::equal(ok.begin(), ok.end(), told_ok_.begin(), told_ok_.end())) {
+    return fail(errc::digest_mismatch, "the logits of pass {} are others by all weights", pass_);
+  }
+  return {};
+}
+
 result<void> group_leader::head(std::span<const float* const> rows, std::span<float> logits,
                                 std::span<std::uint8_t> ok) {
   if (!lost_ && !alone_pass_) {
     const auto done = gather_logits(rows, logits, ok);
-    if (done) {
+    if (done && !check_head_) {
       return {};
     }
-    (void)lose(done.error());
+    told_logits_.assign(logits.begin(), logits.end());
+    told_ok_.assign(ok.begin(), ok.end());
+    if (!done) {
+      lose(done.error());
+    }
     std::fill(ok.begin(), ok.end(), std::uint8_t{1});
   }
   if (!alone_) {
@@ -302,6 +407,11 @@ result<void> group_leader::head(std::span<const float* const> rows, std::span<fl
   std::vector<float> all;
   alone_->head(rows, *runner_, all, ok);
   std::copy_n(all.begin(), logits.size(), logits.begin());
+  if (!lost_ && check_head_) {
+    if (const auto same = check_logits(logits, ok); !same) {
+      lose(same.error());
+    }
+  }
   return {};
 }
 

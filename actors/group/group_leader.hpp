@@ -8,9 +8,11 @@
 #include "messages/result.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace ovir::actors {
@@ -33,6 +35,14 @@ public:
   [[nodiscard]] bool has_head() const noexcept override;
   [[nodiscard]] result<void> head(std::span<const float* const> rows, std::span<float> logits,
                                   std::span<std::uint8_t> ok) override;
+  /// Called once, by the thread that computes, when the group is no more.
+  void when_lost(std::function<void(const error&)> call) { when_lost_ = std::move(call); }
+  /// Passes that this node computes alone as well, by their numbers from 1, if it has all weights.
+  /// What it computes alone stands; where that is not what the group said, the group is no more,
+  /// and `when_lost` hears `digest_mismatch`.
+  void check_passes(std::function<bool(std::uint64_t pass)> which) { checked_ = std::move(which); }
+  /// What lives as long as the weights are used.
+  void keep(std::shared_ptr<const void> weights) { keeps_ = std::move(weights); }
   /// Why the group is no more.
   [[nodiscard]] const std::optional<error>& lost() const noexcept { return lost_; }
 
@@ -52,16 +62,28 @@ private:
   [[nodiscard]] result<void> gather_kv(compute::engine_pass& pass);
   [[nodiscard]] result<void> gather_logits(std::span<const float* const> rows,
                                            std::span<float> logits, std::span<std::uint8_t> ok);
-  [[nodiscard]] error lose(const error& reason);
+  struct said_of_pass;
+  [[nodiscard]] said_of_pass said_of(const compute::engine_pass& pass) const;
+  [[nodiscard]] result<void> compare(const said_of_pass& group, const said_of_pass& own) const;
+  [[nodiscard]] result<void> run_twice(compute::engine_pass& pass);
+  [[nodiscard]] result<void> check_logits(std::span<const float> own,
+                                          std::span<const std::uint8_t> ok) const;
+  error lose(const error& reason);
 
+  std::shared_ptr<const void> keeps_;
   std::unique_ptr<compute::segment_part> part_;
   std::unique_ptr<compute::segment_part> alone_;
   std::shared_ptr<group_links> links_;
+  std::function<void(const error&)> when_lost_;
+  std::function<bool(std::uint64_t)> checked_;
+  std::vector<float> told_logits_;      ///< by the group, of a pass that is checked
+  std::vector<std::uint8_t> told_ok_{}; ///< likewise
   group_pass passes_;
   compute::parallel_runner* runner_{nullptr}; ///< of the last pass
   layer_range layers_;
   std::uint32_t rows_max_; ///< of a pass
   bool alone_pass_{false}; ///< the last one: the members do not know its rows
+  bool check_head_{false}; ///< of the last pass
   std::vector<known_request> requests_;
   std::uint64_t numbers_{0}; ///< of sessions, given
   std::uint64_t pass_{0};

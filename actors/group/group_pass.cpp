@@ -52,6 +52,14 @@ result<void> group_pass::sort(const group_links::letter& letter) {
   return {};
 }
 
+// A member that leaves, or the leader that ends the group, says so.
+result<void> group_pass::check_whole() const {
+  if (!orders_.empty() && orders_.back().view.header.kind == group_kind::part) {
+    return fail(errc::cancelled, "member {} of group {} left it", orders_.back().from, seat_.group);
+  }
+  return {};
+}
+
 result<void> group_pass::exchange(std::uint64_t pass, std::uint32_t step, std::uint32_t rows) {
   const std::span<const std::byte> outgoing = part_.outgoing();
   const auto own = std::make_shared<const std::vector<std::byte>>(outgoing.begin(), outgoing.end());
@@ -73,10 +81,7 @@ result<void> group_pass::exchange(std::uint64_t pass, std::uint32_t step, std::u
                 links_.receive(*exchange_.deadline()));
     if (letter) {
       OVIR_TRY(sort(*letter));
-      if (!orders_.empty() && orders_.back().view.header.kind == group_kind::part) {
-        return fail(errc::cancelled, "the leader of group {} ended it in pass {}", seat_.group,
-                    pass);
-      }
+      OVIR_TRY(check_whole());
     } else if (const auto over = exchange_.expired(links_.now())) {
       return *over;
     }
@@ -135,6 +140,7 @@ result<group_pass::order> group_pass::answer(group_kind kind, std::uint32_t from
     OVIR_ASSIGN(const std::optional<group_links::letter> letter, links_.receive(until));
     if (letter) {
       OVIR_TRY(sort(*letter));
+      OVIR_TRY(check_whole());
     } else if (links_.now() >= until) {
       return fail(
           errc::timed_out,

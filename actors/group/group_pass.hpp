@@ -63,6 +63,7 @@ public:
 private:
   [[nodiscard]] result<void> exchange(std::uint64_t pass, std::uint32_t step, std::uint32_t rows);
   [[nodiscard]] result<void> sort(const group_links::letter& letter);
+  [[nodiscard]] result<void> check_whole() const;
 
   group_seat seat_;
   compute::segment_part& part_;

@@ -58,6 +58,9 @@ result<void> check_question(const group_question& q) {
     return fail(errc::invalid_argument, "layers [{}, {}) do not exist in a model of {} layers",
                 q.layers.first, q.layers.last, q.model->config.layers);
   }
+  if (q.leader && *q.leader >= q.nodes.size()) {
+    return fail(errc::invalid_argument, "node {} of {} cannot lead", *q.leader, q.nodes.size());
+  }
   return {};
 }
 
@@ -121,7 +124,7 @@ std::uint64_t kv_bytes(const group_question& q, std::uint32_t heads) {
 
 // The leader has the embedding of a first segment, and K and V of all heads beside its own.
 bool fits(const group_question& q, const segment_cut& cut, std::span<const std::uint32_t> members) {
-  const compute::cut_cost cost = compute::cost_of(*q.model, cut, 1);
+  const compute::cut_cost cost = compute::cost_of(*q.model, cut, limits::prefill_chunk_max);
   for (std::size_t i = 0; i < members.size(); ++i) {
     std::uint64_t bytes =
         cost.weights[i] + cost.head[i] + kv_bytes(q, cut.members[i].kv_heads.size());
@@ -187,8 +190,10 @@ std::vector<std::vector<std::uint32_t>> orders_around(const group_question& q,
 void choose_best_group(const group_question& q, std::span<const std::uint32_t> by_speed,
                        group_choice& choice) {
   const std::size_t most = std::min(q.nodes.size(), limits::group_members_max);
-  for (const std::uint32_t leader :
-       by_speed.first(std::min(by_speed.size(), limits::group_leaders_tried))) {
+  const std::span<const std::uint32_t> leaders =
+      q.leader ? std::span{&*q.leader, 1}
+               : by_speed.first(std::min(by_speed.size(), limits::group_leaders_tried));
+  for (const std::uint32_t leader : leaders) {
     for (const auto& order : orders_around(q, leader)) {
       std::vector<std::uint32_t> members{leader};
       while (members.size() < most) {
@@ -271,6 +276,12 @@ group_time time_of(const group_question& q, const segment_cut& cut,
   const double messages = cost.exchanges + pass_messages + (logits ? head_messages : 0);
   time.delay = messages * (link.delay_seconds + static_cast<double>(n - 1) * q.message_seconds);
   return time;
+}
+
+std::optional<segment_cut> best_cut(const group_question& q,
+                                    std::span<const std::uint32_t> members) {
+  auto tried = try_group(q, members);
+  return tried ? std::optional{std::move(tried->cut)} : std::nullopt;
 }
 
 result<group_choice> choose_group(const group_question& q) {

@@ -42,6 +42,8 @@ struct group_question {
   std::uint32_t context{1};        ///< positions promised to each request
   std::uint32_t requests{1};       ///< at once
   std::uint32_t prefill_rows{512}; ///< of a chunk of a prompt
+  /// The node that leads; nothing: whichever is best.
+  std::optional<std::uint32_t> leader{};
   /// Of the best path of several stages over these nodes, per token, without the way to the lead;
   /// nothing: there is none.
   std::optional<double> stages_seconds{};
@@ -72,6 +74,12 @@ struct group_choice {
 /// the segment has the head. Precondition: `check_cut`, and as many nodes as members.
 [[nodiscard]] group_time time_of(const group_question& q, const compute::segment_cut& cut,
                                  std::span<const std::uint32_t> members, std::uint32_t rows);
+
+/// The cut by which these members compute a token soonest, shares by speed, the first leading;
+/// nothing where the segment cannot be cut or one of them has no memory for its part.
+/// Precondition: a question that `choose_group` accepts, members of it.
+[[nodiscard]] std::optional<compute::segment_cut> best_cut(const group_question& question,
+                                                           std::span<const std::uint32_t> members);
 
 /// The fastest for one request's tokens. Groups are tried around each of the fastest nodes, with
 /// the nearest and with the fastest others, shares by speed, and every way to cross; what does not

@@ -3,6 +3,8 @@
 #include "actors/group/group_links.hpp"
 #include "messages/node_id.hpp"
 
+#include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
@@ -22,13 +24,16 @@ class seat_links final : public group_links {
 public:
   using sender = std::function<void(const node_id& to, bytes message)>;
 
-  /// `nodes`: of the members, in their order.
-  seat_links(std::vector<node_id> nodes, sender send);
+  /// `nodes`: of the members, in their order. A thread that waits looks for what comes for `busy`
+  /// before it sleeps: that takes a processor, and saves the time of waking up.
+  seat_links(std::vector<node_id> nodes, sender send, std::chrono::nanoseconds busy = {});
 
   /// From the network. Nothing where `from` is no member.
   void put(const node_id& from, bytes message);
   /// A member's link ended: `receive` fails once it has given what came before.
   void lose(const node_id& member);
+  /// The group is no more: likewise.
+  void end(const std::string& why);
   [[nodiscard]] bool empty() const;
 
   // group_links
@@ -41,6 +46,8 @@ private:
 
   const std::vector<node_id> nodes_;
   const sender send_;
+  const std::chrono::nanoseconds busy_;
+  std::atomic<bool> something_{false}; ///< in the inbox, or a member is gone
   mutable std::mutex guard_;
   std::condition_variable changed_;
   std::deque<letter> inbox_;

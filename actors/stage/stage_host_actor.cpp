@@ -1,5 +1,6 @@
 #include "actors/stage/stage_host_actor.hpp"
 
+#include "actors/group/group_keeper.hpp"
 #include "actors/path/planner.hpp"
 #include "actors/stage/host_loads_actor.hpp"
 #include "actors/stage/signing_order.hpp"
@@ -17,7 +18,7 @@ namespace {
 /// Of the slot there is for these layers, else one that was never used.
 std::string slot_name(const host_state& state, const digest& model, layer_range layers) {
   const auto known = std::find_if(state.slots.begin(), state.slots.end(), [&](const auto& entry) {
-    return entry.second.model == model && entry.second.layers == layers;
+    return entry.second.model == model && entry.second.layers == layers && !entry.second.superseded;
   });
   if (known != state.slots.end()) {
     return known->first;
@@ -29,6 +30,25 @@ std::string slot_name(const host_state& state, const digest& model, layer_range 
 void answer(host_pointer self, const node_id& to, const wire_message& order, error reason) {
   self->state.environment.links->send_wire(
       to, {order.request, order.driver, order.stage, stage_failed{std::move(reason)}});
+}
+
+host_state::slot& add_slot(host_pointer self, const std::string& name, const wire_open& open,
+                           const model_catalog::entry& model,
+                           std::unique_ptr<compute::segment> segment) {
+  host_state& state = self->state;
+  host_state::slot made{open.model, open.layers, std::make_shared<stage_bench>(), model, {}, {},
+                        {},         false};
+  made.bench->segment = std::move(segment);
+  made.bench->kv_bytes_max = state.environment.memory_bytes;
+  made.bench->desk = state.environment.desk;
+  made.bench->claim = state.environment.claim;
+  made.bench->cache = {state.environment.cache, open.model, state.environment.reuses};
+  if (state.environment.env != nullptr) {
+    made.bench->env = state.environment.env;
+    made.bench->meter = state.meter;
+  }
+  state.environment.launch(self, name, made.bench);
+  return state.slots.emplace(name, std::move(made)).first->second;
 }
 
 host_state::slot* slot_for(host_pointer self, const wire_open& open, error& refused) {
@@ -52,19 +72,27 @@ host_state::slot* slot_for(host_pointer self, const wire_open& open, error& refu
     refused = segment.error();
     return nullptr;
   }
-  host_state::slot made{open.model, open.layers, std::make_shared<stage_bench>(), model, {},
-                        {},         {}};
-  made.bench->segment = std::move(*segment);
-  made.bench->kv_bytes_max = state.environment.memory_bytes;
-  made.bench->desk = state.environment.desk;
-  made.bench->claim = state.environment.claim;
-  made.bench->cache = {state.environment.cache, open.model, state.environment.reuses};
-  if (state.environment.env != nullptr) {
-    made.bench->env = state.environment.env;
-    made.bench->meter = state.meter;
+  return &add_slot(self, name, open, model, std::move(*segment));
+}
+
+// New sessions of layers that a group computes from now on go to a stage of its own; older ones end
+// where they are.
+void turn_to_group(host_pointer self, const wire_open& open) {
+  host_state& state = self->state;
+  if (state.environment.groups == nullptr || state.slots.size() >= limits::stages_max) {
+    return;
   }
-  state.environment.launch(self, name, made.bench);
-  return &state.slots.emplace(name, std::move(made)).first->second;
+  auto grouped = state.environment.groups->take(open.model, open.layers);
+  if (!grouped) {
+    return;
+  }
+  if (const auto known = state.slots.find(slot_name(state, open.model, open.layers));
+      known != state.slots.end()) {
+    known->second.superseded = true;
+  }
+  const std::string name =
+      fmt::format("{}-group-{}", slot_name(state, open.model, open.layers), ++state.grouped);
+  add_slot(self, name, open, grouped->keeps, std::move(grouped->segment));
 }
 
 void report_load(host_pointer self);
@@ -133,6 +161,12 @@ std::uint64_t buffer_bytes(const host_state& state) {
   return bytes;
 }
 
+/// That others lead.
+group_keeper::load groups_joined(const host_state& state) {
+  return state.environment.groups == nullptr ? group_keeper::load{}
+                                             : state.environment.groups->count();
+}
+
 /// Whether another node than `lead` may drive requests here.
 bool has_rivals(const host_state& state, const node_id& lead) {
   return std::any_of(state.members->begin(), state.members->end(), [&](const member& m) {
@@ -170,7 +204,8 @@ host_core::surroundings around(host_pointer self) {
 }
 
 host_core::room room_for(const host_state& state, const node_id& lead) {
-  const std::uint64_t taken = weight_bytes(state) + buffer_bytes(state);
+  const std::uint64_t taken =
+      weight_bytes(state) + buffer_bytes(state) + groups_joined(state).bytes;
   return {state.environment.memory_bytes - std::min(taken, state.environment.memory_bytes),
           has_rivals(state, lead)};
 }
@@ -179,6 +214,7 @@ void open(host_pointer self, order_received order) {
   host_state& state = self->state;
   auto& body = std::get<wire_open>(order.message.body);
   const host_core::session_key key{order.message.request, body.layers.first};
+  turn_to_group(self, body);
   const std::string name = slot_name(state, body.model, body.layers);
   if (const host_core::session* const known = state.core.find(key)) {
     if (const auto allowed =
@@ -376,6 +412,9 @@ void tick(host_pointer self) {
     drop_session(self, key);
   }
   retire_slots(self);
+  if (state.environment.groups != nullptr) {
+    state.environment.groups->look(*state.members, self->clock().now());
+  }
   report_load(self);
   self->delayed_send(self, host_tick_interval, host_tick{});
 }
@@ -390,7 +429,7 @@ void retire_slots(host_pointer self) {
     const bool used = std::any_of(state.core.sessions().begin(), state.core.sessions().end(),
                                   [&](const auto& entry) { return entry.second.slot == name; });
     if (used || !s.supervisor || !s.waiting.empty() ||
-        state.environment.models->find(s.model, s.layers) == s.keeps) {
+        (!s.superseded && state.environment.models->find(s.model, s.layers) == s.keeps)) {
       ++slot;
       continue;
     }
@@ -401,11 +440,13 @@ void retire_slots(host_pointer self) {
 
 void report_load(host_pointer self) {
   host_state& state = self->state;
-  const std::uint64_t used = weight_bytes(state) + state.core.bytes();
+  const group_keeper::load groups = groups_joined(state);
+  const std::uint64_t used = weight_bytes(state) + state.core.bytes() + groups.bytes;
   const std::uint64_t all = state.environment.memory_bytes;
   const node_speeds speeds = state.meter->speeds();
   state.environment.report(
-      {static_cast<std::uint32_t>(state.core.sessions().size()), all > used ? all - used : 0,
+      {static_cast<std::uint32_t>(state.core.sessions().size() + groups.joined),
+       all > used ? all - used : 0,
        static_cast<std::uint64_t>(speeds.decode_bytes_per_second.value_or(0)),
        static_cast<std::uint64_t>(speeds.prefill_bytes_per_second.value_or(0))});
 }

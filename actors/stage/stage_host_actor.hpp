@@ -25,6 +25,8 @@
 
 namespace ovir::actors {
 
+class group_keeper;
+
 struct host_tick {};
 
 /// Starts a supervisor that keeps one shard for this bench alive, and tells the host of it
@@ -74,6 +76,7 @@ struct host_environment {
   layer_fetcher fetch{};                       ///< null: this node takes no orders to fetch
   layer_fetcher keep{};                        ///< on the disk alone; null: likewise
   layer_dropper drop{};                        ///< null: nor to drop
+  group_keeper* groups{nullptr};               ///< that this node leads; null: none
 };
 
 /// Lets other nodes' leads use this node's segments: any range of layers within what is held
@@ -89,6 +92,7 @@ struct host_state {
     owned_actor supervisor;              ///< of the shard; empty until it is there
     shard_actor shard;                   ///< empty while it is being (re)started
     std::vector<order_received> waiting; ///< opens, at most limits::requests_active_max
+    bool superseded{false};              ///< new sessions go to another one of these layers
   };
   /// Layers that schedulers ordered, and are not here yet.
   struct load {
@@ -103,6 +107,7 @@ struct host_state {
   host_core core;
   std::vector<load> loads; ///< at most limits::loads_carried_max
   std::size_t retired{0};  ///< slots that went with their weights
+  std::size_t grouped{0};  ///< slots whose layers groups compute, so far
   members_view members;
   std::shared_ptr<step_meter> meter{std::make_shared<step_meter>()}; ///< of all slots
 };

@@ -324,12 +324,9 @@ bool layer_step::route(parallel_runner& runner) const {
   return true;
 }
 
-// Who is in the group of experts [first, last), their inputs, and the products with these.
-void layer_step::gather_experts(std::uint32_t first, std::uint32_t last,
-                                parallel_runner& runner) const {
+std::size_t layer_step::seat_experts(std::uint32_t first, std::uint32_t last) const {
   expert_scratch& s = scratch.experts;
   const std::uint32_t begin = s.first_seat[first];
-  const std::size_t seats = s.first_seat[last] - begin;
   std::vector<seated_expert>& group = s.group;
   group.clear();
   for (std::uint32_t e = first; e < last; ++e) {
@@ -341,6 +338,16 @@ void layer_step::gather_experts(std::uint32_t first, std::uint32_t last,
   std::sort(group.begin(), group.end(), [](const seated_expert& a, const seated_expert& b) {
     return a.rows != b.rows ? a.rows > b.rows : a.expert < b.expert;
   });
+  return s.first_seat[last] - begin;
+}
+
+// Who is in the group of experts [first, last), their inputs, and the products with these.
+void layer_step::gather_experts(std::uint32_t first, std::uint32_t last,
+                                parallel_runner& runner) const {
+  expert_scratch& s = scratch.experts;
+  const std::uint32_t begin = s.first_seat[first];
+  const std::size_t seats = seat_experts(first, last);
+  const std::vector<seated_expert>& group = s.group;
   grown(s.inputs, group.size());
   grown(s.inner, group.size());
   grown(s.gate, seats * config.expert_ffn_dim);
@@ -445,7 +452,7 @@ bool layer_step::shared_expert(parallel_runner& runner) const {
   return true;
 }
 
-bool layer_step::mixture(std::span<float> x, parallel_runner& runner) const {
+bool layer_step::read_mixture(std::span<float> x, parallel_runner& runner) const {
   const std::size_t n = rows;
   expert_scratch& s = scratch.experts;
   const expert_weights& one = weights.experts.front();
@@ -474,22 +481,36 @@ bool layer_step::mixture(std::span<float> x, parallel_runner& runner) const {
     return false;
   }
   multiply(kernels, scratch.hidden, present.first(present.size() - 2), runner);
-  if (!route(runner)) {
-    return false;
-  }
-  std::fill_n(scratch.residual.begin(), n * config.dim, 0.0F);
+  return route(runner);
+}
+
+bool layer_step::each_expert_group(
+    const std::function<bool(std::uint32_t, std::uint32_t)>& some) const {
+  const expert_scratch& s = scratch.experts;
   const std::uint32_t together = std::max(rows, limits::expert_group_rows);
   for (std::uint32_t first = 0; first < config.experts;) {
     std::uint32_t last = first + 1;
     while (last < config.experts && s.first_seat[last + 1] - s.first_seat[first] <= together) {
       ++last;
     }
-    if (s.first_seat[last] != s.first_seat[first] && !run_experts(first, last, runner)) {
+    if (s.first_seat[last] != s.first_seat[first] && !some(first, last)) {
       return false;
     }
     first = last;
   }
-  if (!weights.ffn_share.empty() && !shared_expert(runner)) {
+  return true;
+}
+
+bool layer_step::mixture(std::span<float> x, parallel_runner& runner) const {
+  if (!read_mixture(x, runner)) {
+    return false;
+  }
+  std::fill_n(scratch.residual.begin(), std::size_t{rows} * config.dim, 0.0F);
+  const auto some = [&](std::uint32_t first, std::uint32_t last) {
+    return run_experts(first, last, runner);
+  };
+  if (!each_expert_group(std::cref(some)) ||
+      (!weights.ffn_share.empty() && !shared_expert(runner))) {
     return false;
   }
   return finish(x, runner);

@@ -152,6 +152,18 @@ public:
   /// `scratch.residual` added to the stream.
   [[nodiscard]] bool finish(std::span<float> x, parallel_runner& runner) const;
 
+  // Of a layer with experts, in place of `read_feed_forward` and `multiply_feed_forward`:
+
+  /// The block's input, which experts each row goes to, and the products that all rows need: of a
+  /// shared expert, `scratch.gate` and `up`.
+  [[nodiscard]] bool read_mixture(std::span<float> x, parallel_runner& runner) const;
+  /// Calls `some(first, last)` for experts [first, last) that are computed together, in order,
+  /// until one is false.
+  [[nodiscard]] bool
+  each_expert_group(const std::function<bool(std::uint32_t, std::uint32_t)>& some) const;
+  /// Those of [first, last) that rows go to: `scratch.experts.group`. Returns their seats.
+  std::size_t seat_experts(std::uint32_t first, std::uint32_t last) const;
+
   /// Quantises a row of activations. One that is not finite is zeros from then on, and not `ok`.
   void quantize(activations& a, std::size_t row) const;
   /// Fails the sessions of which a row is not `ok`.

@@ -117,7 +117,7 @@ std::uint32_t crossing_width(const model_config& config, const segment_cut& cut,
   case crossing_kind::queries_keys: return heads + part.kv_heads.size() * config.head_dim;
   case crossing_kind::floats:
   case crossing_kind::quantised:
-    return place.block == layer_block::attention ? heads : part.inner.size();
+    return place.block == layer_block::attention ? heads : part.inner.size() * inner_rows(config);
   case crossing_kind::sums: return config.dim;
   case crossing_kind::rows: return part.rows.size();
   case crossing_kind::logits: return part.words.size();

@@ -21,8 +21,9 @@ public:
     const bool floats = how.output == output_cut::rows && rows_ <= how.floats_up_to;
     for (std::size_t i = 0; i < cut_.members.size(); ++i) {
       const member_part& part = cut_.members[i];
-      const std::uint64_t columns =
-          attention ? attention_columns(config_, part).size() : part.inner.size();
+      const std::uint64_t columns = attention
+                                        ? attention_columns(config_, part).size()
+                                        : std::uint64_t{part.inner.size()} * inner_rows(config_);
       std::uint64_t bytes = floats ? rows_ * (columns * element + 1) : rows_ * (element + 1);
       if (how.output == output_cut::columns) {
         bytes += 1 + rows_ * config_.dim * sum_bytes_expected;
@@ -57,6 +58,21 @@ private:
   cut_cost& total_;
 };
 
+/// Of as many experts as the pass's rows can go to.
+std::uint64_t expert_bytes(const layer_weights& w, const member_part& part, const model_config& c,
+                           std::uint32_t rows) {
+  if (w.experts.empty()) {
+    return 0;
+  }
+  std::uint64_t bytes = 0;
+  for (const expert_part& which : expert_parts) {
+    weight mine = w.experts.front().*which.member;
+    mine.rows = expert_rows_of(part, which).size();
+    bytes += held_bytes(mine);
+  }
+  return bytes * std::min<std::uint64_t>(c.experts, std::uint64_t{rows} * c.experts_used);
+}
+
 } // namespace
 
 std::uint32_t rows_that_fit(const model_config& config, const segment_cut& cut) {
@@ -66,7 +82,8 @@ std::uint32_t rows_that_fit(const model_config& config, const segment_cut& cut) 
     const std::uint64_t heads = attention_columns(config, part).size();
     const std::uint64_t kv = std::uint64_t{part.kv_heads.size()} * config.head_dim;
     for (const std::uint64_t elements :
-         {heads + kv, std::uint64_t{part.inner.size()}, std::uint64_t{part.words.size()}}) {
+         {heads + kv, std::uint64_t{part.inner.size()} * inner_rows(config),
+          std::uint64_t{part.words.size()}}) {
       most = std::max(most, elements * element + 1);
     }
     most = std::max(most, 2 * cut.layers.size() * kv * sizeof(std::uint16_t));
@@ -99,6 +116,7 @@ cut_cost cost_of(const model& m, const segment_cut& cut, std::uint32_t rows) {
         mine.cols = part.columns.size();
         total.weights[i] += held_bytes(mine);
       }
+      total.weights[i] += expert_bytes(w, cut.members[i], m.config, rows);
     }
   }
   return total;

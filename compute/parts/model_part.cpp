@@ -67,6 +67,14 @@ result<model_part> take_part(const model& whole, const segment_cut& cut, std::ui
       part.weights.layers[l].*one.member =
           narrowed(whole.layers[l].*one.member, one.rows, one.columns, part.copies);
     }
+    for (const expert_weights& one : whole.layers[l].experts) {
+      expert_weights& mine = part.weights.layers[l].experts.emplace_back();
+      for (const expert_part& which : expert_parts) {
+        const weight& w = one.*which.member;
+        mine.*which.member =
+            narrowed(w, expert_rows_of(cut.members[member], which), {0, w.cols}, part.copies);
+      }
+    }
   }
   if (cut.layers.last == whole.config.layers) {
     part.weights.output_norm = whole.output_norm;

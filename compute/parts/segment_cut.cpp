@@ -60,6 +60,11 @@ block_cut possible(const weight& output, std::span<const part_range> columns, ou
   return {output_cut::rows, floats_up_to};
 }
 
+/// Elements between the matrices of a feed-forward block, or of an expert.
+std::uint32_t inner_length(const model_config& c) {
+  return c.experts == 0 ? c.ffn_dim : c.expert_ffn_dim;
+}
+
 std::vector<part_range> columns_of(const model_config& c, std::span<const member_part> members,
                                    bool attention) {
   std::vector<part_range> columns;
@@ -146,15 +151,19 @@ bool norms_whole_rows(const model_config& config, const layer_weights& layer) no
          (!layer.attn_k_norm.empty() && layer.attn_k_norm.cols != config.head_dim);
 }
 
+part_range expert_rows_of(const member_part& part, const expert_part& which) noexcept {
+  return which.member == &expert_weights::down ? part.rows : part.inner;
+}
+
 result<void> check_for_parts(const model& m, layer_range layers) {
   OVIR_TRY(check_range(m, layers));
+  if (std::uint64_t{inner_rows(m.config)} * inner_length(m.config) > limits::feed_forward_max) {
+    return fail(errc::over_limit,
+                "{} experts of {} elements for each row; groups of nodes exchange up to {} "
+                "elements of a row; use stages of whole layers",
+                m.config.experts_used, m.config.expert_ffn_dim, limits::feed_forward_max);
+  }
   for (layer_index l = layers.first; l < layers.last; ++l) {
-    if (!m.layers[l].experts.empty()) {
-      return fail(errc::unsupported,
-                  "layer {} is a mixture of experts, which groups of nodes do not compute yet; use "
-                  "stages of whole layers",
-                  l);
-    }
     if (norms_whole_rows(m.config, m.layers[l]) && !m.layers[l].attn_q_bias.empty()) {
       return fail(errc::unsupported,
                   "layer {} norms queries over all heads behind a bias, which groups of nodes do "
@@ -184,11 +193,12 @@ result<segment_cut> cut_segment(const model& m, layer_range layers,
   for (layer_index l = layers.first; l < layers.last; ++l) {
     const std::uint32_t block = block_elements(m.layers[l].attn_output);
     heads = std::lcm(heads, block / std::gcd(block, head_columns(c)));
-    inner = std::lcm(inner, block_elements(m.layers[l].ffn_down));
+    inner = std::lcm(inner, m.layers[l].experts.empty() ? block_elements(m.layers[l].ffn_down) : 1);
   }
   const std::size_t n = shares.size();
   const auto kv_heads = share_out(c.kv_heads, grain_for(c.kv_heads, heads, 1, n), shares);
-  const auto inners = share_out(c.ffn_dim, grain_for(c.ffn_dim, inner, panel_grain, n), shares);
+  const std::uint32_t length = inner_length(c);
+  const auto inners = share_out(length, grain_for(length, inner, panel_grain, n), shares);
   const auto rows = share_out(c.dim, grain_for(c.dim, panel_grain, 1, n), shares);
   const std::uint32_t words = layers.last == c.layers ? c.vocabulary : 0;
   const auto word_rows = share_out(words, panel_grain, shares);
@@ -200,7 +210,9 @@ result<segment_cut> cut_segment(const model& m, layer_range layers,
   for (layer_index l = layers.first; l < layers.last; ++l) {
     const layer_weights& w = m.layers[l];
     cut.blocks.push_back({possible(w.attn_output, attention, wish.attention, wish.floats_up_to),
-                          possible(w.ffn_down, inners, wish.feed_forward, wish.floats_up_to)});
+                          w.experts.empty()
+                              ? possible(w.ffn_down, inners, wish.feed_forward, wish.floats_up_to)
+                              : block_cut{output_cut::rows, always}});
   }
   return cut;
 }
@@ -217,7 +229,7 @@ result<void> check_cut(const model& m, const segment_cut& cut) {
                 cut.blocks.size());
   }
   OVIR_TRY(check_tiles(cut, &member_part::kv_heads, c.kv_heads, "K/V heads"));
-  OVIR_TRY(check_tiles(cut, &member_part::inner, c.ffn_dim, "feed-forward rows"));
+  OVIR_TRY(check_tiles(cut, &member_part::inner, inner_length(c), "feed-forward rows"));
   OVIR_TRY(check_tiles(cut, &member_part::rows, c.dim, "output rows"));
   OVIR_TRY(check_tiles(cut, &member_part::words, cut.layers.last == c.layers ? c.vocabulary : 0,
                        "rows of the head"));
@@ -228,8 +240,14 @@ result<void> check_cut(const model& m, const segment_cut& cut) {
     const layer_cut& layer = cut.of(l);
     OVIR_TRY(check_block(cut, layer.attention, w.attn_output, attention,
                          fmt::format("blk.{}.attn_output", l)));
-    OVIR_TRY(
-        check_block(cut, layer.feed_forward, w.ffn_down, inner, fmt::format("blk.{}.ffn_down", l)));
+    if (w.experts.empty()) {
+      OVIR_TRY(check_block(cut, layer.feed_forward, w.ffn_down, inner,
+                           fmt::format("blk.{}.ffn_down", l)));
+    } else if (layer.feed_forward != block_cut{output_cut::rows, always}) {
+      return fail(errc::unsupported,
+                  "layer {} is a mixture of experts: it is cut by rows, with activations as floats",
+                  l);
+    }
   }
   return {};
 }
@@ -265,6 +283,8 @@ std::vector<weight_part> weight_parts(const model& m, const segment_cut& cut, la
     } else if (one.member == &layer_weights::ffn_down) {
       (how.feed_forward.output == output_cut::rows ? part.rows : part.columns) =
           how.feed_forward.output == output_cut::rows ? mine.rows : mine.inner;
+    } else if (one.member == &layer_weights::ffn_shared_down) {
+      part.rows = mine.rows;
     }
     parts.push_back(part);
   }

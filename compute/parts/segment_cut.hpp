@@ -52,7 +52,7 @@ struct layer_cut {
 /// What a member has of every layer of the segment. Any of it may be empty.
 struct member_part {
   part_range kv_heads; ///< with the query heads that read them: rows of attn_q, attn_k and attn_v
-  part_range inner;    ///< rows of ffn_gate and ffn_up
+  part_range inner;    ///< rows of ffn_gate and ffn_up, or of those of every expert
   part_range rows;     ///< of attn_output and ffn_down, where these are cut by rows
   part_range words;    ///< rows of the head, in the model's last segment; else empty
   friend bool operator==(const member_part&, const member_part&) = default;
@@ -76,7 +76,13 @@ struct cut_wish {
   std::uint32_t floats_up_to{limits::group_float_rows};
 };
 
-/// `unsupported` where a segment of this model cannot be cut: mixtures of experts, for now.
+/// Rows of activations between the matrices of a feed-forward block for each row of a pass: one, or
+/// one for each expert that a row goes to.
+[[nodiscard]] constexpr std::uint32_t inner_rows(const model_config& config) noexcept {
+  return config.experts == 0 ? 1 : config.experts_used;
+}
+
+/// `unsupported`, or `over_limit`, where a segment of this model cannot be cut.
 [[nodiscard]] result<void> check_for_parts(const model& m, layer_range layers);
 
 /// A cut in proportion to `shares`, in whole K/V heads, blocks of the quantisation and panels of
@@ -101,6 +107,9 @@ struct weight_part {
 /// Of all weights that the layer has. Precondition: `check_cut`, and the member is one of it.
 [[nodiscard]] std::vector<weight_part> weight_parts(const model& m, const segment_cut& cut,
                                                     layer_index layer, std::uint32_t member);
+
+/// Rows of an expert's matrices that a member has: of gate and up, and of down.
+[[nodiscard]] part_range expert_rows_of(const member_part& part, const expert_part& which) noexcept;
 
 /// Elements of the activations that attn_output and ffn_down multiply which a member computes.
 [[nodiscard]] part_range attention_columns(const model_config& config, const member_part& part);

@@ -2,6 +2,7 @@
 
 #include "compute/kernels/partial_sums.hpp"
 #include "compute/kernels/reference/block_operations.hpp"
+#include "compute/parts/expert_rows.hpp"
 #include "compute/tensor/quantized_rows.hpp"
 #include "messages/check.hpp"
 
@@ -61,7 +62,7 @@ segment_part::segment_part(model_part part, segment_cut cut, std::uint32_t membe
   const std::uint32_t group = whole_config_.heads / whole_config_.kv_heads;
   config_.kv_heads = mine().kv_heads.size();
   config_.heads = config_.kv_heads * group;
-  config_.ffn_dim = mine().inner.size();
+  (config_.experts == 0 ? config_.ffn_dim : config_.expert_ffn_dim) = mine().inner.size();
   norms_.resize(cut_.layers.size());
   for (layer_index l = cut_.layers.first; l < cut_.layers.last; ++l) {
     layer_weights& w = part_.weights.layers[l];
@@ -133,7 +134,7 @@ const block_cut& segment_part::how() const {
 
 const weight& segment_part::output() const {
   const layer_weights& w = part_.weights.layers[place_.layer];
-  return is_attention() ? w.attn_output : w.ffn_down;
+  return is_attention() ? w.attn_output : is_mixture() ? w.experts.front().down : w.ffn_down;
 }
 
 activation_form segment_part::form() const { return form_for(output().type); }
@@ -343,9 +344,37 @@ part_stop segment_part::after_floats(parallel_runner& runner) {
   if (!fail_by_states()) {
     return end_pass();
   }
+  if (is_mixture()) {
+    return after_experts(runner);
+  }
   const layer_step layer = bound();
   for_tokens(rows_, runner, [&](std::size_t t) { layer.quantize(whole_, t); });
   return check_activations() ? send_rows(runner) : end_pass();
+}
+
+// Of every expert that a row goes to, the part's activations.
+part_stop segment_part::send_experts(parallel_runner& runner) {
+  const layer_step layer = bound();
+  inner_of_experts(layer, runner, experts_own_);
+  joined_.clear(rows_);
+  outgoing_.clear();
+  append_floats(experts_own_.data(), expert_seats(layer), config_.expert_ffn_dim,
+                config_.expert_ffn_dim, outgoing_);
+  append_states(joined_.states, outgoing_);
+  return send(crossing_kind::floats, step::after_floats);
+}
+
+part_stop segment_part::after_experts(parallel_runner& runner) {
+  const std::size_t n = mine().rows.size();
+  const layer_step layer = bound();
+  const std::size_t all = expert_seats(layer) * whole_config_.expert_ffn_dim;
+  if (!rows_of_experts(layer, {experts_all_.data(), all}, whole_config_.expert_ffn_dim,
+                       mine().rows.size(), runner, grown(output_rows_, rows_ * n))) {
+    return end_pass();
+  }
+  outgoing_.clear();
+  append_floats(output_rows_.data(), rows_, n, n, outgoing_);
+  return send(crossing_kind::rows, step::after_output);
 }
 
 part_stop segment_part::send_rows(parallel_runner& runner) {
@@ -385,6 +414,9 @@ part_stop segment_part::after_output(parallel_runner& runner) {
     return part_stop::layer;
   }
   place_.block = layer_block::feed_forward;
+  if (is_mixture()) {
+    return layer.read_mixture(stream, runner) ? send_experts(runner) : end_pass();
+  }
   if (!layer.read_feed_forward(stream, runner)) {
     return end_pass();
   }
@@ -405,6 +437,10 @@ void segment_part::shape_taken() {
   case crossing_kind::maxima: joined_.clear(rows_); break;
   case crossing_kind::floats: {
     joined_.clear(rows_);
+    if (is_mixture()) {
+      grown(experts_all_, expert_seats(bound()) * whole_config_.expert_ffn_dim);
+      break;
+    }
     const product_group out[] = {{&output(), nullptr}};
     whole_.reshape(rows_, all_columns(), forms_of(out));
     break;
@@ -437,9 +473,12 @@ result<void> segment_part::take_queries_keys(std::uint32_t member,
 
 result<void> segment_part::take_floats(std::uint32_t member, std::span<const std::byte> bytes) {
   const part_range columns = columns_of(member);
-  const std::size_t size = std::size_t{rows_} * columns.size() * sizeof(float);
-  OVIR_TRY(read_floats(bytes.first(std::min(size, bytes.size())), rows_, columns.size(),
-                       whole_.cols(), whole_.row(0) + columns.first));
+  const bool mixture = is_mixture();
+  const std::size_t rows = mixture ? expert_seats(bound()) : rows_;
+  const std::size_t size = rows * columns.size() * sizeof(float);
+  OVIR_TRY(read_floats(bytes.first(std::min(size, bytes.size())), rows, columns.size(),
+                       mixture ? whole_config_.expert_ffn_dim : whole_.cols(),
+                       (mixture ? experts_all_.data() : whole_.row(0)) + columns.first));
   return join_states(bytes.subspan(size), place_.block, joined_.states);
 }
 

@@ -99,6 +99,9 @@ private:
   segment_part(model_part part, segment_cut cut, std::uint32_t member, const kernel_set& kernels);
   [[nodiscard]] layer_step bound();
   [[nodiscard]] bool is_attention() const { return place_.block == layer_block::attention; }
+  [[nodiscard]] bool is_mixture() const {
+    return !is_attention() && !part_.weights.layers[place_.layer].experts.empty();
+  }
   [[nodiscard]] const block_cut& how() const;
   [[nodiscard]] const weight& output() const;
   [[nodiscard]] activations& own() { return is_attention() ? scratch_.heads : scratch_.inner; }
@@ -120,6 +123,8 @@ private:
   part_stop after_maxima(parallel_runner& runner);
   part_stop after_floats(parallel_runner& runner);
   part_stop send_rows(parallel_runner& runner);
+  part_stop send_experts(parallel_runner& runner);
+  part_stop after_experts(parallel_runner& runner);
   part_stop send_sums(parallel_runner& runner);
   part_stop after_output(parallel_runner& runner);
 
@@ -151,6 +156,8 @@ private:
   joined_rows joined_;
   std::vector<float> queries_keys_; ///< of all members: [rows][q], then [rows][k]
   std::vector<float> output_rows_;  ///< [rows][own rows]
+  std::vector<float> experts_own_;  ///< [rows][experts of a row][own inner]
+  std::vector<float> experts_all_;  ///< likewise, of all members
   quantized_batch own_batch_;       ///< own activations without the block behind them
   std::vector<std::int64_t> sums_;  ///< [rows][dim]
   std::vector<int128> totals_;      ///< likewise, of all members

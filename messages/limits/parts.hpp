@@ -2,6 +2,7 @@
 
 #include "messages/limits/general.hpp"
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 
@@ -29,5 +30,14 @@ inline constexpr std::size_t group_inbox_bytes_max = 8 * frame_bytes_max;
 inline constexpr std::size_t groups_joined_max = 8;              // that others lead, of a node
 inline constexpr std::size_t group_order_bytes_max = 64U << 10U; // which cut a group has
 inline constexpr std::size_t group_answer_bytes_max = 512;       // why a member takes no part
+
+/// How long a leader waits for a member's next message; members wait twice as long.
+inline constexpr std::chrono::milliseconds group_patience{2'000};
+inline constexpr std::chrono::milliseconds group_patience_min{50};
+inline constexpr std::chrono::milliseconds group_patience_max{60'000};
+/// A group's first pass and, drawn at random, one of so many others the leader computes alone, too.
+inline constexpr std::uint64_t group_check_every = 64;
+/// What joined groups may keep, of a node's memory: an eighth for each would be all of it.
+inline constexpr std::uint64_t group_memory_share = 4; // a quarter
 
 } // namespace ovir::limits

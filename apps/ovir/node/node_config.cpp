@@ -530,6 +530,7 @@ result<node_options> reader::read(std::string_view text) {
   OVIR_TRY(fetching(root));
   OVIR_TRY(auditing(root));
   OVIR_TRY(read_privacy(in_, root, options_));
+  OVIR_TRY(read_group(in_, root, options_));
   OVIR_TRY(read_probe(in_, root, options_));
   OVIR_TRY(draining(root));
   OVIR_TRY(logging(root));

@@ -2,6 +2,7 @@
 
 #include "apps/ovir/node/node_config_cache.hpp"
 #include "apps/ovir/node/node_config_gateway.hpp"
+#include "apps/ovir/node/node_config_group.hpp"
 #include "apps/ovir/node/node_config_lan.hpp"
 #include "apps/ovir/node/node_config_ledger.hpp"
 #include "apps/ovir/node/node_config_link.hpp"
@@ -17,11 +18,11 @@
 namespace ovir::apps {
 
 /// What a node's file may have: anything else is refused. config/all.toml says what each means.
-inline constexpr std::array<std::string_view, 27> file_keys{
+inline constexpr std::array<std::string_view, 28> file_keys{
     "name",   "cluster", "roles",  "listen", "advertise",  "admin_listen", "state",
     "seeds",  "admins",  "access", "model",  "join_token", "limits",       "fetch",
     "audit",  "probe",   "drain",  "log",    "chaos",      "gateway",      "cache",
-    "ledger", "metrics", "lan",    "link",   "reach",      "privacy"};
+    "ledger", "metrics", "lan",    "link",   "reach",      "privacy",      "group"};
 inline constexpr std::array<std::string_view, 3> access_keys{"key", "roles", "operator"};
 inline constexpr std::array<std::string_view, 3> model_keys{"path", "layers", "draft"};
 inline constexpr std::array<std::string_view, 4> limits_keys{"memory_mib", "threads", "context",
@@ -38,7 +39,7 @@ struct table_keys {
   std::string_view table;
   std::span<const std::string_view> keys;
 };
-inline constexpr std::array<table_keys, 17> tables_of_file{{{"access", access_keys},
+inline constexpr std::array<table_keys, 18> tables_of_file{{{"access", access_keys},
                                                             {"ledger", ledger_section_keys},
                                                             {"model", model_keys},
                                                             {"limits", limits_keys},
@@ -54,6 +55,7 @@ inline constexpr std::array<table_keys, 17> tables_of_file{{{"access", access_ke
                                                             {"lan", lan_keys},
                                                             {"link", link_keys},
                                                             {"reach", reach_keys},
-                                                            {"privacy", privacy_keys}}};
+                                                            {"privacy", privacy_keys},
+                                                            {"group", group_keys}}};
 
 } // namespace ovir::apps

@@ -72,23 +72,6 @@ result<void> read_policy(const config_reader& in, const toml::table& table,
   return {};
 }
 
-result<void> read_mint_keys(const config_reader& in, const toml::table& table,
-                            std::vector<node_id>& keys) {
-  OVIR_ASSIGN(const toml::array* const list,
-              in.array(table, "mint_keys", limits::ledger_mint_keys_max));
-  if (list == nullptr) {
-    return {};
-  }
-  for (const toml::node& value : *list) {
-    OVIR_ASSIGN(const node_id key, key_of(in, value, "mint_keys"));
-    if (std::find(keys.begin(), keys.end(), key) != keys.end()) {
-      return in.refuse(value.source(), "'mint_keys' names {}... twice", short_name(key));
-    }
-    keys.push_back(key);
-  }
-  return {};
-}
-
 /// One key, or those of several keepers, or of some of them.
 result<void> read_keepers(const config_reader& in, const toml::table& table,
                           std::vector<node_id>& keys) {
@@ -101,18 +84,28 @@ result<void> read_keepers(const config_reader& in, const toml::table& table,
     keys.push_back(key);
     return {};
   }
-  OVIR_ASSIGN(const toml::array* const list, in.array(table, "keeper", limits::ledger_keepers_max));
-  for (const toml::node& one : *list) {
-    OVIR_ASSIGN(const node_id key, key_of(in, one, "keeper"));
-    if (std::find(keys.begin(), keys.end(), key) != keys.end()) {
-      return in.refuse(one.source(), "'keeper' names {}... twice", short_name(key));
-    }
-    keys.push_back(key);
-  }
+  OVIR_ASSIGN(keys, read_node_keys(in, table, "keeper", limits::ledger_keepers_max));
   return {};
 }
 
 } // namespace
+
+result<std::vector<node_id>> read_node_keys(const config_reader& in, const toml::table& table,
+                                            std::string_view name, std::size_t most) {
+  std::vector<node_id> keys;
+  OVIR_ASSIGN(const toml::array* const list, in.array(table, name, most));
+  if (list == nullptr) {
+    return keys;
+  }
+  for (const toml::node& value : *list) {
+    OVIR_ASSIGN(const node_id key, key_of(in, value, name));
+    if (std::find(keys.begin(), keys.end(), key) != keys.end()) {
+      return in.refuse(value.source(), "'{}' names {}... twice", name, short_name(key));
+    }
+    keys.push_back(key);
+  }
+  return keys;
+}
 
 result<void> read_ledger_section(const config_reader& in, const toml::table& root,
                                  const std::filesystem::path& folder,
@@ -126,7 +119,7 @@ result<void> read_ledger_section(const config_reader& in, const toml::table& roo
   supervision::ledger_option& o = options.ledger;
   OVIR_ASSIGN(o.folder, path_at(in, *table, "folder", folder));
   OVIR_TRY(read_policy(in, *table, folder, o));
-  OVIR_TRY(read_mint_keys(in, *table, o.mint_keys));
+  OVIR_ASSIGN(o.mint_keys, read_node_keys(in, *table, "mint_keys", limits::ledger_mint_keys_max));
   OVIR_TRY(read_keepers(in, *table, o.keepers));
   OVIR_ASSIGN(const std::string away, in.text(*table, "when_away", word_rule, "refuse"));
   if (away != "refuse" && away != "serve") {

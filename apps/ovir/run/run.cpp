@@ -16,8 +16,10 @@
 #include "apps/state_folder.hpp"
 #include "apps/transcript_file.hpp"
 #include "compute/gguf/manifest.hpp"
+#include "compute/parts/local_group.hpp"
 #include "messages/limits/devices.hpp"
 #include "messages/limits/general.hpp"
+#include "messages/limits/parts.hpp"
 #include "node/local_cluster.hpp"
 
 #include <algorithm>
@@ -38,6 +40,7 @@ struct run_options {
   std::string profile{"exact"};
   std::uint32_t max_tokens{128};
   std::uint32_t stages{1};
+  std::uint32_t group{1}; ///< members that compute each stage together
   std::uint32_t drill{0};
   std::uint64_t drill_seed{1};
   compute_options how;
@@ -71,6 +74,11 @@ result<void> check_options(const run_options& given) {
   if (given.profile == "fast" && given.device) {
     return fail(errc::invalid_argument,
                 "--device computes in the profile exact; leave out --profile fast");
+  }
+  if (given.group > 1 && (given.profile == "fast" || given.device)) {
+    return fail(errc::invalid_argument,
+                "--group cuts layers in the profile exact on the processor; leave out --profile "
+                "fast and --device");
   }
   if (!given.chat && !given.system.empty()) {
     return fail(errc::invalid_argument, "--system is a part of conversations; give --chat too");
@@ -142,6 +150,35 @@ private:
   error reason_;
 };
 
+// Members of a group one after another: the same bits, and what tensor cuts cost without a network.
+result<std::unique_ptr<compute::segment>> segment_of_group(std::uint32_t members,
+                                                           const compute::model& checked,
+                                                           layer_range layers,
+                                                           const compute::kernel_set& kernels) {
+  const std::vector<std::uint32_t> shares(members, 1);
+  OVIR_ASSIGN(const compute::segment_cut cut, compute::cut_segment(checked, layers, shares));
+  compute::serial_runner runner;
+  OVIR_ASSIGN(auto engine, compute::local_group::make(checked, cut, kernels, runner));
+  return compute::segment::make_with(checked, layers, kernels, std::move(engine));
+}
+
+/// Where not the processor alone computes them; both outlive it. Null: it does.
+auto segments_for(const run_options& given, surroundings& around) {
+  decltype(supervision::cluster_options::make_segment) make;
+  if (given.device) {
+    make = [&](const compute::model& checked, layer_range layers,
+               const compute::kernel_set& kernels) {
+      return segment_on_device(*given.device, checked, layers, kernels, around.environment);
+    };
+  } else if (given.group > 1) {
+    make = [&](const compute::model& checked, layer_range layers,
+               const compute::kernel_set& kernels) {
+      return segment_of_group(given.group, checked, layers, kernels);
+    };
+  }
+  return make;
+}
+
 supervision::cluster_options cut_of(const run_options& given, surroundings& around) {
   supervision::cluster_options cut;
   cut.stages = given.stages;
@@ -149,12 +186,7 @@ supervision::cluster_options cut_of(const run_options& given, surroundings& arou
   cut.prefill_chunk = given.how.prefill_chunk;
   // A drill means its crashes; whoever asks for many wants them all survived.
   cut.restarts_max = std::max(cut.restarts_max, given.drill);
-  if (given.device) {
-    cut.make_segment = [&](const compute::model& checked, layer_range layers,
-                           const compute::kernel_set& chosen) {
-      return segment_on_device(*given.device, checked, layers, chosen, around.environment);
-    };
-  }
+  cut.make_segment = segments_for(given, around);
   return cut;
 }
 
@@ -373,6 +405,11 @@ void add_run(CLI::App& app, chosen_command& chosen) {
       ->capture_default_str();
   command->add_option("--stages", given->stages, "Segments to cut the model into")
       ->check(CLI::Range(std::uint32_t{1}, limits::stages_max))
+      ->capture_default_str();
+  command
+      ->add_option("--group", given->group,
+                   "Members that compute each segment together, in turn: the same bits")
+      ->check(CLI::Range(1U, static_cast<std::uint32_t>(limits::group_members_max)))
       ->capture_default_str();
   add_threads(*command, given->how);
   add_prefill_chunk(*command, given->how);

@@ -115,7 +115,9 @@ TEST(node_config, takes_every_value) {
                                 "owner_key_file = \"owner.key\"\n[lan]\nannounce = true\n"
                                 "[link]\nshared_memory = false\nbusy_read_us = 50\n"
                                 "transport = \"auto\"\n"
-                                "[reach]\nthrough_nat = false\nport_mapping = \"off\"\n");
+                                "[reach]\nthrough_nat = false\nport_mapping = \"off\"\n"
+                                "[group]\nlead = [\"" +
+                                key_a + "\"]\njoin = [\"" + key_b + "\"]\npatience_ms = 70\n");
   EXPECT_EQ(o.name, "n");
   EXPECT_EQ(o.cluster, "c");
   EXPECT_EQ(o.roles, roles);
@@ -138,6 +140,12 @@ TEST(node_config, takes_every_value) {
   EXPECT_EQ(o.probe_timeout.count(), 20);
   EXPECT_EQ(o.suspect_timeout.count(), 20);
   EXPECT_EQ(o.drain_wait.count(), 0);
+  ASSERT_EQ(o.group.lead.size(), 1U);
+  EXPECT_EQ(to_hex(o.group.lead[0]), key_a);
+  ASSERT_EQ(o.group.join.size(), 1U);
+  EXPECT_EQ(to_hex(o.group.join[0]), key_b);
+  EXPECT_EQ(o.group.patience.count(), 70);
+  EXPECT_FALSE(o.group.chooses);
   EXPECT_EQ(o.log_level, "debug");
   EXPECT_EQ(o.log_file, "conf/n.log");
   EXPECT_EQ(o.log_bytes_max, std::uint64_t{2} << 20U);
@@ -221,6 +229,10 @@ TEST(node_config, refuses_what_is_missing_unknown_or_of_another_type) {
       {scheduler + "[reach]\nx = 2\n", ":7:1: [reach] has no key 'x'; its keys are through_nat"},
       {scheduler + "[reach]\nport_mapping = \"on\"\n",
        ":7:16: 'port_mapping' is none of auto, off"},
+      {scheduler + "[group]\nx = 2\n", ":7:1: [group] has no key 'x'; its keys are lead, join"},
+      {scheduler + "[group]\nlead = \"auto\"\n", ":7:8: 'lead' is for a worker"},
+      {scheduler + "[group]\njoin = [\"me\"]\n", ":7:9: 'join' must be a key"},
+      {scheduler + "[group]\npatience_ms = 5\n", ":7:15: "},
       {scheduler + "[[access]]\nx = 2\n", ":7:1: [[access]] has no key 'x'; its keys are key"},
       {scheduler + "[[model]]\nx = 2\n", ":7:1: [[model]] has no key 'x'; its keys are path"},
       {scheduler + "[[model]]\n", ":6:1: the key 'path' is missing"},

@@ -4,17 +4,14 @@
 #include "tests/support/model/gguf_builder.hpp"
 #include "tests/support/model/kernel_inputs.hpp"
 #include "tests/support/model/loaded_model.hpp"
+#include "tests/unit/actors/group/group_nodes.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <condition_variable>
-#include <deque>
 #include <future>
 #include <memory>
-#include <mutex>
 #include <string>
-#include <thread>
 #include <vector>
 
 namespace ovir::actors {
@@ -23,54 +20,8 @@ namespace {
 using namespace std::chrono_literals;
 using testing::HasSubstr;
 
-/// Jobs in order on a thread of its own.
-class one_thread final : public compute_executor {
-public:
-  one_thread() : thread_([this] { work(); }) {}
-  ~one_thread() override {
-    {
-      const std::lock_guard lock{guard_};
-      over_ = true;
-    }
-    changed_.notify_all();
-    thread_.join();
-  }
-  void post(job j) override {
-    {
-      const std::lock_guard lock{guard_};
-      jobs_.push_back(std::move(j));
-    }
-    changed_.notify_all();
-  }
-
-private:
-  void work() {
-    compute::serial_runner runner;
-    for (;;) {
-      std::unique_lock lock{guard_};
-      changed_.wait(lock, [this] { return over_ || !jobs_.empty(); });
-      if (jobs_.empty()) {
-        return;
-      }
-      const job next = std::move(jobs_.front());
-      jobs_.pop_front();
-      lock.unlock();
-      next(runner);
-    }
-  }
-
-  std::mutex guard_;
-  std::condition_variable changed_;
-  std::deque<job> jobs_;
-  bool over_{false};
-  std::thread thread_;
-};
-
-node_id desk_node(std::uint8_t number) {
-  node_id id;
-  id.key.fill(number);
-  return id;
-}
+using test::desk_node;
+using test::one_thread;
 
 /// Nodes with desks; what one sends the other has at once.
 class desks : public testing::Test {
@@ -93,15 +44,20 @@ protected:
         nodes_(4) {
     for (std::uint8_t i = 0; i < nodes_.size(); ++i) {
       nodes_[i].desk = std::make_unique<group_desk>(group_desk::surroundings{
-          desk_node(i), [this, i](const node_id& to, group_links::bytes b) { carry(i, to, b); },
+          desk_node(i),
+          [this, i](const node_id& to, group_links::bytes b) { carry(i, to, b); },
           nodes_[i].executor.get(),
           [this, i](const digest&, layer_range) {
             return nodes_[i].holds ? group_desk::held_weights{nullptr, &model_.get(),
                                                               compute::select_kernels({}).value()}
                                    : group_desk::held_weights{};
           },
-          [](const std::string&) {}, [this, i](const node_id&) { return nodes_[i].allows; },
-          std::size_t{1} << 28U, 20s});
+          [](const std::string&) {},
+          [this, i](const node_id&) { return nodes_[i].allows; },
+          std::size_t{1} << 28U,
+          20s,
+          {},
+          i == 3 ? 50us : 0us}); // it looks before it sleeps
     }
   }
   ~desks() override {
@@ -205,6 +161,54 @@ TEST_F(desks, end_a_group_whose_member_goes_before_it_is_formed) {
   const auto over = formed.get_future().get();
   ASSERT_FALSE(over);
   EXPECT_EQ(over.error().code, errc::peer_lost);
+}
+
+TEST_F(desks, let_those_go_who_agreed_when_another_one_refuses) {
+  nodes_[2].allows = false;
+  const auto refused = form(6, order_for({0, 1, 2}));
+  ASSERT_FALSE(refused);
+  for (const std::size_t i : {1U, 1U}) { // joined, and left what it joined
+    nodes_[i].executor->run([](compute::parallel_runner&) {});
+  }
+  EXPECT_EQ(nodes_[1].desk->count().joined, 0U);
+  EXPECT_EQ(nodes_[1].desk->kv_bytes_promised(), 0U);
+  ASSERT_TRUE(form(7, order_for({1, 0}))) << "it is free to lead";
+}
+
+TEST_F(desks, end_a_group_with_its_engine) {
+  ASSERT_TRUE(form(5, order_for({0, 1})));
+  compute::serial_runner runner;
+  auto engine = nodes_[0].desk->engine(5, runner);
+  ASSERT_TRUE(engine) << engine.error().message;
+  EXPECT_TRUE(nodes_[0].desk->leads(5));
+  EXPECT_EQ(nodes_[1].desk->count().joined, 1U);
+  EXPECT_GT(nodes_[1].desk->kv_bytes_promised(), 0U);
+  engine->reset();
+  EXPECT_FALSE(nodes_[0].desk->leads(5));
+  for (int i = 0; i < 2; ++i) {
+    nodes_[1].executor->run([](compute::parallel_runner&) {});
+  }
+  EXPECT_EQ(nodes_[1].desk->count().joined, 0U);
+}
+
+TEST_F(desks, wait_for_nothing_without_a_network) {
+  ASSERT_TRUE(form(5, order_for({0, 1})));
+  nodes_[1].desk->close();
+  nodes_[1].executor->run([](compute::parallel_runner&) {});
+  EXPECT_EQ(nodes_[1].desk->count().joined, 0U);
+  compute::serial_runner runner;
+  std::string why;
+  auto engine = nodes_[0].desk->engine(5, runner, [&](const error& e) { why = e.message; });
+  ASSERT_TRUE(engine) << engine.error().message;
+  const auto grouped = compute::segment::make_with(
+      model_.get(), {0, 8}, *compute::select_kernels({}).value(), std::move(*engine));
+  auto state = (*grouped)->open(8, 1U << 26U).value();
+  const std::vector<token_id> tokens{1, 2};
+  compute::step_input in{.first = 0, .count = 2};
+  in.tokens = tokens;
+  compute::step_output out;
+  ASSERT_TRUE((*grouped)->forward(state, in, runner, out)) << "alone";
+  EXPECT_THAT(why, HasSubstr("member 1 of group 5 left it")) << "it need not wait to find out";
 }
 
 TEST_F(desks, drop_what_is_of_no_group) {

@@ -5,13 +5,12 @@
 #include "tests/support/model/gguf_builder.hpp"
 #include "tests/support/model/kernel_inputs.hpp"
 #include "tests/support/model/loaded_model.hpp"
+#include "tests/unit/actors/group/memory_network.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <condition_variable>
-#include <deque>
 #include <functional>
 #include <limits>
 #include <memory>
@@ -30,115 +29,8 @@ using testing::HasSubstr;
 constexpr std::size_t kv_most = 1U << 24U;
 constexpr std::uint32_t room = 80;
 
-/// What every member's thread sends and waits for. Its clock stands still until all of them wait
-/// and nothing is under way: then it is the time that the first of them waits for.
-class memory_network {
-public:
-  using time_point = group_links::time_point;
-  using bytes = group_links::bytes;
-  /// Changes what `from` sends to `to`: none, one or several messages.
-  using meddler = std::function<std::vector<bytes>(std::uint32_t from, std::uint32_t to, bytes)>;
-
-  explicit memory_network(std::size_t members) : seats_(members), alive_(members) {}
-
-  void meddle(meddler m) {
-    const std::lock_guard lock{guard_};
-    meddler_ = std::move(m);
-  }
-  void send(std::uint32_t from, std::uint32_t to, const bytes& message) {
-    const std::lock_guard lock{guard_};
-    const auto sent = meddler_ ? meddler_(from, to, message) : std::vector{message};
-    for (const bytes& one : sent) {
-      seats_[to].inbox.push_back({from, one});
-    }
-    changed_.notify_all();
-  }
-  result<std::optional<group_links::letter>> receive(std::uint32_t self, time_point until) {
-    std::unique_lock lock{guard_};
-    seat& mine = seats_[self];
-    mine.until = until;
-    mine.waits = true;
-    for (;;) {
-      if (!mine.inbox.empty()) {
-        mine.waits = false;
-        auto letter = std::move(mine.inbox.front());
-        mine.inbox.pop_front();
-        return std::optional{std::move(letter)};
-      }
-      if (!gone_.empty()) {
-        mine.waits = false;
-        return fail(errc::peer_lost, "member {} is gone", gone_.front());
-      }
-      if (now_ >= until) {
-        mine.waits = false;
-        return std::optional<group_links::letter>{};
-      }
-      pass_time();
-      if (now_ < until) { // also after time passed for another one, who needs the lock
-        changed_.wait(lock);
-      }
-    }
-  }
-  void leave(std::uint32_t self, bool seen) {
-    const std::lock_guard lock{guard_};
-    --alive_;
-    seats_[self].left = true;
-    if (seen) {
-      gone_.push_back(self);
-    }
-    changed_.notify_all();
-  }
-  time_point now() {
-    const std::lock_guard lock{guard_};
-    return now_;
-  }
-
-private:
-  struct seat {
-    std::deque<group_links::letter> inbox;
-    time_point until{};
-    bool waits{false};
-    bool left{false};
-  };
-
-  // The clock goes on when nothing else can happen.
-  void pass_time() {
-    std::size_t waiting = 0;
-    auto first = time_point::max();
-    for (const seat& s : seats_) {
-      if (s.waits && s.inbox.empty() && !s.left) {
-        ++waiting;
-        first = std::min(first, s.until);
-      }
-    }
-    if (waiting >= alive_ && first > now_) {
-      now_ = first;
-      changed_.notify_all();
-    }
-  }
-
-  std::mutex guard_;
-  std::condition_variable changed_;
-  std::vector<seat> seats_;
-  std::size_t alive_;
-  std::vector<std::uint32_t> gone_; ///< as the others see it, the first of them first
-  time_point now_{};
-  meddler meddler_{};
-};
-
-class memory_links final : public group_links {
-public:
-  memory_links(memory_network& network, std::uint32_t self) : network_(network), self_(self) {}
-  void send(std::uint32_t member, bytes message) override { network_.send(self_, member, message); }
-  result<std::optional<letter>> receive(time_point until) override {
-    return network_.receive(self_, until);
-  }
-  [[nodiscard]] time_point now() const override { return network_.now(); }
-
-private:
-  memory_network& network_;
-  std::uint32_t self_;
-};
+using test::memory_links;
+using test::memory_network;
 
 /// What became of a member's thread.
 struct ended_member {
@@ -192,6 +84,9 @@ public:
   }
   [[nodiscard]] segment& get() { return *segment_; }
   [[nodiscard]] const group_leader& leader() const { return *leader_; }
+  void check_passes(std::function<bool(std::uint64_t)> which) {
+    leader_->check_passes(std::move(which));
+  }
   [[nodiscard]] memory_network& network() { return network_; }
   [[nodiscard]] const ended_member& ended(std::size_t i) const { return ended_[i]; }
 
@@ -455,6 +350,56 @@ TEST_F(group_over_links, names_the_member_that_says_what_cannot_be) {
       EXPECT_THAT(done.error().message, HasSubstr(one.words));
     }
   }
+}
+
+TEST_F(group_over_links, is_no_more_once_a_member_computes_something_else) {
+  // One number of what member 2 sends changes: the leader computes such a pass alone as well.
+  for (const group_kind kind :
+       {group_kind::quantised, group_kind::rows, group_kind::written, group_kind::logits}) {
+    for (const std::uint64_t checked : {1U, 2U}) {
+      running_group group{
+          model_.get(), cut({1, 1, 1}, {output_cut::rows, output_cut::rows, 0}), {}, true};
+      group.check_passes([&](std::uint64_t pass) { return pass == checked; });
+      std::uint64_t pass = 0;
+      group.network().meddle(
+          [&](std::uint32_t from, std::uint32_t, const memory_network::bytes& b) {
+            const group_view v = decode_group(*b).value();
+            pass = std::max(pass, v.header.pass);
+            if (from != 2 || v.header.kind != kind || pass != checked) {
+              return std::vector{b};
+            }
+            std::vector<std::byte> payload(v.payload.begin(), v.payload.end());
+            const std::size_t at = payload[1] == std::byte{0x81} ? 2 : 1; // no -128
+            payload[at] ^= std::byte{1};
+            return std::vector<memory_network::bytes>{
+                std::make_shared<const std::vector<std::byte>>(encode_group(v.header, payload))};
+          });
+      twin_request r{group.get(), *alone_};
+      for (const std::uint32_t n : {5U, 1U, 1U}) {
+        step(group.get(), r, n);
+        ASSERT_FALSE(HasFailure()) << "kind " << static_cast<int>(kind) << ", pass " << checked;
+      }
+      ASSERT_TRUE(group.leader().lost()) << static_cast<int>(kind);
+      EXPECT_THAT(group.leader().lost()->message,
+                  HasSubstr(kind == group_kind::logits ? "member 2 sent another logit"
+                                                       : "is another by all weights"));
+    }
+  }
+}
+
+TEST_F(group_over_links, says_what_one_says_also_of_passes_that_are_checked) {
+  running_group group{model_.get(), cut({1, 2}), {}, true};
+  std::uint64_t passes = 0;
+  group.check_passes([&](std::uint64_t pass) {
+    passes = pass;
+    return pass % 2 == 1;
+  });
+  twin_request r{group.get(), *alone_};
+  for (const std::uint32_t n : {35U, 1U, 1U, 3U, 1U}) {
+    step(group.get(), r, n);
+  }
+  EXPECT_EQ(passes, 5U);
+  EXPECT_FALSE(group.leader().lost());
 }
 
 TEST_F(group_over_links, lives_on_when_sessions_fail) {

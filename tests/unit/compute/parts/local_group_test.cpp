@@ -220,12 +220,10 @@ TEST(local_group, gives_the_bits_of_one_where_types_differ_from_matrix_to_matrix
   }
 }
 
-TEST(local_group, computes_every_dense_architecture_through_all_layers) {
+TEST(local_group, computes_every_architecture_through_all_layers) {
   int counted = 0;
+  int mixtures = 0;
   for (const test::architecture_case& one : test::architecture_cases()) {
-    if (one.experts > 0) {
-      continue;
-    }
     const test::loaded_model m{test::architecture_model(one)};
     serial_runner runner;
     const auto alone = segment::make(m.get(), {0, 8}, fastest(), runner).value();
@@ -238,8 +236,30 @@ TEST(local_group, computes_every_dense_architecture_through_all_layers) {
     }
     ASSERT_FALSE(HasFailure());
     ++counted;
+    mixtures += one.experts > 0 ? 1 : 0;
   }
-  EXPECT_GE(counted, 12);
+  EXPECT_GE(counted, 15);
+  EXPECT_GE(mixtures, 3);
+}
+
+TEST(local_group, computes_mixtures_of_experts_of_every_form_of_activations) {
+  test::architecture_shape shape = group_shape;
+  for (const test::architecture_case& one : test::architecture_cases()) {
+    for (const tensor_type type : {tensor_type::q8_0, tensor_type::q4_k, tensor_type::f16}) {
+      if (one.experts == 0) {
+        continue;
+      }
+      shape.expert_dim = type == tensor_type::q4_k ? 256 : 96;
+      shape.shared_dim = 256;
+      test::kernel_random random{465};
+      const test::loaded_model m{
+          test::architecture_model(one, shape, 1, [&](std::uint32_t rows, std::uint32_t cols) {
+            return matrix_of(random, type, rows, cols);
+          })};
+      expect_alike(m.get(), {5, 8}, {6, 1}, fastest(), one.name + " " + std::string{name_of(type)});
+      ASSERT_FALSE(HasFailure());
+    }
+  }
 }
 
 TEST(local_group, computes_a_trained_model_of_eight_layers) {
@@ -393,9 +413,9 @@ TEST(local_group, shows_a_member_that_is_off_by_one_in_one_partial_sum) {
 
 TEST(local_group, sends_as_many_bytes_in_as_many_exchanges_as_its_cost_says) {
   test::kernel_random random{463};
-  for (const char* architecture : {"llama", "olmo2"}) {
+  for (const char* architecture : {"llama", "olmo2", "mixtral"}) {
     const auto m = model_of(architecture, [&](std::uint32_t rows, std::uint32_t cols) {
-      return matrix_of(random, tensor_type::q5_k, rows, cols);
+      return matrix_of(random, cols % 256 == 0 ? tensor_type::q5_k : tensor_type::f16, rows, cols);
     });
     serial_runner runner;
     for (const cut_wish& wish : wishes) {

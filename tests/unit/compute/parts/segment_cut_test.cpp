@@ -1,6 +1,7 @@
 // How segments are cut: in proportion, at bounds that keep the bits, and never otherwise.
 #include "compute/parts/model_part.hpp"
 #include "compute/parts/segment_cut.hpp"
+#include "messages/limits/experts.hpp"
 #include "tests/support/model/architecture_model.hpp"
 #include "tests/support/model/gguf_builder.hpp"
 #include "tests/support/model/kernel_inputs.hpp"
@@ -166,7 +167,7 @@ TEST(segment_cut, refuses_parts_that_do_not_tile) {
   }
 }
 
-TEST(segment_cut, refuses_shares_that_make_no_group_and_models_it_does_not_compute) {
+TEST(segment_cut, refuses_shares_that_make_no_group) {
   const auto m = cut_model(tensor_type::q8_0);
   for (const std::vector<std::uint32_t>& shares :
        {std::vector<std::uint32_t>{},
@@ -177,10 +178,35 @@ TEST(segment_cut, refuses_shares_that_make_no_group_and_models_it_does_not_compu
   }
   EXPECT_EQ(cut_segment(m.get(), {0, 9}, std::vector<std::uint32_t>{1}).error().code,
             errc::invalid_argument);
-  const auto experts = cut_model(tensor_type::q8_0, "mixtral");
-  const auto refused = cut_segment(experts.get(), {0, 8}, std::vector<std::uint32_t>{1, 1});
+}
+
+TEST(segment_cut, cuts_experts_by_rows_with_activations_as_floats) {
+  const auto m = cut_model(tensor_type::q8_0, "mixtral");
+  const cut_wish wish{output_cut::columns, output_cut::columns, 0};
+  const auto cut = cut_segment(m.get(), {0, 8}, std::vector<std::uint32_t>{2, 1}, wish).value();
+  EXPECT_EQ(cut.blocks[3].attention.output, output_cut::columns);
+  EXPECT_EQ(cut.blocks[3].feed_forward, (block_cut{output_cut::rows, always}));
+  EXPECT_EQ(cut.members[1].inner.last, m.get().config.expert_ffn_dim);
+  auto wrong = cut;
+  wrong.blocks[3].feed_forward.floats_up_to = 4;
+  const auto refused = check_cut(m.get(), wrong);
   EXPECT_EQ(refused.error().code, errc::unsupported);
-  EXPECT_THAT(refused.error().message, HasSubstr("mixture of experts"));
+  EXPECT_THAT(refused.error().message, HasSubstr("layer 3 is a mixture of experts"));
+  std::uint64_t elements = 0;
+  for (std::uint32_t i = 0; i < 2; ++i) {
+    const auto part = take_part(m.get(), cut, i).value();
+    ASSERT_EQ(part.weights.layers[3].experts.size(), m.get().layers[3].experts.size());
+    for (const expert_part& which : expert_parts) {
+      const weight& mine = part.weights.layers[3].experts[1].*which.member;
+      elements += std::uint64_t{mine.rows} * mine.cols;
+    }
+  }
+  const model_config& c = m.get().config;
+  EXPECT_EQ(elements, std::uint64_t{3} * c.dim * c.expert_ffn_dim) << "of one expert, once";
+  auto large = m.get();
+  large.config.experts_used = limits::experts_used_max;
+  large.config.expert_ffn_dim = limits::feed_forward_max;
+  EXPECT_EQ(check_for_parts(large, {0, 8}).error().code, errc::over_limit);
 }
 
 TEST(model_part, has_its_rows_as_views_its_columns_as_copies_and_nothing_else) {

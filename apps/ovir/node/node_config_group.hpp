@@ -1,0 +1,17 @@
+#pragma once
+
+#include "apps/ovir/base/config_table.hpp"
+#include "node/node_options.hpp"
+
+#include <array>
+#include <string_view>
+
+namespace ovir::apps {
+
+inline constexpr std::array<std::string_view, 3> group_keys{"lead", "join", "patience_ms"};
+
+/// The table [group] of a node's configuration.
+[[nodiscard]] result<void> read_group(const config_reader& in, const toml::table& root,
+                                      supervision::node_options& out);
+
+} // namespace ovir::apps
