@@ -61,8 +61,8 @@ membership_core::effects membership_core::on_tick(time_point now) {
   return out;
 }
 
-membership_core::effects membership_core::on_link_up(const node_id& peer, time_point now,
-                                                     bool ours) {
+membership_core::effects membership_core::on_link_up(const node_id& peer, time_point now, bool ours,
+                                                     const address_prefix& seen) {
   s_.advance(now);
   effects out;
   gossip_link* l = s_.link_of(peer);
@@ -75,6 +75,8 @@ membership_core::effects membership_core::on_link_up(const node_id& peer, time_p
   l->left = false;
   l->ours = ours;
   l->used = now;
+  l->site = site_of(seen);
+  s_.told.strangers.seen_at(peer, l->site);
   if (s_.crowded()) {
     crowd_link_up(s_, peer, now, out);
   }

@@ -16,11 +16,11 @@
 namespace ovir::apps {
 
 /// What a node's file may have: anything else is refused. config/all.toml says what each means.
-inline constexpr std::array<std::string_view, 25> file_keys{
+inline constexpr std::array<std::string_view, 27> file_keys{
     "name",   "cluster", "roles",  "listen", "advertise",  "admin_listen", "state",
     "seeds",  "admins",  "access", "model",  "join_token", "limits",       "fetch",
     "audit",  "probe",   "drain",  "log",    "chaos",      "gateway",      "cache",
-    "ledger", "metrics", "lan",    "link",   "reach"};
+    "ledger", "metrics", "lan",    "link",   "reach",      "membership"};
 inline constexpr std::array<std::string_view, 3> access_keys{"key", "roles", "operator"};
 inline constexpr std::array<std::string_view, 3> model_keys{"path", "layers", "draft"};
 inline constexpr std::array<std::string_view, 4> limits_keys{"memory_mib", "threads", "context",
@@ -37,7 +37,7 @@ struct table_keys {
   std::string_view table;
   std::span<const std::string_view> keys;
 };
-inline constexpr std::array<table_keys, 15> tables_of_file{{{"access", access_keys},
+inline constexpr std::array<table_keys, 16> tables_of_file{{{"access", access_keys},
                                                             {"ledger", ledger_section_keys},
                                                             {"model", model_keys},
                                                             {"limits", limits_keys},
