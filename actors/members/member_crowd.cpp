@@ -47,11 +47,14 @@ member_entry* next_of(member_table& m, std::vector<node_id>& round, Wanted wante
   return nullptr;
 }
 
-/// Whom an accusation comes from: of the strangers of one site one counts.
+/// Whom an accusation comes from: of the strangers of one site one counts, and against a node that
+/// has leave, or that is linked with this one, only beside this node's own.
 std::size_t voices_against(const member_table& m, const member_entry& e) {
+  const node_id& accused = e.shown.node;
+  const bool safe = !e.accusation && (!m.site_of_stranger(accused) || m.linked(accused));
   std::vector<node_id> voices;
   for (const auto& [by, when] : e.accused_by) {
-    if (!m.speaks_for(voices, by)) {
+    if (!(safe && m.site_of_stranger(by)) && !m.speaks_for(voices, by)) {
       voices.push_back(by);
     }
   }

@@ -179,6 +179,14 @@ const member* membership_core::find(const node_id& node) const {
   return e != nullptr && e->was_member ? &e->shown : nullptr;
 }
 
+std::vector<node_id> membership_core::drawn() const {
+  std::vector<node_id> out;
+  for (const auto& [node, since] : s_.crowd.drawn) {
+    out.push_back(node);
+  }
+  return out;
+}
+
 const node_id& membership_core::self() const noexcept { return s_.self.node; }
 
 result<membership_core::effects>

@@ -73,6 +73,10 @@ public:
   [[nodiscard]] const node_id& self() const noexcept;
   /// Whether there are more members than are all linked (`member_crowd.hpp`).
   [[nodiscard]] bool crowded() const noexcept { return s_.crowded(); }
+  /// Those that this node drew as its neighbours; none unless `crowded`.
+  [[nodiscard]] std::vector<node_id> drawn() const;
+  /// Of those in the table that have no leave, by where they are and who told of them.
+  [[nodiscard]] const stranger_shares& strangers() const noexcept { return s_.told.strangers; }
 
 private:
   member_table s_;

@@ -64,8 +64,6 @@ bool all_known(payments_pointer self, const path_description& planned) {
   return known;
 }
 
-/// Where nothing is paid the keeper knows no newcomers: of an open cluster, those without leave
-/// and history are newcomers all the same.
 bool is_stranger(payments_pointer self, const node_id& node) {
   const peers* const links = self->state.environment.links;
   return links != nullptr && links->is_stranger(node);
@@ -82,19 +80,10 @@ void watch_strangers(payments_pointer self, const std::vector<ledger::path_stage
 }
 
 void note_standing(payments_pointer self, const ledger::account_report& report) {
-  const auto known = self->state.payees.of.find(report.who);
-  if (known == self->state.payees.of.end()) {
-    return;
+  if (self->state.payees.of.contains(report.who)) {
+    self->state.payees.note(report, is_stranger(self, report.who));
+    tell_admission(self);
   }
-  payee_standing& standing = known->second;
-  standing.reputation_ppm = report.reputation_ppm;
-  standing.told = true;
-  standing.admitted = report.admitted;
-  standing.newcomer =
-      report.newcomer || (is_stranger(self, report.who) && report.reputation_ppm == 0 &&
-                          report.stake == report.leaving);
-  standing.pending_windows = report.pending_windows;
-  tell_admission(self);
 }
 
 void note_site(payments_pointer self, const link_changed& news) {

@@ -402,11 +402,13 @@ result<void> say_ways_in(const up_options& how, bool is_open, const supervision:
                                {"shells", started.admin_address()},
                                {"folder", how.folder}});
   }
-  write_note(fmt::format("console:     http://{}/console\nlook at it:  ovir shell --connect {}\n",
-                         started.http_address(), started.admin_address()));
+  if (!started.http_address().empty()) {
+    write_note(fmt::format("console:     http://{}/console\n", started.http_address()));
+  }
+  write_note(fmt::format("look at it:  ovir shell --connect {}\n", started.admin_address()));
   if (line.empty() && is_open) {
-    write_note(
-        fmt::format("next machine, as a worker without leave:\novir up --join {}\n", started.listen_address()));
+    write_note(fmt::format("next machine, as a worker without leave:\novir up --join {}\n",
+                           started.listen_address()));
     return {};
   }
   if (line.empty()) {
@@ -420,8 +422,9 @@ result<void> say_ways_in(const up_options& how, bool is_open, const supervision:
     write_note(code);
   }
   if (is_open) {
-    write_note(fmt::format("another person's machine, as a worker without leave:\novir up --join {}\n",
-                           started.listen_address()));
+    write_note(
+        fmt::format("another person's machine, as a worker without leave:\novir up --join {}\n",
+                    started.listen_address()));
   }
   write_note(is_open ? "a machine of your own:\n" : "next machine:\n");
   return write_output(fmt::format("ovir up --join {}\n", line));
