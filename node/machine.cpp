@@ -26,10 +26,10 @@ public:
                actors::network_handler& handler) override {
     // What goes through memory needs no link, what goes over QUIC no TCP.
     const actors::network_starter tcp = actors::reaching_network::start;
-    const actors::network_starter links = [tcp](const secret_key& own, const actors::tls_options& how,
-                                                actors::network_handler& to) {
-      return actors::start_links(own, how, to, tcp);
-    };
+    const actors::network_starter links =
+        [tcp](const secret_key& own, const actors::tls_options& how, actors::network_handler& to) {
+          return actors::start_links(own, how, to, tcp);
+        };
     return actors::shared_network::start(key, options, handler, links);
   }
 

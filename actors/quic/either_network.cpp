@@ -64,7 +64,7 @@ private:
   std::unique_ptr<listening_network> tls_;
   std::unique_ptr<quic_network> quic_;
   std::atomic<std::size_t> changed_{0}; ///< size of `tcp_of_`, without the lock
-  mutable std::mutex mutex_;           ///< for what follows
+  mutable std::mutex mutex_;            ///< for what follows
   bool over_{false};
   std::unordered_map<std::uint64_t, dial> dials_;            ///< over QUIC, under way
   std::unordered_map<std::uint64_t, connection_id> tcp_of_;  ///< by the number that was told
@@ -267,9 +267,10 @@ void either_network::closed(const peer_info& peer, const error& reason) {
 
 } // namespace
 
-result<std::unique_ptr<listening_network>>
-start_links(const secret_key& key, const tls_options& options, network_handler& handler,
-            const network_starter& tcp) {
+result<std::unique_ptr<listening_network>> start_links(const secret_key& key,
+                                                       const tls_options& options,
+                                                       network_handler& handler,
+                                                       const network_starter& tcp) {
   if (options.transport == link_transport::tcp) {
     return tcp(key, options, handler);
   }

@@ -15,8 +15,9 @@ namespace ovir::actors {
 /// again. Addresses of this machine itself are reached over TCP: nothing is lost there. A peer that
 /// answers and refuses is not tried again over TCP. As `tls_network::start`; `tcp` starts the links
 /// over TCP.
-[[nodiscard]] result<std::unique_ptr<listening_network>>
-start_links(const secret_key& key, const tls_options& options, network_handler& handler,
-            const network_starter& tcp);
+[[nodiscard]] result<std::unique_ptr<listening_network>> start_links(const secret_key& key,
+                                                                     const tls_options& options,
+                                                                     network_handler& handler,
+                                                                     const network_starter& tcp);
 
 } // namespace ovir::actors

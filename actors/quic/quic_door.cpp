@@ -45,6 +45,11 @@ std::optional<quic_id> quic_door::name_in(std::span<const std::byte> datagram) {
   return id;
 }
 
+bool quic_door::may_be_reset(std::span<const std::byte> datagram) {
+  return datagram.size() >= NGTCP2_STATELESS_RESET_TOKENLEN + NGTCP2_MIN_STATELESS_RESET_RANDLEN &&
+         (datagram[0] & long_form) == std::byte{0};
+}
+
 bool quic_door::may_answer(quic_time now) {
   const quic_time most = limits::quic_answer_interval * limits::quic_answers_burst;
   const quic_time full = std::max(full_again_.value_or(now), now) + limits::quic_answer_interval;
@@ -154,7 +159,7 @@ std::vector<std::byte> quic_door::reset(std::span<const std::byte> datagram) {
                                                    &cid) != 0) {
     return {};
   }
-  std::array<std::uint8_t, reset_bytes_min - NGTCP2_STATELESS_RESET_TOKENLEN - 1> noise{};
+  std::array<std::uint8_t, reset_bytes_min - NGTCP2_STATELESS_RESET_TOKENLEN> noise{};
   chance_(std::as_writable_bytes(std::span{noise}));
   std::array<std::uint8_t, reset_bytes_min> out{};
   return bytes_written(out, ngtcp2_pkt_write_stateless_reset(out.data(), out.size(), token.data(),

@@ -26,6 +26,9 @@ public:
   [[nodiscard]] verdict judge(const udp_address& from, std::span<const std::byte> datagram,
                               quic_time now);
 
+  /// Whether it has the form of a stateless reset (RFC 9000, 10.3): only who knows the token can
+  /// say.
+  [[nodiscard]] static bool may_be_reset(std::span<const std::byte> datagram);
   /// Whose connection a datagram claims to be of; nothing for one that is no QUIC, or names another
   /// kind of id than ours.
   [[nodiscard]] static std::optional<quic_id> name_in(std::span<const std::byte> datagram);

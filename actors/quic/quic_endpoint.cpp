@@ -91,6 +91,9 @@ void quic_endpoint::receive(const udp_address& from, std::span<const std::byte> 
     put_out(now);
     return;
   }
+  if (quic_door::may_be_reset(datagram) && take_reset(from, datagram, now)) {
+    return;
+  }
   quic_door::verdict verdict = door_.judge(from, datagram, now);
   if (verdict.opening) {
     meet(from, *verdict.opening, now);
@@ -106,6 +109,23 @@ void quic_endpoint::receive(const udp_address& from, std::span<const std::byte> 
   } else if (!verdict.answer.empty() && answers_.size() < limits::quic_answers_burst) {
     answers_.push_back({from, std::move(verdict.answer)});
   }
+}
+
+// A peer that was started again knows the name that it gave no more, and says so under none of
+// ours.
+bool quic_endpoint::take_reset(const udp_address& from, std::span<const std::byte> datagram,
+                               quic_time now) {
+  for (const auto& [number, of] : sessions_) {
+    if (of->address == from && !of->session->end()) {
+      of->now = now;
+      of->session->receive(from, datagram, now);
+      if (of->session->end()) {
+        settle(*of, now); // it may be gone behind that
+        return true;
+      }
+    }
+  }
+  return false;
 }
 
 void quic_endpoint::meet(const udp_address& from, const quic_opening& opening, quic_time now) {

@@ -79,6 +79,8 @@ private:
     quic_stream stream{-1}; ///< -1: it waits for one
   };
 
+  /// Whether it ended a session.
+  bool take_reset(const udp_address& from, std::span<const std::byte> datagram, quic_time now);
   void meet(const udp_address& from, const quic_opening& opening, quic_time now);
   [[nodiscard]] far_side* find_way(const peer_info& what, const udp_address& to) const;
   [[nodiscard]] far_side* dial(const udp_address& to, quic_time now, error& problem);

@@ -55,11 +55,13 @@ bool ring_end::take_flag(std::size_t at) {
 
 void ring_end::set_flag(std::size_t at) { number_at<std::uint32_t>(head_, at).store(1); }
 
-result<std::size_t> ring_writer::room() const {
-  const std::uint64_t filled = own_ - load(ring_layout::read_at);
-  if (filled > bytes_.size()) { // also where it read what was never written
+result<std::size_t> ring_writer::room() {
+  const std::uint64_t read = load(ring_layout::read_at);
+  const std::uint64_t filled = own_ - read;
+  if (filled > own_ - read_) { // it went back, or read what was never written
     return fail(errc::malformed, "the reader of a shared ring claims what it cannot have read");
   }
+  read_ = read;
   return bytes_.size() - static_cast<std::size_t>(filled);
 }
 

@@ -54,7 +54,9 @@ public:
   [[nodiscard]] result<bool> wait_for_room();
 
 private:
-  [[nodiscard]] result<std::size_t> room() const;
+  [[nodiscard]] result<std::size_t> room();
+
+  std::uint64_t read_{0}; ///< how far the reader was seen to have read
 };
 
 /// One thread at a time.

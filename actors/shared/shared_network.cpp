@@ -1,6 +1,5 @@
 #include "actors/shared/shared_network.hpp"
 
-#include "actors/quic/either_network.hpp"
 #include "actors/shared/greeter.hpp"
 #include "actors/shared/greeting.hpp"
 #include "actors/shared/shared_link.hpp"
@@ -82,7 +81,8 @@ public:
         traffic_(options.traffic), greeter_(std::move(door)) {}
   ~shared_threads() override;
 
-  result<void> start(const secret_key& key, const tls_options& options, const network_starter& links);
+  result<void> start(const secret_key& key, const tls_options& options,
+                     const network_starter& links);
 
   connection_id connect(const std::string& address, channel kind,
                         const node_id& expected) override {
@@ -426,9 +426,10 @@ void shared_threads::look(bool sleeps) {
 
 } // namespace
 
-result<std::unique_ptr<listening_network>>
-shared_network::start(const secret_key& key, const tls_options& options, network_handler& handler,
-                      const network_starter& links) {
+result<std::unique_ptr<listening_network>> shared_network::start(const secret_key& key,
+                                                                 const tls_options& options,
+                                                                 network_handler& handler,
+                                                                 const network_starter& links) {
   std::optional<file_handle> door;
   if (options.shared_memory) {
     // Where none can be opened this process may still greet others.

@@ -49,9 +49,11 @@ std::vector<checked_weight> weights_in(model& m, layer_range layers) {
   } else if (layers.last == m.config.layers && layers.first != 0) {
     list.push_back({"token_embd.weight", &m.output});
   }
-  // Only checked weights are packed; looking again would bring the file back into memory.
+  // Only checked weights are packed; looking again would bring the file back into memory. A member
+  // of a group may have nothing of a tensor.
   std::erase_if(list, [](const checked_weight& c) {
-    return form_for(c.target->type) == activation_form::floats || c.target->packed != nullptr;
+    return c.target->row_bytes() == 0 || form_for(c.target->type) == activation_form::floats ||
+           c.target->packed != nullptr;
   });
   return list;
 }

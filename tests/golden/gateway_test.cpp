@@ -64,7 +64,7 @@ TEST(gateway_golden, an_event_of_a_stream) {
             "\"object\":\"chat.completion.chunk\",\"system_fingerprint\":\"f\"}\n\n");
 }
 
-// Seals and the id of a request were computed by docs/proofs/blake3.py.
+// Seals and the id of a request were computed by blake3.py of docs/proofs.
 constexpr auto batch_name = "batch_00112233445566778899aabbccddeeff";
 
 TEST(gateway_golden, a_record_of_a_file) {

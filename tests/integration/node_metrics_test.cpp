@@ -269,8 +269,7 @@ TEST_F(node_metrics, those_of_requests_move_when_workers_die_and_too_many_ask) {
   cluster.kill(2);
   const steady::time_point killed = steady::now();
   cluster_shell shell = cluster.shell({0});
-  constexpr std::uint32_t too_many =
-      limits::requests_active_max + limits::requests_waiting_max + 16;
+  constexpr auto too_many = limits::requests_active_max + limits::requests_waiting_max + 16;
   for (std::uint32_t i = 0; i < too_many; ++i) {
     apps::json more = request(40, 3 + i, 4);
     more["wait"] = false;

@@ -269,6 +269,12 @@ json cache_document(const supervision::cache_option& o) {
           {"owner_key_file", null_or(o.owner_key_file)}};
 }
 
+json link_document(const node_options& o) {
+  return {{"transport", to_string(o.transport)},
+          {"shared_memory", o.link.shared_memory},
+          {"busy_read_us", o.link.busy_read.count()}};
+}
+
 } // namespace
 
 json document_of(const node_options& o) {
@@ -303,7 +309,6 @@ json document_of(const node_options& o) {
           {"membership", o.open ? "open" : "invited"},
           {"join_token_set", !o.join_token.empty()},
           {"lan", {{"announce", o.announce}}},
-          {"link", {{"transport", to_string(o.transport)}}},
           {"reach", reach_document(o.reach)},
           {"admins", std::move(admins)},
           {"access", std::move(access)},
@@ -324,8 +329,7 @@ json document_of(const node_options& o) {
             {"every_request", o.audit_every_request},
             {"twice_tokens", o.audit_twice_tokens},
             {"reveal", to_string(o.audit_reveal)}}},
-          {"link",
-           {{"shared_memory", o.link.shared_memory}, {"busy_read_us", o.link.busy_read.count()}}},
+          {"link", link_document(o)},
           {"probe",
            {{"interval_ms", o.probe_interval.count()},
             {"timeout_ms", o.probe_timeout.count()},

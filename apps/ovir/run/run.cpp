@@ -142,25 +142,30 @@ private:
   error reason_;
 };
 
-result<supervision::run_report> generate(const run_options& given, const ready_model& model,
-                                         const std::vector<token_id>& prompt,
-                                         const sampling_params& sampling,
-                                         const compute::kernel_set& kernels,
-                                         std::optional<supervision::cluster_cache> cache,
-                                         surroundings& around, const secret_key* key) {
+supervision::cluster_options cut_of(const run_options& given, surroundings& around) {
   supervision::cluster_options cut;
   cut.stages = given.stages;
   cut.threads = given.how.threads;
   cut.prefill_chunk = given.how.prefill_chunk;
   // A drill means its crashes; whoever asks for many wants them all survived.
   cut.restarts_max = std::max(cut.restarts_max, given.drill);
-  cut.key = key;
   if (given.device) {
     cut.make_segment = [&](const compute::model& checked, layer_range layers,
                            const compute::kernel_set& chosen) {
       return segment_on_device(*given.device, checked, layers, chosen, around.environment);
     };
   }
+  return cut;
+}
+
+result<supervision::run_report> generate(const run_options& given, const ready_model& model,
+                                         const std::vector<token_id>& prompt,
+                                         const sampling_params& sampling,
+                                         const compute::kernel_set& kernels,
+                                         std::optional<supervision::cluster_cache> cache,
+                                         surroundings& around, const secret_key* key) {
+  supervision::cluster_options cut = cut_of(given, around);
+  cut.key = key;
   if (!given.draft.empty()) {
     compute_threads runner{given.how.threads};
     OVIR_ASSIGN(cut.draft, load_draft(around, given.draft, *model.vocabulary, kernels, runner));

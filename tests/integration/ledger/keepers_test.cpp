@@ -479,7 +479,8 @@ protected:
     ASSERT_LT(wait_for_leader(), all_keepers);
     const auto bank = shell(payer);
     for (const machine& m : nodes_) {
-      const std::uint64_t amount = (&m == &nodes_[door] ? 1'000'000 : 500) * one_credit;
+      const bool spends = &m == &nodes_[door] || &m == &nodes_[payer]; // as long as it lasts
+      const std::uint64_t amount = (spends ? 1'000'000 : 500) * one_credit;
       ASSERT_TRUE(until([&] {
         const auto said = bank->call(fmt::format("ledger mint {} {}", m.key, amount));
         return std::holds_alternative<json>(said);
@@ -505,7 +506,7 @@ protected:
     kill(victim);
     ASSERT_TRUE(until([&] { return paying.had_behind(before).has_value(); }))
         << "keeper " << victim << "\n"
-        << last_words();
+        << paying.refused().substr(0, 500) << last_words();
     if (victim == leads) {
       hand_overs_.push_back(
           std::chrono::duration<double>(*paying.had_behind(before) - before).count());

@@ -40,7 +40,8 @@ TEST(quic_lanes, closes_for_a_peer_that_takes_too_little) {
     ASSERT_LT(taken, 100U);
   }
   EXPECT_EQ(answer.error().code, errc::busy);
-  EXPECT_EQ(taken, 1 + send_bytes_max(channel::control) / limits::wire_bytes_max);
+  EXPECT_EQ(taken,
+            1 + send_bytes_max(channel::control) / quic_lanes::charge_of(limits::wire_bytes_max));
   lanes.release(lane_one, send_bytes_max(channel::control));
   EXPECT_EQ(lanes.reserve(lane_one, message_kind::wire, 1).error().code, errc::peer_lost);
 }

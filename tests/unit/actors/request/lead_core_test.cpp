@@ -75,6 +75,9 @@ private:
   static std::string word(const tokens_effect& e) {
     return "tokens:" + span(e.first, e.count, e.logit_rows);
   }
+  static std::string word(const guess_effect& e) {
+    return fmt::format("guess:{}+{}", e.at, e.count);
+  }
   static std::string word(const replay_effect& e) {
     return fmt::format("replay{}:", e.stage.value) + span(e.first, e.count, e.logit_rows);
   }

@@ -115,6 +115,18 @@ TEST(ring, refuses_an_index_of_the_reader_that_it_cannot_have) {
   }
 }
 
+TEST(ring, refuses_an_index_of_the_reader_that_goes_back) {
+  ring_memory memory{64};
+  ring_writer writer{memory.all()};
+  ring_reader reader{memory.all()};
+  ASSERT_EQ(*writer.write(numbered(40, 0)), 40U);
+  std::vector<std::byte> out(30);
+  ASSERT_EQ(*reader.read(out), 30U);
+  ASSERT_EQ(*writer.write(numbered(1, 40)), 1U);
+  memory.set(ring_layout::read_at, 29);
+  EXPECT_FALSE(writer.write(numbered(1, 41)));
+}
+
 TEST(ring, believes_its_own_index_and_not_the_one_in_the_memory) {
   ring_memory memory{64};
   ring_writer writer{memory.all()};

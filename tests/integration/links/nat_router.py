@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A router's half of NAT-PMP (RFC 6886) for tests/integration/nat: maps TCP ports by the map `mapped` of
+"""A router's half of NAT-PMP (RFC 6886) for tests/integration/links/nat: maps TCP ports by the map `mapped` of
 the table `ip router` of nftables, and says each mapping on standard output.
 
 Usage: nat_router.py INSIDE OUTSIDE    its addresses at home and outside
