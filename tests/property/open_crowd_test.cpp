@@ -63,7 +63,7 @@ protected:
   struct letter {
     std::size_t to;
     node_id from;
-    std::vector<std::byte> bytes;
+    std::vector<std::byte> bytes; ///< none: the link's end
   };
 
   /// 500 hostile keys come from so many networks.
@@ -133,8 +133,8 @@ protected:
   void link(std::size_t i, std::size_t j) {
     const node_id a = honest_[i].key->id();
     const node_id b = honest_[j].key->id();
-    if (i == j || honest_[i].linked.contains(b) || !lets_in(j, a, at_home(i)) ||
-        !lets_in(i, b, at_home(j))) {
+    if (i == j || honest_[i].linked.contains(b) || honest_[j].linked.contains(a) ||
+        !lets_in(j, a, at_home(i)) || !lets_in(i, b, at_home(j))) {
       return;
     }
     enter(i, b, at_home(j), true);
@@ -152,7 +152,7 @@ protected:
     honest_[i].door.went(node);
     perform(i, honest_[i].core->on_link_down(node, now_));
     if (const auto at = numbers_.find(node); at != numbers_.end()) {
-      part(at->second, honest_[i].key->id());
+      mail_.push_back({at->second, honest_[i].key->id(), {}}); // behind what was said
     }
   }
 
@@ -219,6 +219,10 @@ protected:
   void deliver() {
     for (const letter& one : std::exchange(mail_, {})) {
       if (!honest_[one.to].linked.contains(one.from)) {
+        continue;
+      }
+      if (one.bytes.empty()) {
+        part(one.to, one.from);
         continue;
       }
       auto effects = honest_[one.to].core->on_gossip(one.from, one.bytes, now_);
