@@ -413,6 +413,7 @@ void tls_admission::say_hello() {
   hello.roles = host_.self.roles;
   hello.cluster = host_.self.cluster;
   hello.address = host_.self.address;
+  hello.life = host_.self.life;
   peer_.told_loss = host_.handler.last_loss(peer_.node);
   hello.last_loss = peer_.told_loss;
   hello.token = host_.self.token;

@@ -370,9 +370,9 @@ void quic_network_thread::await_datagrams(udp::socket& socket) {
 }
 
 void quic_network_thread::read_all(udp::socket& socket) {
-  const quic_time now = time_now();
   // A bounded number, so that what is to be sent has its turn.
   for (std::size_t i = 0; i < limits::quic_burst_datagrams; ++i) {
+    const quic_time now = time_now(); // behind what was sent meanwhile: it may be acknowledged here
     const std::size_t count = arrivals_.read(socket.native_handle());
     std::uint64_t bytes = 0;
     for (std::size_t at = 0; at < count; ++at) {

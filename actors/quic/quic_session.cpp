@@ -264,6 +264,12 @@ int quic_session::on_ready() {
   return 0;
 }
 
+/// In ngtcp2's time, which must not go back: a round trip would be negative.
+std::uint64_t quic_session::reached(quic_time now) {
+  latest_ = std::max(latest_, now);
+  return stamp(latest_);
+}
+
 // Receiving
 
 void quic_session::receive(const udp_address& from, std::span<const std::byte> datagram,
@@ -274,7 +280,7 @@ void quic_session::receive(const udp_address& from, std::span<const std::byte> d
   const ngtcp2_pkt_info info{};
   const int problem = ngtcp2_conn_read_pkt(conn_.get(), &path_.path, &info,
                                            reinterpret_cast<const std::uint8_t*>(datagram.data()),
-                                           datagram.size(), stamp(now));
+                                           datagram.size(), reached(now));
   if (problem != 0) {
     fail_with(problem, now);
     return;
@@ -294,7 +300,7 @@ void quic_session::on_time(quic_time now) {
   if (end_) {
     return;
   }
-  if (const int problem = ngtcp2_conn_handle_expiry(conn_.get(), stamp(now)); problem != 0) {
+  if (const int problem = ngtcp2_conn_handle_expiry(conn_.get(), reached(now)); problem != 0) {
     fail_with(problem, now);
   }
 }
@@ -384,7 +390,7 @@ std::size_t quic_session::fill(std::span<std::byte> out, quic_time now) {
     ngtcp2_ssize taken = -1;
     const ngtcp2_ssize bytes = ngtcp2_conn_writev_stream(
         conn_.get(), nullptr, nullptr, into, out.size(), &taken, flags,
-        from == out_.end() ? -1 : from->first, pieces.data(), count, stamp(now));
+        from == out_.end() ? -1 : from->first, pieces.data(), count, reached(now));
     if (from != out_.end() && taken >= 0) {
       sent(from->second, static_cast<std::size_t>(taken),
            (flags & NGTCP2_WRITE_STREAM_FLAG_FIN) != 0);
@@ -405,7 +411,7 @@ std::size_t quic_session::fill(std::span<std::byte> out, quic_time now) {
 
 void quic_session::written(quic_time now) {
   if (!end_) {
-    ngtcp2_conn_update_pkt_tx_time(conn_.get(), stamp(now));
+    ngtcp2_conn_update_pkt_tx_time(conn_.get(), reached(now));
   }
 }
 
@@ -489,7 +495,7 @@ void quic_session::say_close(const ngtcp2_connection_close_error& how, quic_time
   std::vector<std::byte> words(limits::quic_datagram_bytes_max);
   const ngtcp2_ssize bytes = ngtcp2_conn_write_connection_close(
       conn_.get(), nullptr, nullptr, reinterpret_cast<std::uint8_t*>(words.data()), words.size(),
-      &how, stamp(now));
+      &how, reached(now));
   if (bytes > 0) {
     words.resize(static_cast<std::size_t>(bytes));
     last_words_ = std::move(words);

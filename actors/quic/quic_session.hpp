@@ -159,6 +159,7 @@ private:
   [[nodiscard]] result<void> begin(const quic_opening* opening, quic_time now);
   [[nodiscard]] ngtcp2_settings settings_at(quic_time now) const;
   [[nodiscard]] quic_id draw_id();
+  [[nodiscard]] std::uint64_t reached(quic_time now);
   [[nodiscard]] std::map<quic_stream, outgoing>::iterator next_to_send();
   [[nodiscard]] std::size_t fill(std::span<std::byte> out, quic_time now);
   void sent(outgoing& from, std::size_t bytes, bool end);
@@ -180,6 +181,7 @@ private:
   quic_stream turn_{-1}; ///< last stream that was sent of
   std::vector<std::byte> last_words_;
   std::optional<error> end_;
+  quic_time latest_{0};
   std::optional<quic_time> heard_;
   bool ready_{false};
   names names_;
