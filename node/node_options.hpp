@@ -158,6 +158,7 @@ struct node_options {
   std::vector<std::string> seeds;
   std::vector<access_option> access;
   std::vector<node_id> admins; ///< keys whose join tokens count
+  bool open{false};            ///< keys without leave are let in as strangers
   std::string join_token;      ///< presented to the seeds; empty: the key must be known there
   bool announce{false};        ///< to the local network, unless it listens on loopback alone
   actors::link_transport transport{actors::link_transport::tcp}; ///< of links between members

@@ -23,6 +23,7 @@ std::vector<std::string> restarts_for(const node_options& now, const node_option
   needs_restart(fresh.state != now.state, "state");
   needs_restart(fresh.seeds != now.seeds, "seeds");
   needs_restart(fresh.admins != now.admins, "admins");
+  needs_restart(fresh.open != now.open, "membership");
   needs_restart(fresh.join_token != now.join_token, "join_token");
   needs_restart(fresh.announce != now.announce, "lan.announce");
   needs_restart(fresh.transport != now.transport, "link.transport");

@@ -47,6 +47,7 @@ result<actors::access_list::settings> access_of(const node_options& options, con
   access.path = options.state + "/admissions";
   access.cluster = options.cluster;
   access.self = self;
+  access.open = options.open;
   if (!options.join_token.empty()) {
     OVIR_ASSIGN(const shown_token token, shown_token_from_text(options.join_token));
     access.token = to_bytes(token);

@@ -206,7 +206,7 @@ result<void> access_list::remember(const node_id& node, admission entry) {
 
 void access_list::note(const node_id& node) {
   const auto shown = shown_token_from_bytes(admitted_[node].token);
-  if (shown && (shown->by || is_revocation(*shown)) &&
+  if (shown && is_told(*shown) &&
       std::find(noticed_.begin(), noticed_.end(), node) == noticed_.end()) {
     noticed_.push_back(node);
   }
@@ -286,9 +286,28 @@ result<role_set> access_list::by_token(const peer_hello& hello, std::uint64_t un
   return roles;
 }
 
+bool access_list::is_unknown(const node_id& node) const {
+  const auto known = admitted_.find(node);
+  return settings_.open && node != settings_.self && !settings_.keys.contains(node) &&
+         (known == admitted_.end() || (!known->second.kicked && known->second.roles.empty()));
+}
+
+result<role_set> access_list::by_the_open_door(const peer_hello& hello, std::uint64_t unix_now) {
+  if (!hello.roles.within(stranger_door::roles) || hello.kind == channel::admin) {
+    return fail(errc::invalid_argument,
+                "{} asks to be {}, and nothing is known of its key: in this open cluster such keys "
+                "may be {} alone; ask an admin for a join token for the rest",
+                short_name(hello.node), to_string(hello.roles), to_string(stranger_door::roles));
+  }
+  OVIR_ASSIGN(const role_set roles, wanted_within(hello, stranger_door::roles));
+  OVIR_TRY(door_.enter(hello.node, hello.from, unix_now));
+  return roles;
+}
+
 result<role_set> access_list::admit(const peer_hello& hello, std::uint64_t unix_now) {
   const std::lock_guard lock{guard_};
-  const bool any = hello.kind == channel::admin && hello.cluster.empty();
+  // A shell looks whom it has found, and whoever comes to an open cluster may know no name.
+  const bool any = hello.cluster.empty() && (hello.kind == channel::admin || settings_.open);
   if (!settings_.cluster.empty() && hello.cluster != settings_.cluster && !any) {
     return fail(errc::invalid_argument,
                 "this node belongs to the cluster '{}' and {} wants another; check 'cluster'",
@@ -317,6 +336,9 @@ result<role_set> access_list::admit(const peer_hello& hello, std::uint64_t unix_
     return fail(errc::invalid_argument, "{} was kicked; it needs a new join token",
                 short_name(hello.node));
   }
+  if (is_unknown(hello.node)) {
+    return by_the_open_door(hello, unix_now);
+  }
   if (known != admitted_.end()) {
     return wanted_within(hello, known->second.roles);
   }
@@ -338,7 +360,35 @@ role_set access_list::roles_of(const node_id& node) const {
   if (const auto listed = settings_.keys.find(node); listed != settings_.keys.end()) {
     return listed->second;
   }
+  if (is_unknown(node)) {
+    return stranger_door::roles;
+  }
   return known == admitted_.end() ? role_set{} : known->second.roles;
+}
+
+bool access_list::is_stranger(const node_id& node) const {
+  const std::lock_guard lock{guard_};
+  return is_unknown(node);
+}
+
+void access_list::came(const node_id& node) {
+  const std::lock_guard lock{guard_};
+  door_.came(node);
+}
+
+void access_list::went(const node_id& node) {
+  const std::lock_guard lock{guard_};
+  door_.went(node);
+}
+
+std::vector<node_id> access_list::take_replaced() {
+  const std::lock_guard lock{guard_};
+  return door_.take_replaced();
+}
+
+std::optional<stranger_door::counts> access_list::strangers() const {
+  const std::lock_guard lock{guard_};
+  return settings_.open ? std::optional{door_.count()} : std::nullopt;
 }
 
 bool access_list::is_convicted(const node_id& node) const {
@@ -366,7 +416,7 @@ role_set access_list::past_roles_of(const node_id& node) const {
     }
   }
   all.bits &= member_roles.bits;
-  return all;
+  return all.empty() && is_unknown(node) ? stranger_door::roles : all;
 }
 
 std::optional<role_set> access_list::worth_hearing_of(const node_id& node) const {
@@ -380,6 +430,9 @@ std::optional<role_set> access_list::worth_hearing_of(const node_id& node) const
   }
   if (known != admitted_.end() && !known->second.roles.empty()) {
     return known->second.roles;
+  }
+  if (is_unknown(node)) {
+    return stranger_door::roles; // for more it shows its token, or others do
   }
   return settings_.admins.empty() ? std::nullopt : std::optional{member_roles};
 }
@@ -471,7 +524,7 @@ std::vector<std::vector<std::byte>> access_list::notices(std::size_t& first,
   while (first < noticed_.size() && out.size() < most) {
     const std::vector<std::byte>& token = admitted_.at(noticed_[first++]).token;
     const auto shown = shown_token_from_bytes(token);
-    if (shown && (shown->by || is_revocation(*shown))) {
+    if (shown && is_told(*shown)) {
       out.push_back(token);
     }
   }
@@ -489,8 +542,12 @@ std::vector<std::byte> access_list::token_of(const node_id& node) const {
 
 result<void> access_list::put_out(const node_id& node, bool convicted) {
   const std::lock_guard lock{guard_};
-  if (!admitted_.contains(node) &&
-      admitted_.size() >= limits::admissions_max + limits::audit_convicted_max) {
+  constexpr std::size_t most = limits::admissions_max + limits::audit_convicted_max;
+  door_.went(node);
+  if (settings_.open && !admitted_.contains(node) && admitted_.size() >= most) {
+    forget_a_stranger();
+  }
+  if (!admitted_.contains(node) && admitted_.size() >= most) {
     return fail(errc::over_limit, "{} keys are remembered already", admitted_.size());
   }
   admission& entry = admitted_[node];
@@ -500,6 +557,16 @@ result<void> access_list::put_out(const node_id& node, bool convicted) {
     entry.used.clear(); // no token brings it back, whichever
   }
   return save();
+}
+
+void access_list::forget_a_stranger() {
+  const auto one = std::find_if(admitted_.begin(), admitted_.end(), [](const auto& entry) {
+    return entry.second.kicked && entry.second.roles.empty() && entry.second.token.empty();
+  });
+  if (one != admitted_.end()) {
+    std::erase(noticed_, one->first);
+    admitted_.erase(one);
+  }
 }
 
 result<void> access_list::kick(const node_id& node) { return put_out(node, false); }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/link/network.hpp"
+#include "actors/link/stranger_door.hpp"
 #include "messages/invitation.hpp"
 #include "messages/node_id.hpp"
 #include "messages/result.hpp"
@@ -19,7 +20,8 @@
 namespace ovir::actors {
 
 /// Who may connect to this node, and as what: keys its configuration names, keys that came with a
-/// join token of an admin, nobody else. Tokens work once: every nonce is remembered with the key it
+/// join token of an admin; in an open cluster all others as strangers (stranger_door.hpp). Tokens
+/// work once: every nonce is remembered with the key it
 /// admitted, also over restarts, so a kicked node does not come back with a token it has shown
 /// before. The one place that says what a key may do here: `roles_of`. Thread-safe.
 class access_list {
@@ -31,6 +33,7 @@ public:
     std::string cluster{};          ///< members of others are refused; empty: not looked at
     node_id self{};                 ///< this node, a member of its own cluster
     std::vector<std::byte> token{}; ///< its own, for those who do not know it; may be empty
+    bool open{false};               ///< keys of which nothing is known are let in as strangers
   };
 
   /// Reads what was kept. `env` outlives it; `malformed` for a file that is not one of ours.
@@ -48,6 +51,16 @@ public:
   [[nodiscard]] bool was_member(const node_id& node) const { return !past_roles_of(node).empty(); }
   /// What it was let in as at most: what it may have done.
   [[nodiscard]] role_set past_roles_of(const node_id& node) const;
+  /// Whether it may be here without leave: of an open cluster, neither listed nor admitted by a
+  /// token nor put out.
+  [[nodiscard]] bool is_stranger(const node_id& node) const;
+  /// It has a link with this node, and no longer. Whoever is no stranger is not counted.
+  void came(const node_id& node);
+  void went(const node_id& node);
+  /// Strangers whose links are to be closed: others have their places.
+  [[nodiscard]] std::vector<node_id> take_replaced();
+  /// None where the cluster is not open.
+  [[nodiscard]] std::optional<stranger_door::counts> strangers() const;
   /// Whether it is out for good.
   [[nodiscard]] bool is_convicted(const node_id& node) const;
   /// Whether gossip about a node is worth keeping, because it is a member or could show a token
@@ -72,8 +85,13 @@ public:
     bool revoked{false};
   };
   [[nodiscard]] std::vector<known_invitation> invitations() const;
+  /// Whether members tell it to each other: tokens by invitations and revocations, in an open
+  /// cluster all tokens, without which a member is a stranger to those that it is not linked with.
+  [[nodiscard]] bool is_told(const shown_token& shown) const noexcept {
+    return shown.by.has_value() || is_revocation(shown) || settings_.open;
+  }
   /// What other members must hear so that all know the guests of an invitation, also those that
-  /// join later: tokens by invitations, and revocations behind the guests that came before. At most
+  /// join later: what `is_told`, revocations behind the guests that came before. At most
   /// `most`, beginning with the one of index `first` of all that this node ever learned, behind
   /// which `first` is then.
   [[nodiscard]] std::vector<std::vector<std::byte>> notices(std::size_t& first,
@@ -99,6 +117,10 @@ private:
 
   access_list(storage::env& env, settings how) : env_(env), settings_(std::move(how)) {}
   [[nodiscard]] result<role_set> by_token(const peer_hello& hello, std::uint64_t unix_now);
+  [[nodiscard]] result<role_set> by_the_open_door(const peer_hello& hello, std::uint64_t unix_now);
+  [[nodiscard]] bool is_unknown(const node_id& node) const;
+  /// Makes room for a conviction among those of strangers, who lose nothing by a new key.
+  void forget_a_stranger();
   [[nodiscard]] bool is_admin(const node_id& key) const;
   [[nodiscard]] result<void> learn(const shown_token& shown, std::uint64_t unix_now);
   [[nodiscard]] result<void> revoke(const shown_token& shown);
@@ -119,6 +141,7 @@ private:
   settings settings_;
   std::map<node_id, admission> admitted_;
   std::vector<node_id> noticed_; ///< whose admissions others must hear of; each once
+  stranger_door door_;
 };
 
 } // namespace ovir::actors

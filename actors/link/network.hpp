@@ -84,6 +84,7 @@ struct peer_hello {
   bool incoming{false};
   std::uint64_t life{0};      ///< `network_identity::life`
   std::uint64_t last_loss{0}; ///< `network_handler::last_loss`
+  address_prefix from{};      ///< where it is, as this side's system says
 };
 
 /// What a node does with connections. Called on the network's threads, for one connection in order;

@@ -1,5 +1,6 @@
 #include "actors/link/tls_admission.hpp"
 
+#include "actors/link/dial_targets.hpp"
 #include "messages/limits/general.hpp"
 #include "messages/limits/links.hpp"
 
@@ -38,9 +39,6 @@ std::size_t greeting_bytes(std::span<const std::byte> bytes) {
                             std::to_integer<std::size_t>(bytes[4]);
   return whole > limits::client_hello_bytes_max ? 0 : whole;
 }
-
-/// An address that leads back to the machine that connects to it.
-bool leads_here(const tcp::endpoint& end) { return is_this_machine(prefix_of(end.address())); }
 
 } // namespace
 
@@ -201,7 +199,7 @@ void tls_admission::connect() {
 }
 
 void tls_admission::connect_to(const tcp::resolver::results_type& endpoints) {
-  std::vector<tcp::endpoint> ends{endpoints.begin(), endpoints.end()};
+  std::vector<tcp::endpoint> ends = dial_targets(endpoints, peer_.connection.value);
   if (told_ && !host_.is_local()) {
     std::erase_if(ends, leads_here);
     if (ends.empty()) {
@@ -474,9 +472,10 @@ result<void> tls_admission::judge(const link_hello& hello) {
   peer_.last_loss = hello.last_loss;
   peer_.from = from_ ? *from_ : remote_prefix(socket_);
   peer_.seen = from_ ? std::string{} : remote_address(socket_);
-  OVIR_ASSIGN(peer_.roles, host_.handler.admit(peer_hello{
-                               peer_.node, hello.kind, hello.cluster, hello.address, hello.roles,
-                               hello.token, bound, peer_.incoming, hello.life, hello.last_loss}));
+  OVIR_ASSIGN(peer_.roles,
+              host_.handler.admit(peer_hello{peer_.node, hello.kind, hello.cluster, hello.address,
+                                             hello.roles, hello.token, bound, peer_.incoming,
+                                             hello.life, hello.last_loss, peer_.from}));
   return place_.admitted(peer_.node, peer_.kind);
 }
 

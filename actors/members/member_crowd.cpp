@@ -47,9 +47,23 @@ member_entry* next_of(member_table& m, std::vector<node_id>& round, Wanted wante
   return nullptr;
 }
 
+/// Whom an accusation comes from: of the strangers of one site one counts, and against a node that
+/// has leave, or that is linked with this one, only beside this node's own.
+std::size_t voices_against(const member_table& m, const member_entry& e) {
+  const node_id& accused = e.shown.node;
+  const bool safe = !e.accusation && (!m.site_of_stranger(accused) || m.linked(accused));
+  std::vector<node_id> voices;
+  for (const auto& [by, when] : e.accused_by) {
+    if (!(safe && m.site_of_stranger(by)) && !m.speaks_for(voices, by)) {
+      voices.push_back(by);
+    }
+  }
+  return voices.size();
+}
+
 /// Enough accusers make it suspect, and then it has until `death`.
 void judge(member_table& m, member_entry& e, membership_time now, membership_effects& out) {
-  const std::size_t accusers = e.accused_by.size() + (e.accusation ? 1 : 0);
+  const std::size_t accusers = voices_against(m, e) + (e.accusation ? 1 : 0);
   const std::size_t enough = OVIR_MUTANT("crowd_believes_one") ? 1 : limits::accusers_min;
   if (accusers < enough || e.doomed || !m.counts(e.where)) {
     return;
@@ -203,6 +217,26 @@ void look_around(member_table& m, membership_time now, membership_effects& out) 
   }
 }
 
+/// Whether those drawn are of its site, or told of by who told of it, as many as may be. Never of a
+/// node that has leave.
+bool has_its_share(const member_table& m, const node_id& node) {
+  const stranger_origin* const its = m.told.strangers.of(node);
+  if (its == nullptr) {
+    return false;
+  }
+  std::size_t of_site = 0;
+  std::size_t told = 0;
+  for (const auto& [drawn, since] : m.crowd.drawn) {
+    const stranger_origin* const other = m.told.strangers.of(drawn);
+    of_site += other != nullptr && other->site == its->site ? 1 : 0;
+    told +=
+        other != nullptr && stranger_shares::account_of(*other) == stranger_shares::account_of(*its)
+            ? 1
+            : 0;
+  }
+  return of_site >= limits::drawn_per_site || told >= limits::drawn_per_introducer;
+}
+
 /// As many as it wants, and a new one now and then.
 void draw_neighbours(member_table& m, membership_time now, membership_effects& out) {
   crowd_state& c = m.crowd;
@@ -218,9 +252,15 @@ void draw_neighbours(member_table& m, membership_time now, membership_effects& o
   if (c.drawn.size() >= limits::neighbours_drawn) {
     return;
   }
-  member_entry* const e = next_of(m, c.alive, [&](const member_entry& one) {
+  const auto free = [&](const member_entry& one) {
     return one.where == member_standing::alive && !one.open && !c.drawn.contains(one.shown.node);
+  };
+  member_entry* e = next_of(m, c.alive, [&](const member_entry& one) {
+    return free(one) && !has_its_share(m, one.shown.node);
   });
+  if (e == nullptr && m.told.strangers.size() > 0) {
+    e = next_of(m, c.alive, free); // there is no better one
+  }
   if (e != nullptr) {
     c.drawn[e->shown.node] = now;
     if (!m.linked(e->shown.node)) {
@@ -284,8 +324,8 @@ void sweep(member_table& m, membership_time now, membership_effects& out) {
   }
 }
 
-bool add_voucher(std::vector<node_id>& vouchers, const node_id& by) {
-  if (vouchers.size() < limits::vouchers_min &&
+bool add_voucher(const member_table& m, std::vector<node_id>& vouchers, const node_id& by) {
+  if (vouchers.size() < limits::vouchers_min && !m.speaks_for(vouchers, by) &&
       std::find(vouchers.begin(), vouchers.end(), by) == vouchers.end()) {
     vouchers.push_back(by);
   }
@@ -442,7 +482,7 @@ void hear_counted(member_table& m, const known_node& line, const node_id& from, 
     return;
   }
   if (known) {
-    if (add_voucher(e->vouchers, from)) {
+    if (add_voucher(m, e->vouchers, from)) {
       m.found_alive(*e, now, out);
     }
     return;
@@ -458,7 +498,7 @@ void hear_counted(member_table& m, const known_node& line, const node_id& from, 
     claim = {line.incarnation, {}};
   }
   if (claim.incarnation == line.incarnation) {
-    (void)add_voucher(claim.vouchers, from);
+    (void)add_voucher(m, claim.vouchers, from);
   }
 }
 

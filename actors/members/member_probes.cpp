@@ -105,6 +105,9 @@ void probe_next(member_table& m, membership_time now, membership_effects& out) {
 void check_allowed(member_table& m, membership_time now, membership_effects& out) {
   for (auto& [node, e] : m.entries) {
     const bool counted = e.where == member_standing::alive || e.where == member_standing::suspect;
+    if (m.told.strangers.of(node) != nullptr && !m.is_stranger(node)) {
+      m.told.strangers.leave(node); // it has leave since, or is out
+    }
     if (counted && !m.may_be(node, e.newest.advert.roles)) {
       m.queue.forget(node);
       m.bury(e, now, out);

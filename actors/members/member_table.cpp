@@ -28,16 +28,16 @@ member_entry& member_table::add(const node_id& node, member_entry fresh) {
   places.emplace(node, &e);
   counted += counts(e.where) ? 1 : 0;
   if (!e.was_member) {
-    ++introduced[e.introducer];
+    ++told.introduced[e.introducer];
   }
   return e;
 }
 
 /// It is no longer somebody that is only told of.
 void member_table::now_member(member_entry& e) {
-  if (const auto told = introduced.find(e.introducer);
-      told != introduced.end() && !e.was_member && --told->second == 0) {
-    introduced.erase(told);
+  if (const auto from = told.introduced.find(e.introducer);
+      from != told.introduced.end() && !e.was_member && --from->second == 0) {
+    told.introduced.erase(from);
   }
   e.was_member = true;
 }
@@ -45,6 +45,7 @@ void member_table::now_member(member_entry& e) {
 std::map<node_id, member_entry>::iterator
 member_table::erase(std::map<node_id, member_entry>::iterator at) {
   queue.forget(at->first);
+  told.strangers.leave(at->first);
   places.erase(at->first);
   counted -= counts(at->second.where) ? 1 : 0;
   now_member(at->second);
@@ -251,8 +252,24 @@ void member_table::found_alive(member_entry& e, time_point now, effects& out) {
 
 /// Entries that are no members and that this peer told of.
 std::size_t member_table::introduced_by(const node_id& peer) const {
-  const auto told = introduced.find(peer);
-  return told == introduced.end() ? 0 : told->second;
+  const auto from = told.introduced.find(peer);
+  return from == told.introduced.end() ? 0 : from->second;
+}
+
+stranger_origin member_table::origin_of(const node_id& node, const node_id& from,
+                                        std::string_view address) const {
+  const auto place = [this](const node_id& one) -> std::optional<address_prefix> {
+    const auto l = links.find(one);
+    return l == links.end() || !l->second.up ? std::nullopt : std::optional{l->second.site};
+  };
+  const auto seen = place(node);
+  return {from, is_stranger(from), place(from).value_or(address_prefix{}),
+          seen.value_or(claimed_site(address)), seen.has_value()};
+}
+
+std::optional<address_prefix> member_table::site_of_stranger(const node_id& node) const {
+  const stranger_origin* const from = told.strangers.of(node);
+  return from == nullptr ? std::nullopt : std::optional{from->site};
 }
 
 void member_table::make_suspect(member_entry& e, time_point now, effects& out) {

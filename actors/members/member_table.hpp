@@ -5,12 +5,14 @@
 #include "actors/members/gossip_format.hpp"
 #include "actors/members/gossip_queue.hpp"
 #include "actors/members/round_trips.hpp"
+#include "actors/members/stranger_shares.hpp"
 #include "actors/runtime/allowance.hpp"
 #include "messages/limits/crowd.hpp"
 #include "messages/limits/general.hpp"
 #include "messages/result.hpp"
 #include "messages/signing.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -23,6 +25,7 @@
 #include <set>
 #include <span>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <variant>
 #include <vector>
@@ -53,6 +56,8 @@ struct membership_options {
   std::chrono::seconds forget_dead{600}; ///< how long a dead name is remembered, against ghosts
   std::size_t full_mesh_max{limits::mesh_members_max}; ///< above, nodes keep links to a few
   std::size_t members_max{limits::members_max};
+  /// Whether a key may be here without leave, of an open cluster. Empty: none may.
+  std::function<bool(const node_id&)> stranger{};
 };
 
 // What the shell must do.
@@ -135,6 +140,12 @@ struct gossip_link {
   membership_time used{}; ///< by whoever needs it
   std::uint64_t fresh{0}; ///< the next of crowd_state::fresh to tell
   std::size_t claims{0};  ///< of it, since the last sweep
+  address_prefix site{};  ///< where it was seen, /24 or /48
+};
+/// Who told of those that this node did not find by itself.
+struct told_members {
+  std::map<node_id, std::size_t> introduced{}; ///< that were never members, by who told of them
+  stranger_shares strangers{};                 ///< in an open cluster, also once they are members
 };
 struct probe_relay {
   std::uint64_t nonce{0};
@@ -261,6 +272,22 @@ struct member_table {
   void bury(member_entry& e, time_point now, effects& out);
   void look_for_soon(member_entry& e, time_point now) const;
   [[nodiscard]] bool may_be(const node_id& node, role_set roles) const;
+  [[nodiscard]] bool is_stranger(const node_id& node) const {
+    return options.stranger && options.stranger(node);
+  }
+  /// Of a stranger that `from` tells of, and says that it is at `address`.
+  [[nodiscard]] stranger_origin origin_of(const node_id& node, const node_id& from,
+                                          std::string_view address) const;
+  /// Where a stranger is; none of a node that has leave.
+  [[nodiscard]] std::optional<address_prefix> site_of_stranger(const node_id& node) const;
+  /// Whether one of them has the weight of this one: of the strangers of one site one speaks.
+  template <class Nodes>
+  [[nodiscard]] bool speaks_for(const Nodes& others, const node_id& node) const {
+    const auto site = site_of_stranger(node);
+    return site && std::any_of(others.begin(), others.end(), [&](const node_id& other) {
+             return other != node && site_of_stranger(other) == site;
+           });
+  }
   /// What is known of these buckets, in as many messages as it takes; at least one.
   [[nodiscard]] std::vector<summary> summarize(bool answer_wanted, const bucket_set& buckets);
   void send_summary(const node_id& to, bool answer_wanted, const bucket_set& buckets, effects& out,
@@ -283,7 +310,7 @@ struct member_table {
   std::map<node_id, member_entry> entries;                      ///< without this node
   std::unordered_map<node_id, member_entry*, node_hash> places; ///< of these
   std::size_t counted{0};                                       ///< of them, alive or suspect
-  std::map<node_id, std::size_t> introduced; ///< that were never members, by who told of them
+  told_members told;
   std::map<node_id, gossip_link> links;
   std::vector<probe_relay> relays; ///< oldest first
   gossip_queue queue;

@@ -63,6 +63,33 @@ bool make_room(member_table& m, const node_id& from, bool here) {
   return true;
 }
 
+/// A place for a stranger: within the shares, or one that is here itself, for which another of its
+/// site goes that has no link.
+bool make_stranger_room(member_table& m, const stranger_origin& from, bool here) {
+  if (m.told.strangers.has_room(from)) {
+    return true;
+  }
+  if (!here) {
+    return false;
+  }
+  if (m.told.strangers.of_site(from.site) < limits::stranger_entries_per_site) {
+    return true;
+  }
+  auto oldest = m.entries.end();
+  m.told.strangers.each_of(from.site, [&](const node_id& node) {
+    const auto at = m.entries.find(node);
+    if (at != m.entries.end() && !m.linked(node) &&
+        (oldest == m.entries.end() || at->second.since < oldest->second.since)) {
+      oldest = at;
+    }
+  });
+  if (oldest == m.entries.end()) {
+    return false;
+  }
+  m.erase(oldest);
+  return true;
+}
+
 void apply_newer_advert(member_table& m, member_entry& e, const signed_advert& a,
                         membership_time now, membership_effects& out) {
   const bool changed = e.newest.advert != a.advert;
@@ -114,7 +141,10 @@ void apply_advert(member_table& m, const signed_advert& a, const node_id& from, 
   const bool here = a.node == from || m.linked(a.node);
   const std::size_t most = m.crowded() ? limits::crowd_introductions : limits::introductions_max;
   const std::uint32_t cost = m.crowded() ? limits::crowd_advert_cost : 1;
-  const bool too_many = e == nullptr && !here && m.introduced_by(from) >= most;
+  const bool too_many = e == nullptr && !here &&
+                        (m.introduced_by(from) >= most ||
+                         (m.is_stranger(a.node) &&
+                          !m.told.strangers.has_room(m.origin_of(a.node, from, a.advert.address))));
   if (e != nullptr && a.incarnation == e->newest.incarnation) {
     hear_counted(m, {a.node, a.incarnation, true}, from, now, out); // or it would not be told
   }
@@ -132,7 +162,9 @@ void apply_advert(member_table& m, const signed_advert& a, const node_id& from, 
     take_claims(m, *e, now, out);
     return;
   }
-  if (!make_room(m, from, here)) {
+  const bool stranger = m.is_stranger(a.node);
+  const stranger_origin origin = m.origin_of(a.node, from, a.advert.address);
+  if ((stranger && !make_stranger_room(m, origin, here)) || !make_room(m, from, here)) {
     return;
   }
   const auto period = m.options.probe_interval;
@@ -156,6 +188,9 @@ void apply_advert(member_table& m, const signed_advert& a, const node_id& from, 
                      .accusations = allowance{limits::accusation_allowance, 1, period}};
   m.look_for_soon(fresh, now);
   e = &m.add(a.node, std::move(fresh));
+  if (stranger) {
+    m.told.strangers.enter(a.node, origin);
+  }
   if (m.linked(a.node)) {
     m.found_alive(*e, now, out);
     return;

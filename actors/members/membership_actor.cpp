@@ -57,16 +57,20 @@ void publish(membership_pointer self) {
   }
 }
 
-/// Of invitations. Honest members pass on only what they checked. Their word counts for when a
-/// guest came: a node that joins later has to know the guests of invitations that ended meanwhile.
+/// Of invitations, and in an open cluster of all that have leave. Honest members pass on only what
+/// they checked. Their word counts for when a guest came: a node that joins later has to know the
+/// guests of invitations that ended meanwhile.
 void take_notices(membership_pointer self, const heard_notices& heard) {
   const membership_environment& around = self->state.environment;
   for (const std::vector<std::byte>& token : heard.tokens) {
     const auto shown = shown_token_from_bytes(token);
-    const bool is_notice = shown && (shown->by || is_revocation(*shown));
+    const bool plain = shown && !shown->by && !is_revocation(*shown);
+    if (plain && !around.access->is_told(*shown)) {
+      continue; // of use in an open cluster, which this node's is not
+    }
     const result<void> counts =
-        is_notice ? around.access->show(token, 0)
-                  : fail(errc::malformed, "the notice is no token by an invitation");
+        shown ? around.access->show(token, plain ? around.env->unix_seconds() : 0)
+              : fail(errc::malformed, "the notice is no token");
     if (counts) {
       continue;
     }
@@ -272,6 +276,9 @@ caf::behavior membership_behavior(membership_pointer self, membership_environmen
   membership_state& state = self->state;
   state.environment = std::move(environment);
   const membership_environment& around = state.environment;
+  state.environment.options.stranger = [access = around.access](const node_id& node) {
+    return access->is_stranger(node);
+  };
   std::array<std::uint64_t, 1> seed{};
   around.env->random(std::as_writable_bytes(std::span{seed}));
   state.core.emplace(
@@ -284,7 +291,7 @@ caf::behavior membership_behavior(membership_pointer self, membership_environmen
       [self](const link_changed& link) {
         auto& core = *self->state.core;
         self->state.notices_told.erase(link.node);
-        perform(self, link.up ? core.on_link_up(link.node, now(self), link.ours)
+        perform(self, link.up ? core.on_link_up(link.node, now(self), link.ours, link.from)
                               : core.on_link_down(link.node, now(self)));
       },
       [self](const gossip_received& gossip) { take_gossip(self, gossip); },

@@ -61,8 +61,8 @@ membership_core::effects membership_core::on_tick(time_point now) {
   return out;
 }
 
-membership_core::effects membership_core::on_link_up(const node_id& peer, time_point now,
-                                                     bool ours) {
+membership_core::effects membership_core::on_link_up(const node_id& peer, time_point now, bool ours,
+                                                     const address_prefix& seen) {
   s_.advance(now);
   effects out;
   gossip_link* l = s_.link_of(peer);
@@ -75,6 +75,8 @@ membership_core::effects membership_core::on_link_up(const node_id& peer, time_p
   l->left = false;
   l->ours = ours;
   l->used = now;
+  l->site = site_of(seen);
+  s_.told.strangers.seen_at(peer, l->site);
   if (s_.crowded()) {
     crowd_link_up(s_, peer, now, out);
   }
@@ -175,6 +177,14 @@ const member* membership_core::find(const node_id& node) const {
   }
   const member_entry* const e = s_.look_up(node);
   return e != nullptr && e->was_member ? &e->shown : nullptr;
+}
+
+std::vector<node_id> membership_core::drawn() const {
+  std::vector<node_id> out;
+  for (const auto& [node, since] : s_.crowd.drawn) {
+    out.push_back(node);
+  }
+  return out;
 }
 
 const node_id& membership_core::self() const noexcept { return s_.self.node; }

@@ -28,7 +28,8 @@ namespace ovir::actors {
 /// What is only told is bounded by who tells it. A peer vouches for limits::introductions_max nodes
 /// that this one has not reached; they are not told on, count for nothing, make room for whoever
 /// has a link, and are forgotten after limits::unreached_lifetime. Connections because of gossip
-/// are bounded by actors/link/dial_budget.hpp.
+/// are bounded by actors/link/dial_budget.hpp. In an open cluster stranger_shares.hpp bounds the
+/// part of the table that keys without leave fill, and those of one site have one voice.
 class membership_core {
 public:
   using time_point = member_table::time_point;
@@ -54,7 +55,9 @@ public:
   [[nodiscard]] result<effects> on_gossip(const node_id& from, std::span<const std::byte> bytes,
                                           time_point now);
   /// A control link to a member is up: exchanges what both know. `ours`: this node opened it.
-  [[nodiscard]] effects on_link_up(const node_id& peer, time_point now, bool ours = false);
+  /// `seen`: where the peer is.
+  [[nodiscard]] effects on_link_up(const node_id& peer, time_point now, bool ours = false,
+                                   const address_prefix& seen = {});
   /// Somebody here needs the link of this peer, and has just used it.
   void on_link_used(const node_id& peer, time_point now);
   /// It is gone: suspect at once, others are asked; a process that is dead cannot answer them.
@@ -70,6 +73,10 @@ public:
   [[nodiscard]] const node_id& self() const noexcept;
   /// Whether there are more members than are all linked (`member_crowd.hpp`).
   [[nodiscard]] bool crowded() const noexcept { return s_.crowded(); }
+  /// Those that this node drew as its neighbours; none unless `crowded`.
+  [[nodiscard]] std::vector<node_id> drawn() const;
+  /// Of those in the table that have no leave, by where they are and who told of them.
+  [[nodiscard]] const stranger_shares& strangers() const noexcept { return s_.told.strangers; }
 
 private:
   member_table s_;

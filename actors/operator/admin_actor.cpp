@@ -57,6 +57,14 @@ void add_reach(json& page, const nat_board& reach) {
   }
 }
 
+/// Who is here without leave (`access_list::is_stranger`).
+void add_strangers(json& page, const access_list& access) {
+  for (json& one : page["nodes"]) {
+    const auto node = node_id_from_hex(one["node"].get<std::string>());
+    one["newcomer"] = node && access.is_stranger(*node);
+  }
+}
+
 result<void> show_nodes(const call& c, admin_arguments& args) {
   OVIR_TRY(args.done());
   return with_members(c, [c](const members_view& members) {
@@ -65,6 +73,7 @@ result<void> show_nodes(const call& c, admin_arguments& args) {
     if (around.reach) {
       add_reach(page, *around.reach);
     }
+    add_strangers(page, *around.access);
     c.done(std::move(page));
   });
 }

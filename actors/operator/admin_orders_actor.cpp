@@ -71,7 +71,7 @@ result<void> drain_node(const admin_call& c, admin_arguments& args) {
 result<void> kick_node(const admin_call& c, admin_arguments& args) {
   OVIR_ASSIGN(const std::string name, args.text("node"));
   OVIR_TRY(args.done());
-  return with_node(c, name, [c](const node_id& node) {
+  const auto kick = [c](const node_id& node) {
     if (node == c.self->state.environment.self) {
       return c.refuse({errc::invalid_argument, "a node does not kick itself; use 'drain'"});
     }
@@ -82,7 +82,12 @@ result<void> kick_node(const admin_call& c, admin_arguments& args) {
     around.links->disconnect(node, {errc::invalid_argument, "kicked by an operator"});
     around.journal->say(log_level::warn, std::nullopt, "kicked {}", short_name(node));
     c.done({{"node", to_hex(node)}});
-  });
+  };
+  if (const auto key = node_id_from_hex(name)) { // also of one that is not here now
+    kick(*key);
+    return {};
+  }
+  return with_node(c, name, kick);
 }
 
 result<void> show_invitations(const admin_call& c, admin_arguments& args) {

@@ -140,6 +140,9 @@ void add_own(metrics_pointer self) {
   const metrics_environment& around = self->state.environment;
   gateway::metric_list list{self->state.making->families};
   add_links(list, around.links->count(), *around.traffic);
+  if (const auto strangers = around.links->strangers()) {
+    add_strangers(list, *strangers);
+  }
   add_pools(list, around.pools());
   const node_counts counts = around.meter->read();
   add_audits(list, counts.audits);

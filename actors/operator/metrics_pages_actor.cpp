@@ -30,6 +30,15 @@ void add_members(gateway::metric_list& to, const members_changed& news) {
              {"left", count(member_health::left)}});
 }
 
+void add_strangers(gateway::metric_list& to, const stranger_door::counts& strangers) {
+  to.gauge("ovir_strangers", "Nodes without leave that an open cluster's node has a place for",
+           number(strangers.here));
+  to.counter("ovir_strangers_refused_total", "Nodes without leave refused for want of a place",
+             number(strangers.refused));
+  to.counter("ovir_strangers_replaced_total",
+             "Nodes without leave put out for one of another network", number(strangers.replaced));
+}
+
 void add_links(gateway::metric_list& to, const peers::counters& links,
                const network_traffic& traffic) {
   to.gauge("ovir_links", "Members that this node is linked to", number(links.links));

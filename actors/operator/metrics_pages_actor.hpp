@@ -20,6 +20,7 @@
 namespace ovir::actors {
 
 void add_members(gateway::metric_list& to, const members_changed& news);
+void add_strangers(gateway::metric_list& to, const stranger_door::counts& strangers);
 void add_links(gateway::metric_list& to, const peers::counters& links,
                const network_traffic& traffic);
 void add_pools(gateway::metric_list& to,

@@ -7,6 +7,20 @@ address_prefix payee_standings::site(const node_id& node) const {
   return found == sites.end() ? address_prefix{} : found->second;
 }
 
+void payee_standings::note(const ledger::account_report& report, bool stranger) {
+  const auto known = of.find(report.who);
+  if (known == of.end()) {
+    return;
+  }
+  payee_standing& standing = known->second;
+  const bool unproven = report.reputation_ppm == 0 && report.stake == report.leaving;
+  standing.reputation_ppm = report.reputation_ppm;
+  standing.told = true;
+  standing.admitted = report.admitted;
+  standing.newcomer = report.newcomer || (stranger && unproven);
+  standing.pending_windows = report.pending_windows;
+}
+
 std::set<node_id> payee_standings::lacking(std::uint64_t newcomer_units) const {
   std::set<node_id> all;
   std::map<address_prefix, std::uint64_t> parts;

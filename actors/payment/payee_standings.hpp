@@ -1,5 +1,6 @@
 #pragma once
 
+#include "ledger/keeper/message.hpp"
 #include "messages/address_prefix.hpp"
 #include "messages/node_id.hpp"
 #include "storage/env/env.hpp"
@@ -31,6 +32,11 @@ struct payee_standings {
   /// that have together as many windows pending as one may, `newcomer_units`. Nodes that never were
   /// linked count as one site.
   [[nodiscard]] std::set<node_id> lacking(std::uint64_t newcomer_units) const;
+
+  /// Of a node that was planned; others do not count. `stranger`: it is in an open cluster without
+  /// leave. Where nothing is paid the keeper knows no newcomers: those without leave, stake and
+  /// history are newcomers all the same.
+  void note(const ledger::account_report& report, bool stranger);
 
 private:
   [[nodiscard]] address_prefix site(const node_id& node) const;

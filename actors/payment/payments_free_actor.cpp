@@ -53,6 +53,7 @@ void enter_free(payments_pointer self, request_id request, payments_state::paid&
     self->state.requests.erase(request);
     return;
   }
+  watch_strangers(self, r->stages);
   r->nonce = ++self->state.own.nonce;
   send_reserved(self, request, p, *r,
                 ledger::sign_action(*self->state.environment.key, *self->state.ledger, *r));

@@ -115,6 +115,8 @@ void try_plans(payments_pointer self);
 /// The offer that a client signed, or why it is none. It is good once.
 [[nodiscard]] result<payments_state::offered> take_signed(payments_pointer self,
                                                           const reserve_credit& asked);
+/// Asks the keeper about those of a path that have no leave to be here.
+void watch_strangers(payments_pointer self, const std::vector<ledger::path_stage>& stages);
 /// What the keeper says of a node that was planned.
 void note_site(payments_pointer self, const link_changed& news);
 void note_standing(payments_pointer self, const ledger::account_report& report);

@@ -64,20 +64,26 @@ bool all_known(payments_pointer self, const path_description& planned) {
   return known;
 }
 
+bool is_stranger(payments_pointer self, const node_id& node) {
+  const peers* const links = self->state.environment.links;
+  return links != nullptr && links->is_stranger(node);
+}
+
 } // namespace
 
-void note_standing(payments_pointer self, const ledger::account_report& report) {
-  const auto known = self->state.payees.of.find(report.who);
-  if (known == self->state.payees.of.end()) {
-    return;
+void watch_strangers(payments_pointer self, const std::vector<ledger::path_stage>& stages) {
+  for (const ledger::path_stage& s : stages) {
+    if (is_stranger(self, s.node)) {
+      (void)standing_of(self, s.node);
+    }
   }
-  payee_standing& standing = known->second;
-  standing.reputation_ppm = report.reputation_ppm;
-  standing.told = true;
-  standing.admitted = report.admitted;
-  standing.newcomer = report.newcomer;
-  standing.pending_windows = report.pending_windows;
-  tell_admission(self);
+}
+
+void note_standing(payments_pointer self, const ledger::account_report& report) {
+  if (self->state.payees.of.contains(report.who)) {
+    self->state.payees.note(report, is_stranger(self, report.who));
+    tell_admission(self);
+  }
 }
 
 void note_site(payments_pointer self, const link_changed& news) {

@@ -85,6 +85,9 @@ void peers::connect(const std::string& address, const node_id& expected) {
 void peers::tend() {
   const std::lock_guard lock{guard_};
   perform(links_.tick());
+  for (const node_id& gone : access_.take_replaced()) {
+    end_links(gone, {errc::busy, "others without leave came from elsewhere; come later"});
+  }
   for (const node_id& late : mail_.tick()) {
     announce(late, false, "it could not be linked in time");
   }
@@ -108,11 +111,6 @@ bool peers::part(const node_id& node) {
     }
   }
   return true;
-}
-
-std::set<node_id> peers::take_used() {
-  const std::lock_guard lock{guard_};
-  return std::exchange(used_, {});
 }
 
 void peers::note_used(const node_id& node) {
@@ -161,6 +159,10 @@ bool peers::reached(const std::string& address) const {
 
 void peers::disconnect(const node_id& node, const error& reason) {
   const std::lock_guard lock{guard_};
+  end_links(node, reason);
+}
+
+void peers::end_links(const node_id& node, const error& reason) {
   if (network_ != nullptr) {
     for (const connection_id one : links_.connections(node)) {
       network_->close(one, reason);
@@ -410,6 +412,7 @@ void peers::connected(const peer_info& peer) {
     return;
   }
   seen_from_[peer.node] = peer.from;
+  access_.came(peer.node);
   const link_table::effects effects = links_.connected(peer);
   for (const link_effect& e : effects) {
     if (e.what == link_effect::action::up) {
@@ -442,6 +445,7 @@ void peers::closed(const peer_info& peer, const error& reason) {
   perform(links_.closed(peer, reason.message));
   if (links_.connections(peer.node).empty()) {
     seen_from_.erase(peer.node);
+    access_.went(peer.node);
   }
 }
 
@@ -590,11 +594,6 @@ bool peers::give_wire(const node_id& from, role_set roles, wire_message message,
       },
       message.body);
   return true;
-}
-
-peers::counters peers::count() const {
-  const std::lock_guard lock{guard_};
-  return {dropped_, links_.size(), core_.lead_routes(), core_.stage_routes()};
 }
 
 } // namespace ovir::actors

@@ -154,7 +154,10 @@ public:
   [[nodiscard]] bool part(const node_id& node);
   /// In a crowd: those that exchanged other messages than gossip with this node since the last
   /// call.
-  [[nodiscard]] std::set<node_id> take_used();
+  [[nodiscard]] std::set<node_id> take_used() {
+    const std::lock_guard lock{guard_};
+    return std::exchange(used_, {});
+  }
   /// Whether a member that was reached under this address, whatever it calls itself, is linked.
   [[nodiscard]] bool reached(const std::string& address) const;
   void disconnect(const node_id& node, const error& reason);
@@ -207,7 +210,15 @@ public:
     std::size_t lead_routes{0};
     std::size_t stage_routes{0};
   };
-  [[nodiscard]] counters count() const;
+  [[nodiscard]] counters count() const {
+    const std::lock_guard lock{guard_};
+    return {dropped_, links_.size(), core_.lead_routes(), core_.stage_routes()};
+  }
+  /// `access_list::is_stranger`
+  [[nodiscard]] bool is_stranger(const node_id& node) const { return access_.is_stranger(node); }
+  [[nodiscard]] std::optional<stranger_door::counts> strangers() const {
+    return access_.strangers();
+  }
 
 private:
   void deliver_wire(const node_id& from, role_set roles, wire_message message,
@@ -234,6 +245,7 @@ private:
   void post(const node_id& to, link_mail::letter mail);
   void deliver_mail(const node_id& to);
   void note_used(const node_id& node);
+  void end_links(const node_id& node, const error& reason); ///< under the lock
 
   const node_id self_;
   access_list& access_;

@@ -137,9 +137,10 @@ result<void> quic_link::judge(const link_hello& hello) {
   peer_.address = hello.address;
   peer_.life = hello.life;
   peer_.last_loss = hello.last_loss;
-  OVIR_ASSIGN(peer_.roles, parts_.handler.admit(peer_hello{
-                               peer_.node, hello.kind, hello.cluster, hello.address, hello.roles,
-                               hello.token, bound, peer_.incoming, hello.life, hello.last_loss}));
+  OVIR_ASSIGN(peer_.roles,
+              parts_.handler.admit(peer_hello{peer_.node, hello.kind, hello.cluster, hello.address,
+                                              hello.roles, hello.token, bound, peer_.incoming,
+                                              hello.life, hello.last_loss, peer_.from}));
   return place_.admitted(peer_.node, peer_.kind);
 }
 

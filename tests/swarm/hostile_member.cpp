@@ -46,14 +46,15 @@ std::optional<request_id> own_request(actors::message_kind what,
 hostile_member::hostile_member(world& in, wires& at, std::size_t machine,
                                const std::array<std::byte, 32>& key_seed, role_set roles,
                                std::vector<std::string> them,
-                               std::function<void(request_id)> drives)
-    : world_(in), draws_(in.draws().split(0xbad)), key_(secret_key::from_seed(key_seed)),
+                               std::function<void(request_id)> drives, std::size_t number)
+    : world_(in), draws_(in.draws().split(0xbad + number)), key_(secret_key::from_seed(key_seed)),
       them_(std::move(them)), drives_(std::move(drives)),
       links_(std::make_unique<endpoint>(at, machine, key_.id(), as_member(roles), *this,
                                         [](const std::function<void()>& run) { run(); })) {}
 
-void hostile_member::begin(nanoseconds length) {
+void hostile_member::begin(nanoseconds length, std::int64_t of_many) {
   until_ = world_.now() + length;
+  of_many_ = of_many;
   act();
 }
 
@@ -137,7 +138,7 @@ void hostile_member::act() {
       say(to->first, what);
     }
   }
-  world_.in(draws_.between(pause_least, pause_most), [this] { act(); });
+  world_.in(draws_.between(of_many_ * pause_least, of_many_ * pause_most), [this] { act(); });
 }
 
 result<role_set> hostile_member::admit(const actors::peer_hello& hello) { return hello.roles; }

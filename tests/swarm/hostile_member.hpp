@@ -25,14 +25,15 @@ class hostile_member final : public actors::network_handler {
 public:
   /// `machine`: whose wires it uses; `roles`: what the others let it be; `them`: their addresses;
   /// `drives`: told of each request that it opens at a stage, or has another go on with, as its
-  /// own.
+  /// own. `number`: of several, each with its own luck.
   hostile_member(world& in, wires& at, std::size_t machine,
                  const std::array<std::byte, 32>& key_seed, role_set roles,
-                 std::vector<std::string> them, std::function<void(request_id)> drives);
+                 std::vector<std::string> them, std::function<void(request_id)> drives,
+                 std::size_t number = 0);
 
   [[nodiscard]] node_id id() const { return key_.id(); }
-  /// Sends for so long.
-  void begin(nanoseconds length);
+  /// Sends for so long, as much as one of so many does that together are as loud as one.
+  void begin(nanoseconds length, std::int64_t of_many = 1);
   /// A member said this to member `to`. Now and then that one hears at once from this one, too.
   void overhear(std::size_t to, actors::channel kind, actors::message_kind what,
                 std::uint32_t target, const std::vector<std::byte>& bytes);
@@ -67,6 +68,7 @@ private:
   std::deque<heard> heard_; ///< lately
   std::map<actors::connection_id, actors::peer_info> open_;
   nanoseconds until_{0};
+  std::int64_t of_many_{1};
   std::uint64_t sent_{0};
   std::unique_ptr<endpoint> links_;
 };

@@ -422,6 +422,9 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(0, 1));
   app.add_option("--newcomers", s.how.newcomers, "Workers that join by a token meanwhile")
       ->check(CLI::Range(0, 8));
+  app.add_option("--strangers", s.how.strangers,
+                 "Hostile keys without leave in an open cluster, from 40 networks")
+      ->check(CLI::Range(0, 500));
   app.add_flag("--fork", s.how.fork, "The only fault takes the keeper back to an earlier ledger");
   app.add_flag("--takeover", s.how.takeover,
                "The only fault ends a scheduler; its clients wait before they ask again");

@@ -260,12 +260,12 @@ std::string to_text(const plan& all) {
       "seed {}\nnodes {}\nrequests {}\nfaults {}\nlength_ns {}\nledger {:d}\naudits {:d}\n"
       "liars {}\nhostile {}\nreuse {:d}\ncalm {:d}\ntakeover {:d}\nfork {:d}\naimed "
       "{:d}\nplaced {:d}\nnewcomers {}\ncancels {:d}\napart {:d}\nfree {:d}\nescapes {:d}\n"
-      "colluders {}\nlost_disks {}\n",
+      "colluders {}\nlost_disks {}\nstrangers {}\n",
       all.seed, all.how.nodes, all.how.requests, all.how.faults, all.how.length.count(),
       all.how.ledger, all.how.audits, all.how.liars, all.how.hostile, all.how.reuse, all.how.calm,
       all.how.takeover, all.how.fork, all.how.aimed, all.how.placed, all.how.newcomers,
       all.how.cancels, all.how.apart, all.how.free, all.how.escapes, all.how.colluders,
-      all.how.lost_disks);
+      all.how.lost_disks, all.how.strangers);
   for (const fault_kind kind : all.how.only) {
     out += fmt::format("only {}\n", to_string(kind));
   }
@@ -286,9 +286,11 @@ namespace {
 /// Whether `key` is one of these numbers; reads it.
 bool read_intensity(const std::string& key, std::istringstream& words, intensity& how) {
   const std::map<std::string_view, std::size_t*> counts{
-      {"nodes", &how.nodes},         {"requests", &how.requests},    {"faults", &how.faults},
-      {"liars", &how.liars},         {"hostile", &how.hostile},      {"newcomers", &how.newcomers},
-      {"colluders", &how.colluders}, {"lost_disks", &how.lost_disks}};
+      {"nodes", &how.nodes},         {"requests", &how.requests},
+      {"faults", &how.faults},       {"liars", &how.liars},
+      {"hostile", &how.hostile},     {"newcomers", &how.newcomers},
+      {"colluders", &how.colluders}, {"lost_disks", &how.lost_disks},
+      {"strangers", &how.strangers}};
   const std::map<std::string_view, bool*> flags{
       {"ledger", &how.ledger},     {"audits", &how.audits}, {"fork", &how.fork},
       {"reuse", &how.reuse},       {"calm", &how.calm},     {"aimed", &how.aimed},

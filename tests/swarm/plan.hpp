@@ -93,6 +93,7 @@ struct intensity {
   std::size_t hostile{0};                       ///< 1: a member that repeats and spoils messages
   std::size_t liars{0};                         ///< that many of the workers lie about results
   std::size_t newcomers{0}; ///< workers that join by a token while the others are at work
+  std::size_t strangers{0}; ///< hostile keys that nobody gave leave; the cluster is open
   bool fork{false};         ///< the only fault is a keeper that forgets what it signed
   bool aimed{true};         ///< half of the requests begin shortly before a fault
   bool takeover{false}; ///< the only fault ends a scheduler, and its clients do not ask again soon

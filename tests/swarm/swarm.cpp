@@ -33,6 +33,8 @@ constexpr std::string_view said_of_faulty = "the stage says it holds";
 // Whose wires are used by whom is no node.
 constexpr std::size_t operators_machine = 100'000;
 constexpr std::size_t hostile_machine = 100'001;
+constexpr std::size_t stranger_machine = 100'002; // the first, with a network of its own each
+constexpr std::size_t stranger_machines = 40;
 constexpr std::uint64_t token_expires = host_clock::first_unix_seconds + 1'000'000;
 
 std::string address_of(std::size_t number, unsigned port) {
@@ -104,6 +106,7 @@ supervision::node_options options_of(std::size_t number, const intensity& how) {
   o.listen = address_of(number, 7300);
   o.state = "state";
   o.roles = roles_of(number, how);
+  o.open = how.strangers > 0;
   o.audit_every_request = how.audits;
   if (!how.escapes && !how.market) {
     o.audit_least_rate_ppm = how.liars > 0 ? 1'000'000 : 500'000;
@@ -166,6 +169,7 @@ swarm::swarm(const plan& all, tiny_model& model, options how)
   if (plan_.how.hostile > 0) {
     add_hostile(keys);
   }
+  add_strangers(keys);
   std::vector<node_id> ids;
   ids.reserve(seeds.size());
   for (const auto& seed : seeds) {
@@ -190,6 +194,21 @@ void swarm::add_hostile(chance& keys) {
                                               [this](request_id one) { monitor_.spoiled(one); });
 }
 
+void swarm::add_strangers(chance& keys) {
+  std::vector<std::string> them;
+  for (std::size_t i = 0; i < plan_.how.nodes; ++i) {
+    them.push_back(address_of(i, 7300));
+  }
+  for (std::size_t i = 0; i < plan_.how.strangers; ++i) {
+    std::array<std::byte, 32> seed{};
+    keys.fill(seed);
+    strangers_.push_back(std::make_unique<hostile_member>(
+        world_, wires_, stranger_machine + i % stranger_machines, seed,
+        role_set{}.add(role::worker), them, [this](request_id one) { monitor_.spoiled(one); },
+        1 + i));
+  }
+}
+
 void swarm::listen() {
   wires_.tap_with([this](std::size_t from, std::size_t to, actors::channel kind,
                          actors::message_kind what, std::uint32_t target,
@@ -201,6 +220,9 @@ void swarm::listen() {
     epochs_.sent(from, hosts_[from]->life(), to, what, target, bytes);
     if (hostile_ != nullptr && from < plan_.how.nodes) {
       hostile_->overhear(to, kind, what, target, bytes);
+    }
+    if (!strangers_.empty() && from < plan_.how.nodes) { // as if they all told each other
+      strangers_[next_stranger_++ % strangers_.size()]->overhear(to, kind, what, target, bytes);
     }
   });
   wires_.tap_arrivals_with([this](std::size_t from, std::size_t to, actors::channel,
@@ -275,7 +297,7 @@ void swarm::hear_log(std::size_t who, std::string_view line) {
     violate(fmt::format("n{} believes what no stage of its requests said: {}", who, line));
   }
   if (line.find(said_of_faulty) != std::string_view::npos && hostile_ == nullptr &&
-      plan_.how.liars == 0) {
+      strangers_.empty() && plan_.how.liars == 0) {
     violate(fmt::format("n{} blames an honest node: {}", who, line));
   }
   constexpr std::string_view part = "jobs ";
@@ -353,6 +375,11 @@ void swarm::plan_all() {
   }
   if (hostile_) {
     world_.at(1s, [this] { hostile_->begin(plan_.how.length); });
+  }
+  for (const auto& stranger : strangers_) {
+    world_.at(1s, [this, one = stranger.get()] {
+      one->begin(plan_.how.length, 1 + static_cast<std::int64_t>(plan_.how.strangers) / 20);
+    });
   }
   for (const fault& f : plan_.faults) {
     world_.at(f.at, [this, &f] {

@@ -96,6 +96,7 @@ private:
   void add_host(std::size_t number, const std::array<std::byte, 32>& key_seed,
                 const std::vector<node_id>& ids, const secret_key& operator_key);
   void add_hostile(chance& keys);
+  void add_strangers(chance& keys);
   void listen();
   void plan_all();
   bool step(nanoseconds until);
@@ -139,7 +140,9 @@ private:
   http_doors doors_;
   std::vector<std::unique_ptr<host>> hosts_;
   std::unique_ptr<operator_shell> shell_;
-  std::unique_ptr<hostile_member> hostile_;   ///< null: there is none
+  std::unique_ptr<hostile_member> hostile_; ///< null: there is none
+  std::vector<std::unique_ptr<hostile_member>> strangers_;
+  std::size_t next_stranger_{0};              ///< that overhears
   std::vector<ledger::signed_head> promised_; ///< heads that the keeper signed for the operator
   std::vector<std::string> gateways_;         ///< addresses of HTTP endpoints
   std::vector<std::shared_ptr<client>> clients_;

@@ -157,9 +157,17 @@ void wires::admit(const pointer& c, const node_id& expected) {
   const auto hello_of = [c](const side& who, bool incoming) {
     const actors::network_identity& is = who.at->how_.identity;
     const std::string& where = is.address.empty() ? who.at->how_.listen : is.address;
-    return actors::peer_hello{who.at->self_, c->kind,           is.cluster,        where,
-                              is.roles,      is.token,          !is.token.empty(), incoming,
-                              is.life,       who.peer.told_loss};
+    return actors::peer_hello{who.at->self_,
+                              c->kind,
+                              is.cluster,
+                              where,
+                              is.roles,
+                              is.token,
+                              !is.token.empty(),
+                              incoming,
+                              is.life,
+                              who.peer.told_loss,
+                              place_of(who.machine)};
   };
   const auto info_of = [kind = c->kind](const side& me, const side& other, const auto& is,
                                         auto as) {

@@ -61,7 +61,7 @@ std::optional<lan_notice> notice_of(const supervision::node_options& how,
   } else if (kind_of(host) == host_kind::this_machine) {
     return std::nullopt;
   }
-  return lan_notice{{how.cluster, how.admins.front(), true},
+  return lan_notice{{how.cluster, how.admins.front(), !how.open},
                     {"ovir-" + to_hex(node).substr(0, name_digits), host, port_in(place)}};
 }
 

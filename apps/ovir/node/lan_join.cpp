@@ -60,7 +60,7 @@ std::string findings_text(const lan_findings& found) {
       std::chrono::duration<double>(found.last).count(), actors::table_text(found.clusters));
 }
 
-result<swarm_line> line_by_lan(const lan_findings& found, const line_asker& ask) {
+result<actors::found_cluster> chosen_by_lan(const lan_findings& found, const line_asker& ask) {
   if (found.clusters.empty()) {
     return fail(errc::not_found,
                 "no swarm announces itself on this network; start one by `ovir up`, or give "
@@ -71,7 +71,15 @@ result<swarm_line> line_by_lan(const lan_findings& found, const line_asker& ask)
     OVIR_ASSIGN(const std::string answer, ask("which one (number, or the beginning of its key)? "));
     OVIR_ASSIGN(at, actors::chosen_from(found.clusters, answer));
   }
-  const actors::found_cluster& chosen = found.clusters[at];
+  return found.clusters[at];
+}
+
+result<swarm_line> line_by_lan(const lan_findings& found, const line_asker& ask) {
+  OVIR_ASSIGN(const actors::found_cluster chosen, chosen_by_lan(found, ask));
+  return line_for(chosen, ask);
+}
+
+result<swarm_line> line_for(const actors::found_cluster& chosen, const line_asker& ask) {
   OVIR_ASSIGN(
       const std::string text,
       ask(fmt::format("invitation of '{}' (the line that `ovir up` or `ovir invite` printed "

@@ -33,6 +33,12 @@ look_around(actors::lan& where, const std::string& own, const std::function<bool
 /// A line that a person types, after a question.
 using line_asker = std::function<result<std::string>(std::string_view question)>;
 
+/// The only cluster found, or the one that the person names. `not_found` where there is none.
+[[nodiscard]] result<actors::found_cluster> chosen_by_lan(const lan_findings& found,
+                                                          const line_asker& ask);
+/// The line that the person has of it, completed by the addresses found.
+[[nodiscard]] result<swarm_line> line_for(const actors::found_cluster& chosen,
+                                          const line_asker& ask);
 /// The line to join by: of the only cluster found, or of the one that the person names, completed
 /// by the addresses found. Its key decides: a line of another cluster than the chosen one is
 /// refused. `not_found` where nothing was found.

@@ -10,6 +10,7 @@
 #include "apps/ovir/node/node_config_ledger.hpp"
 #include "apps/ovir/node/node_config_link.hpp"
 #include "apps/ovir/node/node_config_log.hpp"
+#include "apps/ovir/node/node_config_membership.hpp"
 #include "apps/ovir/node/node_config_privacy.hpp"
 #include "apps/ovir/node/node_config_probe.hpp"
 #include "apps/ovir/node/node_config_reach.hpp"
@@ -521,6 +522,7 @@ result<node_options> reader::read(std::string_view text) {
   OVIR_TRY(addresses(root));
   OVIR_TRY(admins(root));
   OVIR_TRY(joining(root));
+  OVIR_TRY(read_membership(in_, root, options_));
   OVIR_TRY(read_lan(in_, root, options_));
   OVIR_TRY(read_link(in_, root, options_));
   OVIR_TRY(read_reach(in_, root, options_));

@@ -82,6 +82,7 @@ void write_identity(table_writer& out, const node_options& o) {
   out.line("advertise", "{}", or_else(o.advertise, "(what it listens on)"));
   out.line("admin_listen", "{}", or_else(o.admin_listen, "(on listen)"));
   out.line("seeds", "{}", o.seeds.empty() ? "(none)" : fmt::format("{}", fmt::join(o.seeds, ", ")));
+  out.line("membership", "{}", o.open ? "open: unknown keys are workers" : "invited");
   out.line("join_token", "{}", o.join_token.empty() ? "(none)" : "(set)");
   out.line("lan.announce", "{}", o.announce);
   out.line("link.transport", "{}", to_string(o.transport));
@@ -93,7 +94,7 @@ void write_identity(table_writer& out, const node_options& o) {
   for (const node_id& admin : o.admins) {
     out.line("admins", "{}", to_hex(admin));
   }
-  if (o.access.empty()) {
+  if (o.access.empty() && !o.open) {
     out.line("access", "(nobody without a join token)");
   }
   for (const access_option& entry : o.access) {
@@ -329,6 +330,7 @@ json document_of(const node_options& o) {
           {"advertise", null_or(o.advertise)},
           {"admin_listen", null_or(o.admin_listen)},
           {"seeds", o.seeds},
+          {"membership", o.open ? "open" : "invited"},
           {"join_token_set", !o.join_token.empty()},
           {"lan", {{"announce", o.announce}}},
           {"reach", reach_document(o.reach)},

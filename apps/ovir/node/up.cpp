@@ -1,3 +1,4 @@
+#include "actors/link/stranger_door.hpp"
 #include "actors/reach/lan.hpp"
 #include "apps/key_file.hpp"
 #include "apps/ovir/base/embedded_model.hpp"
@@ -11,6 +12,7 @@
 #include "apps/ovir/node/ledger_part.hpp"
 #include "apps/ovir/node/node_config.hpp"
 #include "apps/ovir/node/node_run.hpp"
+#include "apps/ovir/node/open_join.hpp"
 #include "apps/ovir/node/swarm_file.hpp"
 #include "apps/ovir/node/toml_text.hpp"
 #include "apps/state_folder.hpp"
@@ -48,7 +50,22 @@ struct up_options {
   bool list{false};        ///< what the local network announces, and end
   bool keeps_quiet{false}; ///< the node is not announced there
   bool qr{false};
+  bool open{false}; ///< of a new swarm: keys without leave may join
+  node_id expected; ///< key of the open swarm that was chosen of those announced
   bool as_json{false};
+};
+
+/// What a node's configuration says of its swarm.
+struct node_place {
+  node_id node;
+  role_set roles;
+  std::string cluster;
+  node_id swarm;
+  std::string leave; ///< a token's text; empty: it joins an open cluster without
+  std::vector<std::string> members;
+  node_id keeper;
+  std::uint32_t context{0};
+  bool open{false};
 };
 
 constexpr std::uint16_t first_listen_port = 7300;
@@ -89,16 +106,25 @@ result<lan_findings> search_lan(const std::string& own, surroundings& around) {
   return found;
 }
 
-result<swarm_line> line_to_join(up_options& given, surroundings& around) {
+/// What a search found takes the place of "auto": an open swarm's addresses, else its line.
+result<void> find_line(up_options& given, surroundings& around) {
   if (given.line != join_auto) {
-    return swarm_line_from(given.line);
+    return {};
   }
   if (given.listen.empty()) {
     OVIR_ASSIGN(given.listen, free_place(address_of_machine(), first_listen_port));
   }
   OVIR_ASSIGN(const lan_findings found, search_lan(given.listen, around));
   write_note(findings_text(found));
-  return line_by_lan(found, ask_person);
+  OVIR_ASSIGN(const actors::found_cluster chosen, chosen_by_lan(found, ask_person));
+  if (chosen.asks || chosen.addresses.empty()) {
+    OVIR_ASSIGN(const swarm_line line, line_for(chosen, ask_person));
+    given.line = to_text(line);
+    return {};
+  }
+  given.expected = chosen.key;
+  given.line = fmt::format("{}", fmt::join(chosen.addresses, ","));
+  return {};
 }
 
 json findings_document(const lan_findings& found) {
@@ -130,7 +156,7 @@ result<swarm_line> swarm_of(up_options& given, surroundings& around) {
   if (given.line.empty()) {
     return new_swarm(given, around);
   }
-  OVIR_ASSIGN(swarm_line line, line_to_join(given, around));
+  OVIR_ASSIGN(swarm_line line, swarm_line_from(given.line));
   for (const std::string& member : line.members) {
     if (const auto good = check_address(member, address_use::connect); !good) {
       return in_context("the line to join by names " + member, good.error());
@@ -159,8 +185,8 @@ result<void> complete_up(up_options& how) {
   return {};
 }
 
-result<std::string> limits_text(const up_options& how, const swarm_line& line) {
-  std::string out = fmt::format("\n[limits]\ncontext = {}\n", line.context);
+result<std::string> limits_text(const up_options& how, std::uint32_t context) {
+  std::string out = fmt::format("\n[limits]\ncontext = {}\n", context);
   if (!how.memory.empty()) {
     OVIR_ASSIGN(const std::uint64_t bytes, bytes_from(how.memory));
     const std::uint64_t mib = bytes >> 20U;
@@ -221,51 +247,131 @@ result<shown_token> leave_by(const swarm_line& line, const node_id& node, role_s
   return leave;
 }
 
-result<std::string> config_text(const up_options& how, const swarm_line& line,
-                                const shown_token& leave, const node_id& person) {
-  const node_id& node = leave.token.node;
+result<std::string> config_text(const up_options& how, const node_place& at,
+                                const node_id& person) {
   std::string seeds;
-  for (const std::string& member : line.members) {
+  for (const std::string& member : at.members) {
     seeds += (seeds.empty() ? "" : ", ") + toml_text(member);
   }
-  OVIR_ASSIGN(const std::string limits, limits_text(how, line));
+  OVIR_ASSIGN(const std::string limits, limits_text(how, at.context));
   return fmt::format(
       "# Made by `ovir up`, which goes on with it; `ovir node -c` starts the same node.\n"
-      "name = {}\ncluster = \"swarm-{}\"\nroles = [{}]\nstate = \".\"\n"
+      "name = {}\ncluster = {}\nroles = [{}]\nstate = \".\"\n"
       "listen = {}\nadmin_listen = {}\n{}"
       "\n# Whose signature lets nodes in: that of the swarm's own key.\n"
-      "admins = [\"{}\"]\njoin_token = \"{}\"\n"
+      "admins = [\"{}\"]\n{}{}"
       "\n# Who may look and operate, with `ovir shell`.\n"
       "[[access]]\nkey = \"{}\"\nroles = [\"reader\", \"operator\"]\n"
       "\n# Its layers are placed by the swarm.\n[[model]]\npath = {}\n{}"
       "\n# What the local network hears: the cluster's name, its key and this node's port.\n"
       "[lan]\nannounce = {}\n"
       "{}{}",
-      toml_text(how.name), to_hex(line.swarm()).substr(0, 12), role_words(leave.token.roles),
-      toml_text(how.listen), toml_text(how.shells),
-      seeds.empty() ? std::string{} : "seeds = [" + seeds + "]\n", to_hex(line.swarm()),
-      to_text(leave), to_hex(person), toml_text(how.model), limits, !how.keeps_quiet,
-      leave.token.roles.has(role::scheduler)
+      toml_text(how.name), toml_text(at.cluster), role_words(at.roles), toml_text(how.listen),
+      toml_text(how.shells), seeds.empty() ? std::string{} : "seeds = [" + seeds + "]\n",
+      to_hex(at.swarm), at.leave.empty() ? std::string{} : "join_token = \"" + at.leave + "\"\n",
+      at.open ? "# Keys without leave may join, as workers with a newcomer's work.\n"
+                "membership = \"open\"\n"
+              : "",
+      to_hex(person), toml_text(how.model), limits, !how.keeps_quiet,
+      at.roles.has(role::scheduler)
           ? "\n# OpenAI's clients, and the console in a browser.\n[gateway]\nlisten = " +
                 toml_text(how.http) + "\n"
           : std::string{},
-      ledger_part({&line.keeper, line.keeper.empty() ? 0U : 1U}, node));
+      ledger_part({&at.keeper, at.keeper.empty() ? 0U : 1U}, at.node));
+}
+
+result<void> write_config(const std::string& config, const std::string& text,
+                          surroundings& around) {
+  OVIR_ASSIGN(const bool made,
+              around.environment.make_secret_file(config, std::as_bytes(std::span{text})));
+  return made ? result<void>{}
+              : fail(errc::busy, "{} was made by another program meanwhile", config);
+}
+
+/// The keys of the node and of who operates it, in their folders.
+struct kept_keys {
+  kept_key node;
+  kept_key person;
+};
+
+result<kept_keys> keys_for(const up_options& how, surroundings& around) {
+  OVIR_TRY(around.environment.make_folder(how.folder));
+  OVIR_ASSIGN(kept_key node, keep_key(around.environment, key_path_in(how.folder)));
+  OVIR_ASSIGN(const std::string people, operator_folder());
+  OVIR_ASSIGN(kept_key person, keep_key(around.environment, admin_key_path_in(people)));
+  return kept_keys{std::move(node), std::move(person)};
+}
+
+std::vector<std::string> members_of_list(const std::string& text) {
+  std::vector<std::string> members;
+  for (std::size_t at = 0; at <= text.size();) {
+    const std::size_t comma = std::min(text.find(',', at), text.size());
+    members.push_back(text.substr(at, comma - at));
+    at = comma + 1;
+  }
+  return members;
+}
+
+/// A node of an open cluster, of which a person named some member's address alone.
+result<void> make_in_open(up_options how, const std::string& config, surroundings& around) {
+  const std::vector<std::string> members = members_of_list(how.line);
+  for (const std::string& member : members) {
+    if (const auto good = check_address(member, address_use::connect);
+        !good || members.size() > limits::seeds_max) {
+      return in_context("--join " + member,
+                        good ? fail(errc::over_limit, "more than {} addresses", limits::seeds_max)
+                             : good.error());
+    }
+  }
+  OVIR_ASSIGN(const kept_keys keys, keys_for(how, around));
+  OVIR_ASSIGN(const introduction told,
+              introduce(members, keys.node.key, around.environment.unix_seconds(),
+                        [&around] { return around.interrupted.load(); }));
+  if (!how.expected.empty() && told.swarm != how.expected) {
+    return fail(errc::invalid_argument,
+                "{} is of the swarm with the key {} and not of the announced one with {}; name "
+                "the right one by its address",
+                how.line, to_hex(told.swarm), to_hex(how.expected));
+  }
+  how.model = to_cid(told.model);
+  OVIR_TRY(complete_up(how));
+  node_place at{keys.node.key.id(),
+                actors::stranger_door::roles,
+                told.cluster,
+                told.swarm,
+                {},
+                members,
+                told.keeper,
+                how.context == 0 ? usual_context : how.context,
+                true};
+  OVIR_ASSIGN(const std::string text, config_text(how, at, keys.person.key.id()));
+  OVIR_TRY(parse_node_config(config, text));
+  write_note(fmt::format("joins the open cluster '{}' with the key {}, as a worker; {} told so, "
+                         "believe it as far as you believe that address\n",
+                         told.cluster, to_hex(told.swarm), how.line));
+  return write_config(config, text, around);
 }
 
 /// Makes the node's files, all of them or none that counts: the configuration comes last.
 result<void> make(up_options how, const std::string& config, surroundings& around) {
+  OVIR_TRY(find_line(how, around));
+  if (is_address_list(how.line)) {
+    return make_in_open(how, config, around);
+  }
   OVIR_ASSIGN(swarm_line line, swarm_of(how, around));
   OVIR_TRY(complete_up(how));
-  OVIR_TRY(around.environment.make_folder(how.folder));
-  OVIR_ASSIGN(const kept_key node, keep_key(around.environment, key_path_in(how.folder)));
-  OVIR_ASSIGN(const std::string people, operator_folder());
-  OVIR_ASSIGN(const kept_key person, keep_key(around.environment, admin_key_path_in(people)));
+  OVIR_ASSIGN(const kept_keys keys, keys_for(how, around));
+  const node_id& node = keys.node.key.id();
   if (how.line.empty()) {
-    line.keeper = node.key.id();
+    line.keeper = node;
   }
-  OVIR_ASSIGN(const role_set roles, roles_in(line, node.key.id()));
-  OVIR_ASSIGN(const shown_token leave, leave_by(line, node.key.id(), roles, around));
-  OVIR_ASSIGN(const std::string text, config_text(how, line, leave, person.key.id()));
+  OVIR_ASSIGN(const role_set roles, roles_in(line, node));
+  OVIR_ASSIGN(const shown_token leave, leave_by(line, node, roles, around));
+  const node_place at{
+      node,         leave.token.roles, "swarm-" + to_hex(line.swarm()).substr(0, 12),
+      line.swarm(), to_text(leave),    line.members,
+      line.keeper,  line.context,      how.open};
+  OVIR_ASSIGN(const std::string text, config_text(how, at, keys.person.key.id()));
   OVIR_TRY(parse_node_config(config, text));
   if (line.members.empty()) {
     line.members.push_back(how.listen);
@@ -273,10 +379,7 @@ result<void> make(up_options how, const std::string& config, surroundings& aroun
   if (!line.by) { // an invitation is not kept: this machine lets no other in by it
     OVIR_TRY(keep_line(around.environment, how.folder, line));
   }
-  OVIR_ASSIGN(const bool made,
-              around.environment.make_secret_file(config, std::as_bytes(std::span{text})));
-  return made ? result<void>{}
-              : fail(errc::busy, "{} was made by another program meanwhile", config);
+  return write_config(config, text, around);
 }
 
 /// What others join by; empty where this machine lets no other in.
@@ -289,17 +392,25 @@ result<std::string> told_line(const std::string& folder, const supervision::node
   return kept ? result<std::string>{to_text(*kept)} : kept.error();
 }
 
-result<void> say_ways_in(const up_options& how, const supervision::node& started,
+result<void> say_ways_in(const up_options& how, bool is_open, const supervision::node& started,
                          surroundings& around) {
   OVIR_ASSIGN(const std::string line, told_line(how.folder, started, around));
   if (how.as_json) {
     return write_document(json{{"join", line.empty() ? json(nullptr) : json(line)},
+                               {"open", is_open ? json(started.listen_address()) : json(nullptr)},
                                {"http", started.http_address()},
                                {"shells", started.admin_address()},
                                {"folder", how.folder}});
   }
-  write_note(fmt::format("console:     http://{}/console\nlook at it:  ovir shell --connect {}\n",
-                         started.http_address(), started.admin_address()));
+  if (!started.http_address().empty()) {
+    write_note(fmt::format("console:     http://{}/console\n", started.http_address()));
+  }
+  write_note(fmt::format("look at it:  ovir shell --connect {}\n", started.admin_address()));
+  if (line.empty() && is_open) {
+    write_note(fmt::format("next machine, as a worker without leave:\novir up --join {}\n",
+                           started.listen_address()));
+    return {};
+  }
   if (line.empty()) {
     write_note(
         "next machine: by an invitation, which `ovir invite` makes on a machine that has the "
@@ -310,7 +421,12 @@ result<void> say_ways_in(const up_options& how, const supervision::node& started
     OVIR_ASSIGN(const std::string code, qr_text(line));
     write_note(code);
   }
-  write_note("next machine:\n");
+  if (is_open) {
+    write_note(
+        fmt::format("another person's machine, as a worker without leave:\novir up --join {}\n",
+                    started.listen_address()));
+  }
+  write_note(is_open ? "a machine of your own:\n" : "next machine:\n");
   return write_output(fmt::format("ovir up --join {}\n", line));
 }
 
@@ -322,7 +438,11 @@ result<exit_code> up(const up_options& given, surroundings& around) {
   OVIR_ASSIGN(how.folder, up_folder(given.folder));
   const std::string config = up_config_in(how.folder);
   const bool known = fs::exists(config);
-  if (known && (!given.line.empty() || given.model != embedded_model_path)) {
+  if (given.open && !given.line.empty()) {
+    return fail(errc::invalid_argument,
+                "--open is of a new swarm; one that is joined is open or not already");
+  }
+  if (known && (!given.line.empty() || given.open || given.model != embedded_model_path)) {
     return fail(errc::invalid_argument,
                 "{} is a node's already: start that by `ovir up` alone, or name another folder by "
                 "--folder",
@@ -339,7 +459,7 @@ result<exit_code> up(const up_options& given, surroundings& around) {
   result<void> said;
   OVIR_ASSIGN(const exit_code ended,
               run_node(options, around, reread, [&](const supervision::node& started) {
-                said = say_ways_in(how, started, around);
+                said = say_ways_in(how, options.open, started, around);
               }));
   OVIR_TRY(said);
   return ended;
@@ -365,17 +485,22 @@ void add_up(CLI::App& app, chosen_command& chosen) {
       "  ovir up -m hf:OWNER/REPO/MODEL-Q4_K_M.gguf\n"
       "  ovir up --join 192.168.1.5:7300/ovir-swarm-...\n"
       "  ovir up --join auto\n"
+      "  ovir up --open -m model.gguf\n"
+      "  ovir up --join swarm.example.org:7300\n"
       "  ovir up --memory 12G --threads 8");
   command
       ->add_option("-m,--model", given->model,
                    "Of a new swarm: GGUF file, hf:OWNER/REPO/FILE, a model's name by content, or "
                    "embedded")
       ->capture_default_str();
-  command->add_option("--join", given->line,
-                      "The line that a member of the swarm printed; auto: look for swarms on the "
-                      "local network");
+  command->add_option(
+      "--join", given->line,
+      "The line that a member of the swarm printed; HOST:PORT of members of an open "
+      "swarm, with commas; auto: look for swarms on the local network");
   command->add_flag("--list", given->list,
                     "With --join auto: print the swarms of the local network, and end");
+  command->add_flag("--open", given->open,
+                    "Of a new swarm: any machine may join as a worker, without an invitation");
   command->add_flag("--qr", given->qr, "Draw the line for other machines as a QR code, too");
   command->add_flag("--no-announce", given->keeps_quiet,
                     "Of a new node: the local network hears nothing of it ([lan] of its "

@@ -98,6 +98,7 @@ std::string nodes_text(const json& data) {
       return short_hex(segment, "model") + " " + layers(segment);
     });
     health += at(node, "relayed") == true ? ", by relay" : "";
+    health += at(node, "newcomer") == true ? ", newcomer" : "";
     table.add({short_hex(node, "node") + (at(node, "self") == true ? " *" : ""), text(node, "name"),
                health, roles, text(node, "address"), fixed(node, "rtt_ms", 2),
                text(node, "sessions"), size(node, "memory_bytes"), size(node, "memory_free"),

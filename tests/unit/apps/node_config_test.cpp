@@ -429,6 +429,18 @@ TEST(node_config, takes_letters_of_any_language) {
   EXPECT_EQ(o.cluster, "\u0448");
 }
 
+TEST(node_config, is_closed_to_strangers_unless_it_says_open) {
+  EXPECT_FALSE(parsed(scheduler).open);
+  EXPECT_FALSE(parsed(scheduler + "membership = \"invited\"\n").open);
+  const node_options o = parsed(scheduler + "membership = \"open\"\n");
+  EXPECT_TRUE(o.open);
+  EXPECT_THAT(describe(o), HasSubstr("membership            open: unknown keys are workers\n"));
+  EXPECT_EQ(document_of(o)["membership"], "open");
+  const mistake mistakes[]{
+      {scheduler + "membership = \"all\"\n", ":6:14: 'membership' is none of invited, open"}};
+  expect_refused(mistakes);
+}
+
 TEST(node_config, shows_options_without_the_token) {
   const std::string token = token_for(member_roles);
   const node_options o = parsed(

@@ -72,6 +72,31 @@ TEST_F(newcomers, do_not_count_once_they_are_known_and_who_is_refused_lacks_admi
   EXPECT_EQ(payees_.lacking(part_of_one), std::set<node_id>{payee_key(5)});
 }
 
+TEST_F(newcomers,
+       are_those_without_leave_also_where_nothing_is_paid_until_they_have_history_or_stake) {
+  ledger::account_report report;
+  report.who = payee_key(1);
+  report.admitted = true; // as a keeper says under free rules, which know no newcomers
+  report.pending_windows = part_of_one;
+  payees_.note(report, true);
+  EXPECT_TRUE(payees_.of.empty()) << "it was not planned";
+  payees_.of[payee_key(1)] = {};
+  payees_.note(report, false);
+  EXPECT_TRUE(payees_.lacking(part_of_one).empty()) << "it has leave";
+  payees_.note(report, true);
+  EXPECT_EQ(payees_.lacking(part_of_one), std::set<node_id>{payee_key(1)});
+  report.reputation_ppm = 1;
+  payees_.note(report, true);
+  EXPECT_TRUE(payees_.lacking(part_of_one).empty());
+  report.reputation_ppm = 0;
+  report.stake = 5;
+  payees_.note(report, true);
+  EXPECT_TRUE(payees_.lacking(part_of_one).empty());
+  report.leaving = 5;
+  payees_.note(report, true);
+  EXPECT_EQ(payees_.lacking(part_of_one).size(), 1U);
+}
+
 TEST(sites, are_the_24_bits_of_an_ipv4_address_and_the_48_of_an_ipv6_one) {
   EXPECT_EQ(site_of(prefix_of(0x0a0b0c0dU)), site_of(prefix_of(0x0a0b0cffU)));
   EXPECT_NE(site_of(prefix_of(0x0a0b0c0dU)), site_of(prefix_of(0x0a0b0d0dU)));
