@@ -12,7 +12,6 @@
 #include "messages/mutant.hpp"
 
 #include <algorithm>
-#include <cstring>
 #include <iterator>
 #include <utility>
 
@@ -500,8 +499,7 @@ result<void> keeper::admits(const command& what, std::span<const std::byte> evid
 
 result<promise> keeper::promise_of(std::uint64_t index) {
   promise made;
-  OVIR_ASSIGN(const std::vector<std::byte> bytes, book_.log().entry_at(index));
-  std::memcpy(&made.time, bytes.data(), sizeof(made.time));
+  OVIR_ASSIGN(made.time, book_.time_of(index));
   OVIR_ASSIGN(made.entry, book_.acknowledge(index, head()));
   return made;
 }

@@ -4,13 +4,16 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
+#include <iterator>
 #include <utility>
 
 namespace ovir::ledger {
 
 namespace {
 
-constexpr std::size_t ids_ahead = 64; ///< commands whose ids are looked up together
+constexpr std::size_t times_in_memory = 64; ///< batches; their promises are made at once
+constexpr std::size_t ids_ahead = 64;       ///< commands whose ids are looked up together
 
 /// Applies an entry of a log that was written before: what was applied then must be again.
 result<entry> replay(state& s, std::uint64_t index, std::span<const std::byte> bytes,
@@ -221,8 +224,15 @@ result<batch_outcome> ledger::commit(std::span<const authentic_command> batch, s
     out.commands.push_back(std::move(one));
   }
   failed_ = true; // until it is known to last
+  const std::uint64_t first = log_.size();
   OVIR_TRY(log_.flush());
   failed_ = false;
+  if (log_.size() > first) {
+    times_.push_back({first, state_.last_time()});
+    if (times_.size() > times_in_memory) {
+      times_.pop_front();
+    }
+  }
   if (index_) {
     std::size_t begin = 0;
     for (const command_outcome& c : out.commands) {
@@ -267,6 +277,7 @@ result<void> ledger::follow(std::span<const std::vector<std::byte>> entries,
                 entries.size(), log_.size(), head.head.size);
   }
   failed_ = true;
+  times_.clear();
   std::vector<posting> effects;
   for (const std::vector<std::byte>& bytes : entries) {
     const std::uint64_t index = state_.entries();
@@ -313,9 +324,9 @@ result<inclusion> ledger::prove(std::uint64_t index, std::uint64_t size) const {
   const range_root range = [this](std::uint64_t first, std::uint64_t count) {
     return log_.root_between(first, count);
   };
-  OVIR_ASSIGN(const std::vector<std::byte> bytes, log_.entry_at(index));
+  OVIR_ASSIGN(const digest leaf, log_.leaf_at(index));
   OVIR_ASSIGN(std::vector<digest> path, inclusion_proof(index, size, range));
-  return inclusion{index, leaf_hash(bytes), std::move(path)};
+  return inclusion{index, leaf, std::move(path)};
 }
 
 result<std::vector<digest>> ledger::prove_consistency(std::uint64_t first,
@@ -327,6 +338,17 @@ result<std::vector<digest>> ledger::prove_consistency(std::uint64_t first,
   return consistency_proof(first, second, [this](std::uint64_t begin, std::uint64_t count) {
     return log_.root_between(begin, count);
   });
+}
+
+result<std::uint64_t> ledger::time_of(std::uint64_t index) const {
+  const auto after = std::ranges::upper_bound(times_, index, {}, &batch_time::first);
+  if (after != times_.begin() && index < log_.size()) {
+    return std::prev(after)->time;
+  }
+  OVIR_ASSIGN(const std::vector<std::byte> bytes, log_.entry_at(index));
+  std::uint64_t time = 0;
+  std::memcpy(&time, bytes.data(), sizeof(time));
+  return time;
 }
 
 result<acknowledgement> ledger::acknowledge(std::uint64_t index, const signed_head& head) const {

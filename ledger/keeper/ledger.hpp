@@ -9,6 +9,7 @@
 #include "messages/result.hpp"
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <optional>
 #include <span>
@@ -119,6 +120,8 @@ public:
   /// That the first `second` entries begin with the first `first` (0 < first <= second).
   [[nodiscard]] result<std::vector<digest>> prove_consistency(std::uint64_t first,
                                                               std::uint64_t second) const;
+  /// When an entry was taken, in seconds since 1970; of the last batches from memory.
+  [[nodiscard]] result<std::uint64_t> time_of(std::uint64_t index) const;
   /// The promise that an entry keeps its index. `head` is a signed one of this log that holds it.
   [[nodiscard]] result<acknowledgement> acknowledge(std::uint64_t index,
                                                     const signed_head& head) const;
@@ -137,6 +140,12 @@ private:
   std::optional<log_index> index_;
   entry_watch watch_;
   digest id_;
+  /// Of a batch that `commit` took.
+  struct batch_time {
+    std::uint64_t first; ///< entry
+    std::uint64_t time;
+  };
+  std::deque<batch_time> times_; ///< of the last batches, one behind the other
   bool failed_{false};
   std::vector<std::byte> scratch_;
 };

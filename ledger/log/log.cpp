@@ -144,6 +144,7 @@ void entry_log::note_place(std::uint64_t first, std::uint64_t offset) {
 }
 
 void entry_log::grown::append(const digest& leaf) {
+  leaves.push_back(leaf);
   block.append(leaf);
   if (block.size() == block_leaves) {
     block_roots.push_back(block.root());
@@ -155,11 +156,16 @@ void entry_log::grown::append(const digest& leaf) {
 void entry_log::take(grown&& next) {
   tree_ = std::move(next.tree);
   block_ = std::move(next.block);
-  block_roots_.insert(block_roots_.end(), next.block_roots.begin(), next.block_roots.end());
+  for (const digest& root : next.block_roots) {
+    block_roots_.append(root);
+  }
+  for (const digest& leaf : next.leaves) {
+    recent_.append(leaf);
+  }
 }
 
 log_checkpoint entry_log::checkpoint() const {
-  return {size_, end_, last_, chain_, block_, block_roots_, places_};
+  return {size_, end_, last_, chain_, block_, block_roots_.leaves(), places_};
 }
 
 merkle_frontier entry_log::frontier() const {
@@ -210,7 +216,7 @@ result<void> entry_log::flush() {
   if (staged_leaves_.size() >= worth_a_hint) {
     file_->sync_soon(end_, batch_.size());
   }
-  grown next{tree_, block_, {}};
+  grown next{tree_, block_, {}, {}};
   for (const digest& leaf : staged_leaves_) {
     next.append(leaf);
   }
@@ -239,8 +245,8 @@ void entry_log::extend_soon() {
 
 result<digest> entry_log::root_between(std::uint64_t first, std::uint64_t count) const {
   OVIR_CHECK(count > 0 && first + count <= size_, first, count);
-  if (count == block_leaves && first % block_leaves == 0) {
-    return block_roots_[first / block_leaves];
+  if (count >= block_leaves && first % block_leaves == 0 && count % block_leaves == 0) {
+    return block_roots_.root(first / block_leaves, count / block_leaves);
   }
   if (count > block_leaves) {
     const std::uint64_t left = std::bit_floor(count - 1);
@@ -248,12 +254,24 @@ result<digest> entry_log::root_between(std::uint64_t first, std::uint64_t count)
     OVIR_ASSIGN(const digest b, root_between(first + left, count - left));
     return node_hash(a, b);
   }
+  if (const auto root = recent_.root(first, count)) {
+    return *root;
+  }
   merkle_frontier tree;
   OVIR_TRY(visit_range(first, count, [&](std::uint64_t, std::span<const std::byte> bytes) {
     tree.append(leaf_hash(bytes));
     return result<void>{};
   }));
   return tree.root();
+}
+
+result<digest> entry_log::leaf_at(std::uint64_t index) const {
+  OVIR_CHECK(index < size_, index, size_);
+  if (const auto leaf = recent_.root(index, 1)) {
+    return *leaf;
+  }
+  OVIR_ASSIGN(const std::vector<std::byte> bytes, entry_at(index));
+  return leaf_hash(bytes);
 }
 
 result<std::vector<std::byte>> entry_log::entry_at(std::uint64_t index) const {
@@ -393,7 +411,7 @@ private:
   result<void> take(const batch_in_file& batch) {
     log_.note_place(log_.size_, log_.end_);
     std::size_t at = 0;
-    grown next{log_.tree_, log_.block_, {}};
+    grown next{log_.tree_, log_.block_, {}, {}};
     for (std::uint32_t n = 0; n < batch.head.entries; ++n) {
       const auto frame = next_frame(batch.body(), at);
       OVIR_TRY(visit_(log_.size_, frame->bytes));
@@ -446,10 +464,11 @@ result<void> entry_log::go_on_from(const log_checkpoint& from) {
   end_ = from.end;
   last_ = from.last_batch;
   block_ = from.block;
-  block_roots_ = from.block_roots;
-  for (const digest& root : block_roots_) {
+  for (const digest& root : from.block_roots) {
+    block_roots_.append(root);
     tree_.append_tree(root, block_leaves);
   }
+  recent_ = recent_leaves{size_};
   places_ = from.places;
   return {};
 }

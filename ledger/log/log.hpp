@@ -1,6 +1,7 @@
 #pragma once
 
 #include "ledger/log/merkle.hpp"
+#include "ledger/log/recent_leaves.hpp"
 #include "messages/digest.hpp"
 #include "messages/durable_file.hpp"
 #include "messages/limits/ledger.hpp"
@@ -101,7 +102,9 @@ public:
   /// `visit` fails. Precondition: first + count <= size.
   [[nodiscard]] result<void> visit_range(std::uint64_t first, std::uint64_t count,
                                          const entry_visitor& visit) const;
-  /// As `range_root`, over this log.
+  /// What `leaf_hash` gives for an entry; of a recent one from memory. Precondition: index < size.
+  [[nodiscard]] result<digest> leaf_at(std::uint64_t index) const;
+  /// As `range_root`, over this log; where no entry of an earlier time is meant, from memory.
   [[nodiscard]] result<digest> root_between(std::uint64_t first, std::uint64_t count) const;
 
 private:
@@ -121,6 +124,7 @@ private:
     merkle_frontier tree;
     merkle_frontier block;
     std::vector<digest> block_roots; ///< of the runs that became complete
+    std::vector<digest> leaves;
     void append(const digest& leaf);
   };
   void take(grown&& next);
@@ -135,10 +139,11 @@ private:
   std::uint64_t last_{0};     ///< offset of the last batch
   std::uint64_t prepared_{0}; ///< the file's size: zeros from `end_` on
   digest chain_;
-  merkle_frontier tree_;            ///< over the complete runs of `block_leaves`
-  std::vector<log_place> places_;   ///< of some batches, ascending
-  std::vector<digest> block_roots_; ///< over each complete run of `block_leaves`
-  merkle_frontier block_;           ///< over the leaves of the last, incomplete one
+  merkle_frontier tree_;          ///< over the complete runs of `block_leaves`
+  std::vector<log_place> places_; ///< of some batches, ascending
+  merkle_nodes block_roots_;      ///< its leaves: the root of each complete run of `block_leaves`
+  merkle_frontier block_;         ///< over the leaves of the last, incomplete one
+  recent_leaves recent_;
 
   // The batch being put together.
   std::vector<std::byte> batch_;

@@ -3,6 +3,7 @@
 #include "messages/check.hpp"
 #include "messages/short_hash.hpp"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <utility>
@@ -77,6 +78,25 @@ digest merkle_frontier::root() const {
     root = node_hash(peaks_[i - 1], root);
   }
   return root;
+}
+
+digest merkle_nodes::root(std::uint64_t first, std::uint64_t count) const {
+  OVIR_CHECK(count > 0 && first + count <= size() && first % std::bit_ceil(count) == 0, first,
+             count);
+  if (!std::has_single_bit(count)) {
+    const std::uint64_t left = split_of(count);
+    return node_hash(root(first, left), root(first + left, count - left));
+  }
+  const auto level = static_cast<std::size_t>(std::countr_zero(count));
+  levels_.resize(std::max(levels_.size(), level + 1));
+  for (std::size_t k = 1; k <= level; ++k) {
+    const std::vector<digest>& below = levels_[k - 1];
+    std::vector<digest>& nodes = levels_[k];
+    while (nodes.size() < below.size() / 2) {
+      nodes.push_back(node_hash(below[2 * nodes.size()], below[2 * nodes.size() + 1]));
+    }
+  }
+  return levels_[level][static_cast<std::size_t>(first / count)];
 }
 
 digest root_of(std::span<const digest> leaves) {

@@ -42,6 +42,24 @@ private:
   std::vector<digest> peaks_; ///< roots of complete subtrees, the largest first
 };
 
+/// A growing tree whose complete subtrees are kept, for proofs that read nothing: 64 bytes a leaf.
+/// Subtrees are hashed when they are first asked for.
+///
+/// One thread at a time, also for what is const.
+class merkle_nodes {
+public:
+  void append(const digest& leaf) { levels_.front().push_back(leaf); }
+  [[nodiscard]] std::uint64_t size() const noexcept { return levels_.front().size(); }
+  [[nodiscard]] const std::vector<digest>& leaves() const noexcept { return levels_.front(); }
+  /// The root over leaves [first, first + count). Precondition: 0 < count, all of them are there,
+  /// and `first` is a multiple of the least power of two that is not below `count`.
+  [[nodiscard]] digest root(std::uint64_t first, std::uint64_t count) const;
+
+private:
+  /// levels_[k][i] is the root over the leaves [i 2^k, (i + 1) 2^k).
+  mutable std::vector<std::vector<digest>> levels_{1};
+};
+
 /// The root over leaves [first, first + count) of somebody's log. `first` is a multiple of the
 /// least power of two that is not below `count`.
 using range_root = std::function<result<digest>(std::uint64_t first, std::uint64_t count)>;

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <vector>
 
 namespace ovir::ledger {
@@ -47,6 +48,19 @@ TEST_F(merkle_test, the_frontiers_root_is_that_of_the_definition) {
     EXPECT_EQ(tree.root(), mth(all(size))) << size;
     EXPECT_EQ(root_of(all(size)), tree.root());
     tree.append(leaves[size]);
+  }
+}
+
+TEST_F(merkle_test, the_nodes_roots_are_those_of_the_definition_while_they_grow) {
+  merkle_nodes nodes;
+  for (std::uint64_t size = 1; size < small_trees; ++size) {
+    nodes.append(leaves[size - 1]);
+    for (std::uint64_t count = 1; count <= size; ++count) {
+      const std::uint64_t step = std::bit_ceil(count);
+      for (std::uint64_t first = 0; first + count <= size; first += step) {
+        ASSERT_EQ(nodes.root(first, count), mth(all(size).subspan(first, count)));
+      }
+    }
   }
 }
 
