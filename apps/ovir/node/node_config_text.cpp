@@ -107,7 +107,7 @@ std::string keys_text(const std::vector<node_id>& keys, std::string_view none) {
   for (const node_id& key : keys) {
     words.push_back(to_hex(key));
   }
-  return or_else(fmt::format("{}", fmt::join(words, ", ")), none);
+  return words.empty() ? std::string{none} : fmt::format("{}", fmt::join(words, ", "));
 }
 
 void write_group(table_writer& out, const supervision::group_option& o) {
