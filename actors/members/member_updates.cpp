@@ -1,5 +1,6 @@
 #include "actors/members/member_updates.hpp"
 
+#include "actors/members/crowd_vouchers.hpp"
 #include "actors/members/member_crowd.hpp"
 #include "actors/members/member_probes.hpp"
 #include "messages/limits/invitations.hpp"

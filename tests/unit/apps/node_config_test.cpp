@@ -544,7 +544,7 @@ TEST(node_config, says_which_nodes_may_see_requests) {
   EXPECT_EQ(ends.last_layers, 4U);
   const mistake mistakes[]{
       {scheduler + "[privacy]\nrequests = \"all\"\n", ":7:12: privacy 'all' is"},
-      {scheduler + "[privacy]\nnodes = [\"me\"]\n", ":7:10: 'nodes' must have keys"},
+      {scheduler + "[privacy]\nnodes = [\"me\"]\n", ":7:10: 'nodes' must be a key:"},
       {scheduler + "[privacy]\nnodes = [\"" + one + "\", \"" + one + "\"]\n",
        ":7:78: 'nodes' names aaaaaaaa... twice"},
       {scheduler + "[privacy]\nfirst_layers = 0\n", ":7:16: 'first_layers'"},
