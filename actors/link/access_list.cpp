@@ -306,7 +306,7 @@ result<role_set> access_list::by_the_open_door(const peer_hello& hello, std::uin
 
 result<role_set> access_list::admit(const peer_hello& hello, std::uint64_t unix_now) {
   const std::lock_guard lock{guard_};
-  // A shell looks whom it has found, and whoever comes to an open cluster may know no name.
+  // Shells, and machines that join an open cluster by an address, do not know its name yet.
   const bool any = hello.cluster.empty() && (hello.kind == channel::admin || settings_.open);
   if (!settings_.cluster.empty() && hello.cluster != settings_.cluster && !any) {
     return fail(errc::invalid_argument,

@@ -54,7 +54,7 @@ public:
   /// Whether it may be here without leave: of an open cluster, neither listed nor admitted by a
   /// token nor put out.
   [[nodiscard]] bool is_stranger(const node_id& node) const;
-  /// It has a link with this node, and no longer. Whoever is no stranger is not counted.
+  /// It has a link with this node, and no longer. Nodes with leave are not counted.
   void came(const node_id& node);
   void went(const node_id& node);
   /// Strangers whose links are to be closed: others have their places.

@@ -19,7 +19,7 @@ namespace ovir::actors {
 /// have: places that one site holds keep no other out. A core; not thread-safe.
 class stranger_door {
 public:
-  /// What an unknown key may be. Everything else takes leave, whoever asks.
+  /// What an unknown key may be. Every other role takes leave.
   static constexpr role_set roles{static_cast<std::uint16_t>(role::worker)};
 
   struct counts {

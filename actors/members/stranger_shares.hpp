@@ -13,7 +13,7 @@
 namespace ovir::actors {
 
 /// The /24 or /48 of HOST:PORT as a node writes it; a name is a site of its own. Decides nothing
-/// but shares: anybody may write any address.
+/// but shares: a node may write any address.
 [[nodiscard]] address_prefix claimed_site(std::string_view address) noexcept;
 
 /// Where what is known of a stranger comes from.

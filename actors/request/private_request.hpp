@@ -10,7 +10,7 @@ namespace ovir::actors {
 
 /// What a node's configuration says of requests that few nodes may see.
 struct privacy_settings {
-  privacy_mode requests{privacy_mode::none};     ///< of every request, whoever asks
+  privacy_mode requests{privacy_mode::none};     ///< of every request, its own and clients'
   std::vector<node_id> nodes;                    ///< for the ends, this one among them; ascending
   std::uint32_t first{limits::ends_first_usual}; ///< as of `ends_rule`
   std::uint32_t last{limits::ends_last_usual};

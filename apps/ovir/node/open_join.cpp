@@ -21,7 +21,7 @@ namespace {
 
 using clock = std::chrono::steady_clock;
 
-/// For who keeps the ledger, once all else is known: that may be nobody.
+/// For the ledger's keeper, once all else is known: a cluster may have none.
 constexpr std::chrono::milliseconds keeper_wait{1'500};
 /// How often a person's Ctrl-C is looked at.
 constexpr std::chrono::milliseconds stop_wait{100};
@@ -215,8 +215,8 @@ result<introduction> introduce(const std::vector<std::string>& members, const se
     if (words->enough()) {
       return words->taken();
     }
-    last = fail(errc::not_found, "{} is in its cluster without leave, and nobody it names has any",
-                address);
+    last = fail(errc::not_found,
+                "{} is in its cluster without leave, and no node that it names has leave", address);
     for (std::string& other : words->others()) {
       open.push_back(std::move(other));
     }

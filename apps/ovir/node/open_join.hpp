@@ -25,7 +25,7 @@ struct introduction {
   std::string cluster;
   node_id swarm; ///< whose signature gives leave
   digest model;
-  node_id keeper; ///< of the ledger; empty: nobody keeps one
+  node_id keeper; ///< of the ledger; empty: there is none
 };
 
 /// What one member said of itself and of others. A core.
