@@ -1,0 +1,3 @@
+#pragma once
+
+#include <arm_neon.h>
