@@ -69,6 +69,18 @@ TEST(self_test, notices_an_integer_product_rounded_twice) {
   EXPECT_THAT(complaint(set), HasSubstr("product of Q4_K"));
 }
 
+TEST(self_test, notices_a_product_that_is_wrong_with_packed_weights_alone) {
+  const kernel_set set = bent([](kernel_set& s) {
+    s.product = [](const weight& w, std::uint32_t first, std::uint32_t last,
+                   const quantized_batch& x, float* y, std::size_t stride, preparation*) {
+      kernels_reference().product(w, first, last, x, y, stride, nullptr);
+      y[first] += w.packed != nullptr && w.type == tensor_type::q6_k ? 1.0F : 0.0F;
+    };
+  });
+  EXPECT_THAT(complaint(set),
+              HasSubstr("bent kernels with packed weights differ from the reference in"));
+}
+
 TEST(self_test, notices_a_plain_sum_in_place_of_the_striped_one) {
   const kernel_set set = bent([](kernel_set& s) {
     s.rms_norm = [](const float* x, const float* w, std::uint32_t n, float epsilon, float* y) {
