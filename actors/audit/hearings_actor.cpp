@@ -280,7 +280,7 @@ result<audit_defence> defence_from(verifier_pointer self, const audit_accusation
     said.admission = admit_fault(key, a.what, audit_fault::hardware);
     return said;
   }
-  constexpr std::array fast{audit_kernels::avx2, audit_kernels::avx512};
+  constexpr std::array fast{audit_kernels::avx2, audit_kernels::avx512, audit_kernels::neon};
   OVIR_ASSIGN(const bool by_reference, computes_it(fast));
   if (!by_reference) {
     said.admission = admit_fault(key, a.what, audit_fault::software);

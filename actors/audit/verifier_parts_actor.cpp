@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 namespace ovir::actors {
 
@@ -42,6 +43,9 @@ audit_kernels named(compute::isa id) {
   switch (id) {
   case compute::isa::avx2: return audit_kernels::avx2;
   case compute::isa::avx512: return audit_kernels::avx512;
+  case compute::isa::neon:
+  case compute::isa::dotprod:
+  case compute::isa::i8mm: return audit_kernels::neon;
   case compute::isa::reference: break;
   }
   return audit_kernels::reference;
@@ -49,13 +53,10 @@ audit_kernels named(compute::isa id) {
 
 const compute::kernel_set& kernels_beside(const compute::kernel_set& own,
                                           std::span<const audit_kernels> taken) {
-  const auto free = [&](const compute::kernel_set* set) {
-    return set != nullptr && compute::processor_has(set->id) &&
-           std::find(taken.begin(), taken.end(), named(set->id)) == taken.end();
-  };
-  for (const compute::kernel_set* set :
-       {&own, compute::kernels_avx512(), compute::kernels_avx2()}) {
-    if (free(set)) {
+  std::vector<const compute::kernel_set*> sets = compute::fast_kernels_here();
+  sets.insert(sets.begin(), &own);
+  for (const compute::kernel_set* set : sets) {
+    if (std::find(taken.begin(), taken.end(), named(set->id)) == taken.end()) {
       return *set;
     }
   }

@@ -387,6 +387,7 @@ std::string_view to_string(audit_kernels kernels) noexcept {
   case audit_kernels::reference: return "reference";
   case audit_kernels::avx2: return "avx2";
   case audit_kernels::avx512: return "avx512";
+  case audit_kernels::neon: return "neon";
   }
   return "unknown";
 }

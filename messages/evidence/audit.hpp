@@ -46,7 +46,8 @@ struct audit_place {
 };
 
 /// Which implementation of the arithmetic computed something. Values travel.
-enum class audit_kernels : std::uint8_t { reference = 1, avx2 = 2, avx512 = 3 };
+/// `neon`: any set of aarch64, which share their float operations and unpack weights alike.
+enum class audit_kernels : std::uint8_t { reference = 1, avx2 = 2, avx512 = 3, neon = 4 };
 [[nodiscard]] std::string_view to_string(audit_kernels kernels) noexcept;
 
 /// With what a verifier computed: a fault of one instruction set or of one program is not two
