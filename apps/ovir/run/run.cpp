@@ -31,6 +31,7 @@ namespace {
 
 struct run_options {
   std::string model;
+  std::string adapter;
   std::string prompt;
   std::string file;
   std::string transcript;
@@ -394,7 +395,10 @@ void add_run(CLI::App& app, chosen_command& chosen) {
                   "  ovir run -m MODEL.gguf -p \"Hello\" --temp 0.8 --top-p 0.95 --seed 7\n"
                   "  ovir run -p \"Once upon a time\" --stages 3 --drill 5\n"
                   "  ovir run -p \"Once upon a time\" --transcript story.json");
-  command->add_option("-m,--model", given->model, "GGUF file (default: the embedded model)");
+  CLI::Option* const model =
+      command->add_option("-m,--model", given->model, "GGUF file (default: the embedded model)");
+  command->add_option("--adapter", given->adapter, "LoRA adapter for the model (GGUF)")
+      ->needs(model);
   CLI::Option* const prompt = command->add_option("-p,--prompt", given->prompt, "The prompt");
   command->add_option("-f,--file", given->file, "Read the prompt from a file; - is standard input");
   command->add_flag("--chat", given->chat,
@@ -452,6 +456,9 @@ void add_run(CLI::App& app, chosen_command& chosen) {
   add_json(*command, given->as_json);
   command->callback([given, prompt, &chosen] {
     given->has_prompt = prompt->count() > 0;
+    if (const std::string& file = given->adapter; !file.empty()) { // here, not beside the model
+      given->model += (file.find('/') == std::string::npos ? "+./" : "+") + file;
+    }
     chosen.as_json = given->as_json;
     chosen.run = [given](surroundings& around) { return run(*given, around); };
   });
