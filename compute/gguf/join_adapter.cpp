@@ -103,6 +103,11 @@ std::optional<adapted_path> adapted_path_from(std::string_view path) {
                       std::string{beside ? folder : std::string_view{}} + std::string{adapter}};
 }
 
+std::string adapted_path_of(const std::string& base, const std::string& adapter) {
+  const bool here = adapter.find('/') == std::string::npos;
+  return adapter.empty() ? base : base + (here ? "+./" : "+") + adapter;
+}
+
 std::string adapted_name(const adapted_path& path) {
   const auto bare = [](std::string_view name) {
     name = file_name(name);

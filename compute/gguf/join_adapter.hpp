@@ -38,6 +38,8 @@ struct adapted_path {
   std::string adapter;
 };
 [[nodiscard]] std::optional<adapted_path> adapted_path_from(std::string_view path);
+/// The path of both, where `adapter` is one from the working folder; `base` where it is empty.
+[[nodiscard]] std::string adapted_path_of(const std::string& base, const std::string& adapter);
 /// What such a model is called: both files' names without folders and ".gguf", with "+" between.
 [[nodiscard]] std::string adapted_name(const adapted_path& path);
 

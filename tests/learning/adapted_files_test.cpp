@@ -56,7 +56,8 @@ TEST(adapted_file, gives_its_bases_manifest_back) {
   EXPECT_EQ(compute::base_of(both).value(), plain);
   EXPECT_EQ(compute::manifest_of(adapted.file(), {}, &plain).value(), both)
       << "with the base's tensors taken as hashed";
-  const auto again = compute::manifest_from(std::as_bytes(std::span{compute::to_bytes(both)}));
+  const std::string bytes = compute::to_bytes(both);
+  const auto again = compute::manifest_from(std::as_bytes(std::span{bytes}));
   EXPECT_EQ(again.value(), both);
   model_manifest without = both;
   without.parameters = plain.parameters;

@@ -15,6 +15,7 @@
 #include "apps/software.hpp"
 #include "apps/state_folder.hpp"
 #include "apps/transcript_file.hpp"
+#include "compute/gguf/join_adapter.hpp"
 #include "compute/gguf/manifest.hpp"
 #include "compute/parts/local_group.hpp"
 #include "messages/limits/devices.hpp"
@@ -380,6 +381,12 @@ result<exit_code> run(const run_options& given, surroundings& around) {
   return exit_code::done;
 }
 
+void add_model_and_adapter(CLI::App& command, run_options& given) {
+  CLI::Option* const model =
+      command.add_option("-m,--model", given.model, "GGUF file (default: the embedded model)");
+  command.add_option("--adapter", given.adapter, "LoRA adapter for the model (GGUF)")->needs(model);
+}
+
 } // namespace
 
 void add_run(CLI::App& app, chosen_command& chosen) {
@@ -395,10 +402,7 @@ void add_run(CLI::App& app, chosen_command& chosen) {
                   "  ovir run -m MODEL.gguf -p \"Hello\" --temp 0.8 --top-p 0.95 --seed 7\n"
                   "  ovir run -p \"Once upon a time\" --stages 3 --drill 5\n"
                   "  ovir run -p \"Once upon a time\" --transcript story.json");
-  CLI::Option* const model =
-      command->add_option("-m,--model", given->model, "GGUF file (default: the embedded model)");
-  command->add_option("--adapter", given->adapter, "LoRA adapter for the model (GGUF)")
-      ->needs(model);
+  add_model_and_adapter(*command, *given);
   CLI::Option* const prompt = command->add_option("-p,--prompt", given->prompt, "The prompt");
   command->add_option("-f,--file", given->file, "Read the prompt from a file; - is standard input");
   command->add_flag("--chat", given->chat,
@@ -456,9 +460,7 @@ void add_run(CLI::App& app, chosen_command& chosen) {
   add_json(*command, given->as_json);
   command->callback([given, prompt, &chosen] {
     given->has_prompt = prompt->count() > 0;
-    if (const std::string& file = given->adapter; !file.empty()) { // here, not beside the model
-      given->model += (file.find('/') == std::string::npos ? "+./" : "+") + file;
-    }
+    given->model = compute::adapted_path_of(given->model, given->adapter);
     chosen.as_json = given->as_json;
     chosen.run = [given](surroundings& around) { return run(*given, around); };
   });
