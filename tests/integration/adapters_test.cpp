@@ -158,8 +158,10 @@ TEST_F(adapters, what_is_kept_of_one_is_never_used_for_another) {
 
 TEST_F(adapters, receipts_name_them_and_are_computed_again_with_them_alone) {
   const std::string receipt = (folder_.path() / "receipt").string();
-  ovir_json({"run", "-m", base_.string(), "--adapter", (folder_.path() / "one.gguf").string(), "-p",
-             prompt, "-n", "12", "--temp", "0", "--receipt", receipt, "--stages", "2"});
+  const json signed_run = ovir_json(
+      {"run", "-m", base_.string(), "--adapter", (folder_.path() / "one.gguf").string(), "-p",
+       prompt, "-n", "12", "--temp", "0", "--receipt", receipt, "--stages", "2"});
+  EXPECT_EQ(signed_run.at("transcript"), alone("one", 12).at("transcript"));
   const auto code_with = [&](const std::string& adapter) {
     return run_ovir_verify({receipt, "--any-signer", "--model", path(adapter)}).exit_code;
   };
