@@ -69,7 +69,7 @@ struct reuse_order {
 /// What a session is computed with, where it is not the stage's own model: one with an adapter
 /// shares the weights of its base, and passes with sessions of the base and of other adapters.
 struct session_model {
-  digest id;                                         ///< of zeros: the stage's own
+  digest id;                                           ///< of zeros: the stage's own
   std::shared_ptr<const compute::lora_weights> lora{}; ///< null: as the stage's own
 };
 

@@ -50,7 +50,8 @@ result<void> host_core::check_driver(const session& known, const node_id& from,
 
 bool host_core::begins_anew(const session& known, const node_id& from, epoch driver,
                             const digest& model, const std::string& slot) {
-  return known.slot != slot || known.model != model || (known.lead != from && !(known.driver < driver));
+  return known.slot != slot || known.model != model ||
+         (known.lead != from && !(known.driver < driver));
 }
 
 result<void> host_core::check_size(const compute::model_config& config, const wire_open& open) {

@@ -49,7 +49,7 @@ shard_core::session* shard_core::find(request_id request) {
 }
 
 result<std::shared_ptr<session_data>> shard_core::fresh_data(std::uint32_t positions,
-                                                              const session_model& model) const {
+                                                             const session_model& model) const {
   const compute::segment& segment = *bench_->segment;
   auto data = std::make_shared<session_data>();
   OVIR_ASSIGN(data->state, segment.open(positions, bench_->kv_bytes_max));

@@ -150,7 +150,7 @@ public:
     std::uint64_t due{0};     ///< the pass by which its next work is to be done
     bool signs{false};        ///< evidence is made of it
     stage_answers answers{stage_answers::logits}; ///< as in `session_order`
-    session_model model{}; ///< the same for as long as the session is there
+    session_model model{};                        ///< the same for as long as the session is there
     std::deque<session_work> queue;
     std::shared_ptr<session_data> data;
   };

@@ -274,8 +274,7 @@ void open(host_pointer self, order_received order) {
         !allowed) {
       return answer(self, order.from, order.message, allowed.error());
     }
-    if (host_core::begins_anew(*known, order.from, order.message.driver, body.model,
-                               name)) {
+    if (host_core::begins_anew(*known, order.from, order.message.driver, body.model, name)) {
       drop_session(self, key);
     }
   }

@@ -61,16 +61,14 @@ void add_outputs(const kernel_set& kernels, const output_task& task, const float
 bool adapts(std::span<const session_rows> sessions, layer_index layer,
             std::span<const adapted_product> products) noexcept {
   return std::any_of(sessions.begin(), sessions.end(), [&](const session_rows& s) {
-    return std::any_of(products.begin(), products.end(), [&](const adapted_product& p) {
-      return has_pair(s, layer, p.place);
-    });
+    return std::any_of(products.begin(), products.end(),
+                       [&](const adapted_product& p) { return has_pair(s, layer, p.place); });
   });
 }
 
-void add_pairs(const kernel_set& kernels, std::span<const session_rows> sessions,
-               layer_index layer, const activations& input,
-               std::span<const adapted_product> products, std::vector<float>& scratch,
-               parallel_runner& runner) {
+void add_pairs(const kernel_set& kernels, std::span<const session_rows> sessions, layer_index layer,
+               const activations& input, std::span<const adapted_product> products,
+               std::vector<float>& scratch, parallel_runner& runner) {
   std::vector<stretch> stretches;
   std::size_t low = 0;
   for (const session_rows& s : sessions) {
@@ -82,8 +80,7 @@ void add_pairs(const kernel_set& kernels, std::span<const session_rows> sessions
       for (std::uint32_t at = 0; at < s.count; at += stretch_rows) {
         const std::uint32_t row = s.row + at;
         const std::uint32_t count = std::min(stretch_rows, s.count - at);
-        stretches.push_back(
-            {&pair, p.output + std::size_t{row} * pair.b.rows, row, count, low});
+        stretches.push_back({&pair, p.output + std::size_t{row} * pair.b.rows, row, count, low});
         low += std::size_t{count} * pair.a.rows;
       }
     }

@@ -24,9 +24,8 @@ struct adapted_product {
 /// y = fma(scale, B (A x), y) for every row of a session with an adapter, x the row of `input`: the
 /// vector from which the product's integers were made. A row's bits depend on nothing but the row
 /// and its session's adapter. Precondition: `products` have `input` in common.
-void add_pairs(const kernel_set& kernels, std::span<const session_rows> sessions,
-               layer_index layer, const activations& input,
-               std::span<const adapted_product> products, std::vector<float>& scratch,
-               parallel_runner& runner);
+void add_pairs(const kernel_set& kernels, std::span<const session_rows> sessions, layer_index layer,
+               const activations& input, std::span<const adapted_product> products,
+               std::vector<float>& scratch, parallel_runner& runner);
 
 } // namespace ovir::compute

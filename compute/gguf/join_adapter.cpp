@@ -79,8 +79,9 @@ result<model_manifest> base_of(const model_manifest& manifest) {
   const std::string entry = alpha_entry();
   if (!manifest.parameters.starts_with(entry) ||
       manifest.parameters.size() < entry.size() + sizeof(float)) {
-    return fail(errc::malformed, "the manifest has pairs of an adapter and no \"{}\" before its "
-                                 "other parameters; fetch it again",
+    return fail(errc::malformed,
+                "the manifest has pairs of an adapter and no \"{}\" before its "
+                "other parameters; fetch it again",
                 lora_alpha_key);
   }
   model_manifest base = manifest;
@@ -111,9 +112,8 @@ std::string adapted_path_of(const std::string& base, const std::string& adapter)
 std::string adapted_name(const adapted_path& path) {
   const auto bare = [](std::string_view name) {
     name = file_name(name);
-    return std::string{name.substr(0, name.size() - (name.ends_with(file_ending)
-                                                         ? file_ending.size()
-                                                         : std::size_t{0}))};
+    return std::string{name.substr(
+        0, name.size() - (name.ends_with(file_ending) ? file_ending.size() : std::size_t{0}))};
   };
   return bare(path.base) + "+" + bare(path.adapter);
 }

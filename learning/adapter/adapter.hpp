@@ -15,8 +15,8 @@
 /// B [out][rank], and its product becomes W x + (alpha / rank) B (A x).
 namespace ovir::learning {
 
-// The matrices that may have a pair, as those have them that compute with adapters; a set of targets
-// is a mask of their places.
+// The matrices that may have a pair, as those have them that compute with adapters; a set of
+// targets is a mask of their places.
 using target = compute::lora_target;
 using target_place = compute::lora_place;
 using enum compute::lora_place;

@@ -66,10 +66,9 @@ TEST(adapter_golden, the_manifest_of_a_model_with_one_begins_with_its_alpha) {
   const test::loaded_model base{test::synthetic_model(spec)};
   adapter a = fresh_adapter(base.get(), 1, 2, 1U << at_v, 3).value();
   const std::string file = to_file(a, {});
-  const auto both =
-      compute::join_adapter(base.file(),
-                            compute::gguf::parse(std::as_bytes(std::span{file})).value())
-          .value();
+  const auto both = compute::join_adapter(
+                        base.file(), compute::gguf::parse(std::as_bytes(std::span{file})).value())
+                        .value();
   const compute::model_manifest manifest = compute::manifest_of(both).value();
   EXPECT_EQ(hex_of(std::string_view{manifest.parameters}.substr(0, 30)),
             "12000000"                             // length of the key

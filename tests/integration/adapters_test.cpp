@@ -73,9 +73,8 @@ protected:
   /// By one process that has nothing but this.
   [[nodiscard]] json alone(const std::string& adapter, std::uint32_t tokens,
                            const std::string& text = prompt) const {
-    std::vector<std::string> arguments{"run",  "-m", base_.string(), "-p",
-                                       text,   "-n", std::to_string(tokens),
-                                       "--temp", "0"};
+    std::vector<std::string> arguments{
+        "run", "-m", base_.string(), "-p", text, "-n", std::to_string(tokens), "--temp", "0"};
     if (!adapter.empty()) {
       arguments.insert(arguments.end(),
                        {"--adapter", (folder_.path() / (adapter + ".gguf")).string()});
@@ -119,8 +118,8 @@ TEST_F(adapters, several_at_once_share_stages_and_have_the_digests_of_one_proces
   EXPECT_NE(expected[1].at("transcript"), expected[2].at("transcript"));
   std::vector<std::unique_ptr<asked_request>> asked;
   for (const std::string& kind : kinds) {
-    asked.push_back(std::make_unique<asked_request>(cluster, std::vector<std::size_t>{0},
-                                                    order(kind, 40), 1));
+    asked.push_back(
+        std::make_unique<asked_request>(cluster, std::vector<std::size_t>{0}, order(kind, 40), 1));
   }
   for (std::size_t i = 0; i < kinds.size(); ++i) {
     const json data = answer_of(*asked[i], cluster);
@@ -158,9 +157,9 @@ TEST_F(adapters, what_is_kept_of_one_is_never_used_for_another) {
 
 TEST_F(adapters, receipts_name_them_and_are_computed_again_with_them_alone) {
   const std::string receipt = (folder_.path() / "receipt").string();
-  const json signed_run = ovir_json(
-      {"run", "-m", base_.string(), "--adapter", (folder_.path() / "one.gguf").string(), "-p",
-       prompt, "-n", "12", "--temp", "0", "--receipt", receipt, "--stages", "2"});
+  const json signed_run =
+      ovir_json({"run", "-m", base_.string(), "--adapter", (folder_.path() / "one.gguf").string(),
+                 "-p", prompt, "-n", "12", "--temp", "0", "--receipt", receipt, "--stages", "2"});
   EXPECT_EQ(signed_run.at("transcript"), alone("one", 12).at("transcript"));
   const auto code_with = [&](const std::string& adapter) {
     return run_ovir_verify({receipt, "--any-signer", "--model", path(adapter)}).exit_code;
@@ -207,11 +206,11 @@ TEST_F(adapters, answer_at_the_gateway_by_base_and_name) {
   child_options options;
   options.deadline = std::chrono::hours{1};
   options.environment["OVIR_HOME"] = (folder_.path() / "state").string();
-  const child_process server{
-      {ovir_program(), "serve", "-m", base_.string(), "--adapter",
-       (folder_.path() / "one.gguf").string(), "--adapter", (folder_.path() / "two.gguf").string(),
-       "--http", fmt::format("127.0.0.1:{}", port), "-t", "1"},
-      options};
+  const child_process server{{ovir_program(), "serve", "-m", base_.string(), "--adapter",
+                              (folder_.path() / "one.gguf").string(), "--adapter",
+                              (folder_.path() / "two.gguf").string(), "--http",
+                              fmt::format("127.0.0.1:{}", port), "-t", "1"},
+                             options};
   wait_until_ready(port);
   const auto told = [&](const std::string& model) {
     const json body{{"model", model}, {"prompt", prompt}, {"max_tokens", 12}, {"temperature", 0}};

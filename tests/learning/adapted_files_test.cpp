@@ -67,8 +67,8 @@ TEST(adapted_file, gives_its_bases_manifest_back) {
 TEST(adapted_file, laid_out_from_its_manifest_is_the_same_model_and_is_cut_with_its_layers) {
   const auto base = small_llama(synth_quantization::q8_0);
   const adapted_model adapted{base, stirred_adapter(base.get(), 7)};
-  const auto manifest = std::make_shared<const model_manifest>(
-      compute::manifest_of(adapted.file()).value());
+  const auto manifest =
+      std::make_shared<const model_manifest>(compute::manifest_of(adapted.file()).value());
   const auto layout =
       compute::lay_out(*manifest, compute::tokenizer_bytes_of(adapted.file())).value();
   std::string bytes = layout.head;
@@ -124,18 +124,19 @@ TEST(adapted_file, refuses_adapters_that_are_not_the_models_by_what_is_wrong) {
   EXPECT_EQ(refusal_of(base, with(good, "llama", "qwen2")), errc::unsupported);
   EXPECT_EQ(refusal_of(base, with(good, "attn_q.weight.lora_b", "attn_q.weight.lora_c")),
             errc::unsupported);
-  EXPECT_EQ(refusal_of(base, with(good, "blk.0.attn_q.weight.lora_b", "blk.9.attn_q.weight.lora_b")),
-            errc::malformed)
+  EXPECT_EQ(
+      refusal_of(base, with(good, "blk.0.attn_q.weight.lora_b", "blk.9.attn_q.weight.lora_b")),
+      errc::malformed)
       << "half a pair";
-  EXPECT_EQ(refusal_of(base, with(with(good, "blk.1.attn_q.weight.lora_b",
-                                       "blk.7.attn_q.weight.lora_b"),
-                                  "blk.1.attn_q.weight.lora_a", "blk.7.attn_q.weight.lora_a")),
-            errc::unsupported)
+  EXPECT_EQ(
+      refusal_of(base, with(with(good, "blk.1.attn_q.weight.lora_b", "blk.7.attn_q.weight.lora_b"),
+                            "blk.1.attn_q.weight.lora_a", "blk.7.attn_q.weight.lora_a")),
+      errc::unsupported)
       << "a layer that the model has not";
-  EXPECT_EQ(refusal_of(base, with(with(good, "blk.1.attn_q.weight.lora_b",
-                                       "blk.1.attn_x.weight.lora_b"),
-                                  "blk.1.attn_q.weight.lora_a", "blk.1.attn_x.weight.lora_a")),
-            errc::unsupported)
+  EXPECT_EQ(
+      refusal_of(base, with(with(good, "blk.1.attn_q.weight.lora_b", "blk.1.attn_x.weight.lora_b"),
+                            "blk.1.attn_q.weight.lora_a", "blk.1.attn_x.weight.lora_a")),
+      errc::unsupported)
       << "a matrix that the model has not";
   learning::adapter silent = adapter;
   silent.alpha = 0;

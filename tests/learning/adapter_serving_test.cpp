@@ -306,9 +306,8 @@ TEST(adapted_model, continues_as_llama_cpp_does_with_the_same_adapter) {
     llama_cpp peer{libraries, path};
     peer.use_adapter(file);
     const std::vector<token_id> wanted =
-        greedy(prompt, 64, vocabulary, [&](const std::vector<token_id>& ids) {
-          return peer.logits_of(ids, vocabulary);
-        });
+        greedy(prompt, 64, vocabulary,
+               [&](const std::vector<token_id>& ids) { return peer.logits_of(ids, vocabulary); });
     EXPECT_EQ(by_ovir(adapted.get()), wanted) << "seed " << seed;
     EXPECT_NE(wanted, unadapted) << "seed " << seed;
   }

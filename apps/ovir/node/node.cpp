@@ -90,7 +90,7 @@ public:
     OVIR_TRY(name_by_content(*model, ready, path, fetched));
     if (holds) {
       OVIR_ASSIGN(model->base, loaded_base(*model->manifest, layers));
-      model->held = layers ? *layers
+      model->held = layers        ? *layers
                     : model->base ? model->base->held
                                   : fitting(ready.weights, memory, how_);
     }
@@ -102,8 +102,7 @@ public:
                     path, model->held.first, model->held.last == 0 ? 0 : model->held.last - 1,
                     config.layers, memory >> 20U);
       }
-      OVIR_TRY(model->base ? share_base(*model, ready)
-                           : hold_alone(*model, ready, runner));
+      OVIR_TRY(model->base ? share_base(*model, ready) : hold_alone(*model, ready, runner));
     }
     model->name = name_for(*model, path, fetched != nullptr);
     model->path = path;
@@ -201,11 +200,10 @@ private:
       // Of an adapter's base that was hashed before nothing is read again.
       const auto names = compute::adapted_path_from(path);
       const auto base = names ? hashed_->find(names->base) : hashed_->end();
-      OVIR_ASSIGN(
-          compute::model_manifest made,
-          compute::manifest_of(
-              ready.source.metadata, [&ready] { ready.source.file->release_pages(); },
-              base == hashed_->end() ? nullptr : base->second.get()));
+      OVIR_ASSIGN(compute::model_manifest made,
+                  compute::manifest_of(
+                      ready.source.metadata, [&ready] { ready.source.file->release_pages(); },
+                      base == hashed_->end() ? nullptr : base->second.get()));
       model.manifest = std::make_shared<const compute::model_manifest>(std::move(made));
       (*hashed_)[path] = model.manifest;
     }

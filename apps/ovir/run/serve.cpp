@@ -74,8 +74,8 @@ void add_serve(CLI::App& app, chosen_command& chosen) {
       "  ovir serve -m model.gguf --http 127.0.0.1:8080 --ollama 127.0.0.1:11434\n"
       "  ovir serve -m model.gguf --http 0.0.0.0:8443 --keys api-keys.json \\\n"
       "    --tls-certificate server.crt --tls-key server.key");
-  CLI::Option* const model = command->add_option(
-      "-m,--model", given->model, "GGUF file (default: the one inside the program)");
+  CLI::Option* const model = command->add_option("-m,--model", given->model,
+                                                 "GGUF file (default: the one inside the program)");
   command
       ->add_option("--adapter", given->adapters,
                    "LoRA adapter for the model (GGUF), as \"MODEL+ADAPTER\" beside it; may be "

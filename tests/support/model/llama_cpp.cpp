@@ -96,8 +96,8 @@ std::vector<float> llama_cpp::logits_of(const std::vector<token_id>& ids,
   llama.function<void(void*, std::int32_t, std::int32_t)>("llama_set_n_threads")(context, 1, 1);
   if (parts_->adapter != nullptr) {
     float scale = 1;
-    if (llama.function<std::int32_t(void*, void**, std::size_t, float*)>(
-            "llama_set_adapters_lora")(context, &parts_->adapter, 1, &scale) != 0) {
+    if (llama.function<std::int32_t(void*, void**, std::size_t, float*)>("llama_set_adapters_lora")(
+            context, &parts_->adapter, 1, &scale) != 0) {
       throw std::runtime_error("llama.cpp does not use the adapter: " + log_text());
     }
   }

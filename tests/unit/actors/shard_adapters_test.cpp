@@ -46,8 +46,9 @@ protected:
     auto made = std::make_shared<compute::lora_weights>();
     made->layers.resize(c.layers);
     for (auto& layer : made->layers) {
-      layer[compute::at_v] = {
-          {.rows = 1, .cols = c.dim, .data = data}, {.rows = c.kv_dim(), .cols = 1, .data = data}, 1};
+      layer[compute::at_v] = {{.rows = 1, .cols = c.dim, .data = data},
+                              {.rows = c.kv_dim(), .cols = 1, .data = data},
+                              1};
     }
     return {adapted_name(number), std::move(made)};
   }
@@ -77,7 +78,8 @@ protected:
   std::vector<std::unique_ptr<std::vector<float>>> numbers_;
 };
 
-TEST_F(shard_adapters, sessions_with_two_of_them_and_none_share_a_pass_with_the_bytes_of_each_alone) {
+TEST_F(shard_adapters,
+       sessions_with_two_of_them_and_none_share_a_pass_with_the_bytes_of_each_alone) {
   const session_model models[] = {{}, with(1, 0.5F), with(2, -0.25F)};
   std::vector<std::vector<std::byte>> alone;
   for (const session_model& m : models) {
