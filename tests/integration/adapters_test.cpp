@@ -23,9 +23,9 @@ namespace {
 
 using apps::json;
 
-constexpr auto base_name = "tales-q4_k_m";
+constexpr auto tales_name = "tales-q4_k_m";
 /// More than two windows.
-constexpr auto prompt =
+constexpr auto fox_story =
     "Once upon a time there was a little fox who lived near a big tree. Every day the fox went to "
     "the river to drink and to look at the fish. One day the fox met a cow who could not find her "
     "way home, and the cow asked the fox for help. The fox said that the way was long, but that";
@@ -33,7 +33,7 @@ constexpr auto prompt =
 class adapters : public ::testing::Test {
 protected:
   adapters() {
-    std::filesystem::copy_file(source_file(fmt::format("assets/{}.gguf", base_name)), base_);
+    std::filesystem::copy_file(source_file(fmt::format("assets/{}.gguf", tales_name)), base_);
     const loaded_model model{base_};
     write_adapter(model, "one", 21);
     write_adapter(model, "two", 22);
@@ -72,7 +72,7 @@ protected:
 
   /// By one process that has nothing but this.
   [[nodiscard]] json alone(const std::string& adapter, std::uint32_t tokens,
-                           const std::string& text = prompt) const {
+                           const std::string& text = fox_story) const {
     std::vector<std::string> arguments{
         "run", "-m", base_.string(), "-p", text, "-n", std::to_string(tokens), "--temp", "0"};
     if (!adapter.empty()) {
@@ -82,11 +82,11 @@ protected:
     return ovir_json(arguments);
   }
   static json order(const std::string& adapter, std::uint32_t tokens,
-                    const std::string& text = prompt) {
+                    const std::string& text = fox_story) {
     json order{{"prompt", text},
                {"max_tokens", tokens},
                {"temperature", 0},
-               {"model", std::string{base_name} + ".gguf"}};
+               {"model", std::string{tales_name} + ".gguf"}};
     if (!adapter.empty()) {
       order["adapter"] = adapter;
     }
@@ -103,7 +103,7 @@ protected:
   }
 
   temporary_folder folder_;
-  std::filesystem::path base_ = folder_.path() / (std::string{base_name} + ".gguf");
+  std::filesystem::path base_ = folder_.path() / (std::string{tales_name} + ".gguf");
 };
 
 TEST_F(adapters, several_at_once_share_stages_and_have_the_digests_of_one_process) {
@@ -157,9 +157,9 @@ TEST_F(adapters, what_is_kept_of_one_is_never_used_for_another) {
 
 TEST_F(adapters, receipts_name_them_and_are_computed_again_with_them_alone) {
   const std::string receipt = (folder_.path() / "receipt").string();
-  const json signed_run =
-      ovir_json({"run", "-m", base_.string(), "--adapter", (folder_.path() / "one.gguf").string(),
-                 "-p", prompt, "-n", "12", "--temp", "0", "--receipt", receipt, "--stages", "2"});
+  const json signed_run = ovir_json({"run", "-m", base_.string(), "--adapter",
+                                     (folder_.path() / "one.gguf").string(), "-p", fox_story, "-n",
+                                     "12", "--temp", "0", "--receipt", receipt, "--stages", "2"});
   EXPECT_EQ(signed_run.at("transcript"), alone("one", 12).at("transcript"));
   const auto code_with = [&](const std::string& adapter) {
     return run_ovir_verify({receipt, "--any-signer", "--model", path(adapter)}).exit_code;
@@ -192,7 +192,8 @@ TEST_F(adapters, one_is_fetched_by_content_and_a_killed_workers_request_goes_on_
   const json expected = alone("one", 120);
   asked_request asked{cluster, {0}, order("one", 120), 1};
   ASSERT_TRUE(asked.wait_for_tokens(5)) << asked.failure();
-  const json jobs = cluster.ask(0, "jobs");
+  const json jobs = cluster.ask(0, "jobs").at("jobs");
+  ASSERT_FALSE(jobs.empty() || jobs.at(0).at("path").empty()) << "it was over before";
   const std::string on = jobs.at(0).at("path").at(0).at("name").get<std::string>();
   cluster.kill(cluster.index_of(on));
   const json data = answer_of(asked, cluster);
@@ -213,12 +214,13 @@ TEST_F(adapters, answer_at_the_gateway_by_base_and_name) {
                              options};
   wait_until_ready(port);
   const auto told = [&](const std::string& model) {
-    const json body{{"model", model}, {"prompt", prompt}, {"max_tokens", 12}, {"temperature", 0}};
+    const json body{
+        {"model", model}, {"prompt", fox_story}, {"max_tokens", 12}, {"temperature", 0}};
     const http_answer answer = http_ask(port, "POST", "/v1/completions", body.dump());
     EXPECT_EQ(answer.status, 200) << model << answer.body;
     return json::parse(answer.body).at("choices").at(0).at("text").get<std::string>();
   };
-  const std::string base{base_name};
+  const std::string base{tales_name};
   EXPECT_EQ(told(base), alone("", 12).at("text"));
   EXPECT_EQ(told(base + "+one"), alone("one", 12).at("text"));
   EXPECT_EQ(told(base + ".gguf+two"), alone("two", 12).at("text"));
