@@ -1,6 +1,7 @@
 #include "actors/operator/admin_json_actor.hpp"
 
 #include "actors/runtime/speed_estimate.hpp"
+#include "compute/gguf/join_adapter.hpp"
 #include "messages/limits/general.hpp"
 #include "messages/limits/trace.hpp"
 
@@ -569,10 +570,13 @@ result<node_id> find_node(const std::vector<member>& members, const std::string&
 
 result<model_catalog::entry> find_model(const model_catalog& catalog, const std::string& name) {
   std::vector<model_catalog::entry> fits;
+  const auto adapted = compute::adapted_path_from(name); // "base.gguf+adapter"
+  const std::string bare = adapted ? compute::adapted_name(*adapted) : name;
   for (const auto& model : catalog.all()) {
+    const bool only = name.empty() && !model->weights.lora; // of a base and its adapters the base
     const bool digits = name.size() >= short_digits_min && to_hex(model->id).starts_with(name);
     const bool another_part = !fits.empty() && fits.back()->id == model->id;
-    if ((name.empty() || model->name == name || digits) && !another_part) {
+    if ((only || model->name == name || model->name == bare || digits) && !another_part) {
       fits.push_back(model);
     }
   }

@@ -51,6 +51,7 @@ struct open_session : session_order {
   stage_index stage;
   lead_actor lead;
   frame_sink next; ///< the next stage, or the lead
+  session_model model{};
 };
 
 // Lead and pathfinder

@@ -370,7 +370,8 @@ std::vector<gateway::served_model> gateway_desk::models() {
     gateway::served_model served;
     served.id = model->id;
     served.name = model->name;
-    if (const auto title = model->metadata.text_at("general.name")) {
+    // The title is the base's, which answers to it.
+    if (const auto title = model->metadata.text_at("general.name"); title && !model->weights.lora) {
       served.title = *title;
     }
     served.context = std::min(model->weights.config.context, model->context);

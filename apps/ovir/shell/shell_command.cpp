@@ -61,6 +61,7 @@ command_spec run_command(const argument_spec& of_model) {
            {"--ids", "tokens", kind::numbers, false, "The prompt as token ids: 1,259,72"},
            {"--max-tokens", "max_tokens", kind::natural, false, "Tokens to produce at most", "-n"},
            of_model,
+           {"--adapter", "adapter", kind::text, false, "The model with this adapter, by its name"},
            {"--seed", "seed", kind::natural, false, "Seed of the draw (default: a new one)"},
            {"--stop", "stop", kind::texts, false,
             "End before this text; may be given several times"},
