@@ -363,9 +363,10 @@ void shard_changed(host_pointer self, const child_event& event) {
 
 /// Whether a scheduler may hear what a request says: by the nodes that it names, and by its tier.
 bool may_be_shown(const request_log& log, const member& m, std::uint64_t now_unix) {
+  const auto genuine = [](const attestation& a) { return is_genuine(a); };
   const bool has_tier =
       !log.tier ||
-      !lacking(*log.tier, counting(*log.tier, m.node, m.advert.attested, now_unix, is_genuine));
+      !lacking(*log.tier, counting(*log.tier, m.node, m.advert.attested, now_unix, genuine));
   return has_tier && (!log.ends || is_named(*log.ends, m.node));
 }
 
