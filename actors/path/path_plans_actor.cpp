@@ -48,7 +48,7 @@ bool may_compute(pathfinder_state& state, const member& m, const watched* reques
   return takes_work(state, m, request, apart_from) && has_tier(state, m, request);
 }
 
-std::uint64_t unix_now(const pathfinder_state& state) {
+std::uint64_t tier_clock(const pathfinder_state& state) {
   const auto& clock = state.environment.unix_seconds;
   return clock ? clock() : std::numeric_limits<std::uint64_t>::max();
 }
@@ -245,14 +245,14 @@ result<layer_places> best_path(pathfinder_state& state, const path_terms& wanted
 
 bool has_tier(pathfinder_state& state, const member& m, const watched* request) {
   return request == nullptr || !request->tier ||
-         state.tiers.has(*request->tier, m, unix_now(state));
+         state.tiers.has(*request->tier, m, tier_clock(state));
 }
 
 void add_attested(pathfinder_state& state, const watched& request, const node_id& node,
                   std::vector<attestation>& to) {
   const member* const m = request.tier ? state.holders.find(node) : nullptr;
   if (m != nullptr) {
-    const auto shown = state.tiers.shown_for(*request.tier, *m, unix_now(state));
+    const auto shown = state.tiers.shown_for(*request.tier, *m, tier_clock(state));
     to.insert(to.end(), shown.begin(), shown.end());
   }
 }
@@ -266,7 +266,7 @@ std::optional<error> lacking_tier_of(pathfinder_state& state, const path_terms& 
   for (const layer_holding& holding :
        state.holders.holders(wanted.model, layers, std::vector{layers_of(wanted)})) {
     if (takes_work(state, *holding.who, &request, nullptr)) {
-      const auto shown = state.tiers.shown_for(*request.tier, *holding.who, unix_now(state));
+      const auto shown = state.tiers.shown_for(*request.tier, *holding.who, tier_clock(state));
       for (const layer_range& range : holding.ranges) {
         held.push_back({range, shown});
       }

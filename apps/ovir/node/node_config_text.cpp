@@ -57,6 +57,13 @@ json attestation_texts(const node_options& o) {
   return texts;
 }
 
+json limits_document(const node_options& o) {
+  return {{"memory_mib", o.memory_bytes >> 20U},
+          {"threads", o.threads},
+          {"context", o.context_max},
+          {"prefill_chunk", o.prefill_chunk}};
+}
+
 json privacy_document(const privacy_option& o) {
   json nodes = json::array();
   for (const node_id& node : o.nodes) {
@@ -352,11 +359,7 @@ json document_of(const node_options& o) {
           {"admins", std::move(admins)},
           {"access", std::move(access)},
           {"models", std::move(models)},
-          {"limits",
-           {{"memory_mib", o.memory_bytes >> 20U},
-            {"threads", o.threads},
-            {"context", o.context_max},
-            {"prefill_chunk", o.prefill_chunk}}},
+          {"limits", limits_document(o)},
           {"fetch",
            {{"window_mib", o.fetch_window_bytes >> 20U},
             {"mib_s", o.fetch_bytes_per_second >> 20U},
