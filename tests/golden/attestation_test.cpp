@@ -38,16 +38,22 @@ TEST(attestation_golden, an_attestation_is_these_bytes) {
             "026575"                                                           // region
             "03746478"                                                         // confidential
             "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a" // attestor
-            "PROOF");
+            "67489ebb990641a32ff4ed7782c719611a1fa7c1c12fac8c2215fca73f059499"
+            "c9d60e56d091d2189011fd3123dcfafce46736362cdae0394a34b6607c173208");
 }
 
 TEST(attestation_golden, what_is_signed_is_the_digest_of_all_before_the_attestor) {
   const auto bytes = to_bytes(attestation_example());
   EXPECT_EQ(to_hex(hash("ovir/attestation/v1", std::span{bytes}.first(bytes.size() - 96))),
-            "DIGEST");
+            "d0ac3241a3628722ca12d3d89ab1c6b3db506916d89d4ac1a640dafe21a53df3");
 }
 
-TEST(attestation_golden, and_this_text) { EXPECT_EQ(to_text(attestation_example()), "TEXT"); }
+TEST(attestation_golden, and_this_text) {
+  EXPECT_EQ(to_text(attestation_example()),
+            "ovir-attested-T1ZBMT1AF8PoQ4lakrcKp00bfrycmCzPLsSWjMDNVfEq9GYMANJJawAAAAALRXhhbX"
+            "BsZSBMdGQCZXUDdGR411qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURpnSJ67mQZBoy_07XeCxx"
+            "lhGh-nwcEvrIwiFfynPwWUmcnWDlbQkdIYkBH9MSPc-vzkZzY2LNrgOUo0tmB8FzII");
+}
 
 } // namespace
 } // namespace ovir
