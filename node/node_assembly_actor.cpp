@@ -81,6 +81,7 @@ private:
   [[nodiscard]] std::string held_list_path() const { return options_.state + "/layers"; }
   result<void> hold_at_start(const model_option& option);
   void start_tree();
+  void show_attestations(const node_options& fresh);
   held_layers::surroundings layers_parts();
   actors::admin_environment admin_parts();
   actors::metrics_environment measured_parts(actors::tree_writer tree);
@@ -484,6 +485,7 @@ result<void> whole_node::raise() {
   advert_.ask_ppm = options_.ledger.ask_ppm;
   advert_.memory_bytes = memory_;
   advert_.placed = is_placed(options_);
+  OVIR_ASSIGN(advert_.attested, own_attestations(options_, around_.key->id()));
   OVIR_TRY(open_state());
   OVIR_TRY(open_ledger());
   OVIR_TRY(load_models());
@@ -559,12 +561,26 @@ void whole_node::let_go() {
   }
 }
 
+void whole_node::show_attestations(const node_options& fresh) {
+  auto shown = own_attestations(fresh, around_.key->id());
+  if (!shown) {
+    around_.journal->say(actors::log_level::warn, std::nullopt, "shows the former ones: {}",
+                         shown.error().message);
+    return;
+  }
+  caf::anon_send(known_->get("membership"),
+                 actors::advert_changed{[all = std::move(*shown)](actors::node_advert& advert) {
+                   advert.attested = all;
+                 }});
+}
+
 std::vector<std::string> whole_node::reload(const node_options& fresh) {
   if (const auto level = actors::log_level_from_text(fresh.log_level)) {
     around_.journal->set_level(*level);
   }
   access_->replace_keys(keys_of(fresh, around_.key->id()));
   operators_.replace(operators_of(fresh));
+  show_attestations(fresh);
   return restarts_for(options_, fresh);
 }
 

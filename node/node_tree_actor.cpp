@@ -152,7 +152,8 @@ caf::actor start_paths(caf::actor_system& system, const parts_pointer& parts,
       actors::pathfinder_behavior,
       actors::pathfinder_environment{parts->key->id(), parts->links, parts->models,
                                      parts->journal_of("paths"), !parts->keepers.empty(),
-                                     parts->options->ledger.ask_max_ppm, parts->forecasts, asked}));
+                                     parts->options->ledger.ask_max_ppm, parts->forecasts, asked,
+                                     [env = parts->env] { return env->unix_seconds(); }}));
 }
 
 caf::actor start_placer(caf::actor_system& system, const parts_pointer& parts,

@@ -1,5 +1,6 @@
 #include "actors/operator/admin_json_actor.hpp"
 
+#include "actors/operator/attested_json.hpp"
 #include "actors/runtime/speed_estimate.hpp"
 #include "compute/gguf/join_adapter.hpp"
 #include "messages/limits/general.hpp"
@@ -256,7 +257,8 @@ json members_json(const std::vector<member>& members, const node_id& self) {
          {"prefill_bytes_per_second", speed_json(m.advert.prefill_bytes_per_second)},
          {"held", segments_json(m.advert.held)},
          {"spares", segments_json(m.advert.spares)},
-         {"spare_free", m.advert.spare_free}});
+         {"spare_free", m.advert.spare_free},
+         {"attested", attested_json(m.advert.attested)}});
   }
   std::stable_sort(list.begin(), list.end(), [](const json& a, const json& b) {
     return a["name"].get<std::string>() < b["name"].get<std::string>();

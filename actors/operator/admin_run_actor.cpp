@@ -89,6 +89,10 @@ result<run_order> read_run(const admin_call& c, admin_arguments& args) {
   OVIR_ASSIGN(request.reveal, reveal_from(reveal));
   OVIR_ASSIGN(const std::string privacy, args.text("privacy", "none"));
   OVIR_ASSIGN(request.privacy, privacy_from(privacy));
+  OVIR_ASSIGN(const std::string tier, args.text("tier", ""));
+  if (!tier.empty()) {
+    OVIR_ASSIGN(request.tier, tier_from_text(tier));
+  }
   OVIR_ASSIGN(request.trace, args.boolean("trace", false));
   OVIR_ASSIGN(const std::string reuse, args.text("cache", "default"));
   OVIR_ASSIGN(const cache_choice choice, cache_choice_from(reuse));

@@ -414,6 +414,15 @@ void shard_changed(host_pointer self, const child_event& event) {
   }
 }
 
+/// Whether a scheduler may hear what a request says: by the nodes that it names, and by its tier.
+bool may_be_shown(const request_log& log, const member& m, std::uint64_t now_unix) {
+  const auto genuine = [](const attestation& a) { return is_genuine(a); };
+  const bool has_tier =
+      !log.tier ||
+      !lacking(*log.tier, counting(*log.tier, m.node, m.advert.attested, now_unix, genuine));
+  return has_tier && (!log.ends || is_named(*log.ends, m.node));
+}
+
 // Schedulers in turn, so that one that cannot does not hold up the request.
 void ask_to_adopt(host_pointer self, request_id request, host_core::session& session) {
   host_state& state = self->state;
@@ -422,7 +431,7 @@ void ask_to_adopt(host_pointer self, request_id request, host_core::session& ses
     if (m.advert.roles.has(role::scheduler) && !m.advert.draining && m.node != session.lead &&
         m.health == member_health::alive &&
         (m.node == state.environment.self || state.environment.links->reachable(m.node)) &&
-        (!session.log->ends || is_named(*session.log->ends, m.node))) {
+        may_be_shown(*session.log, m, state.environment.env->unix_seconds())) {
       able.push_back(m.node);
     }
   }

@@ -29,6 +29,7 @@ generation_order as_asked(const completion_request& request) {
   order.batch = request.batch;
   order.reveal = request.reveal;
   order.privacy = request.privacy;
+  order.tier = request.tier;
   return order;
 }
 

@@ -77,6 +77,9 @@ command_spec run_command(const argument_spec& of_model) {
            {"--privacy", "privacy", kind::text, false,
             "ends: tokens and logits stay on the scheduler's node and those that it names "
             "(default: none)"},
+           {"--tier", "tier", kind::text, false,
+            "attestor=KEY,region=NAME,operator=NAME,confidential: each node that computes it is "
+            "attested this by this key (default: any node)"},
            {"--trace", "trace", kind::text, false,
             "Write what was done when, for Perfetto or chrome://tracing, to this file"},
            {"--cache", "cache", kind::text, false,
