@@ -81,7 +81,7 @@ TEST(golden_ledger, a_first_entry_ends_with_mint_keys_keepers_and_salt) {
   const std::string end = "01" + repeated("11", 32) + "03" + repeated("22", 32) +
                           repeated("33", 32) + repeated("44", 32) + repeated("55", 32);
   EXPECT_EQ(hex(bytes).substr(2 * bytes.size() - end.size()), end);
-  EXPECT_EQ(bytes.size(), 313U + 64U);
+  EXPECT_EQ(bytes.size(), 321U + 64U);
 }
 
 TEST(golden_ledger, ids_leaves_and_chains_are_these) {
@@ -180,6 +180,23 @@ TEST(golden_ledger, entries_of_vouchers_are_their_fields_in_order) {
   EXPECT_EQ(to_hex(escrow_of(r)),
             "c2a9811ef3b3594dcea6f4c4438b595da88a2af36f6e07bc2a2552906f6620bd");
   EXPECT_EQ(to_hex(id_of(v)), "e7662770a449f50e93b2ef4e582d5f58f03eaa3f73cdafd29830c682ad2bf108");
+}
+
+TEST(golden_ledger, an_entry_of_a_relay_is_its_fields_in_order) {
+  carriage x;
+  x.carried.what = {node(0x11), node(0x22), node(0x33), {}, 0x0a0b};
+  x.carried.what.session.fill(0x44);
+  x.carried.part = 0;
+  x.carried.proof.bytes.fill(0x55);
+  x.nonce = 6;
+  std::vector<std::byte> bytes;
+  encode({1, x, {}}, bytes);
+  EXPECT_EQ(hex(bytes), "0100000000000000" // time
+                        "17" +             // kind
+                            repeated("11", 32) + repeated("22", 32) + repeated("33", 32) +
+                            repeated("44", 16) + "0b0a000000000000" + "00000000" +
+                            repeated("55", 64) + "0600000000000000" + repeated("00", 64));
+  EXPECT_EQ(to_hex(id_of(x)), "?");
 }
 
 TEST(golden_ledger, a_draw_is_this) {
