@@ -31,8 +31,8 @@ public:
     const std::lock_guard lock{guard_};
     return std::binary_search(relayed_.begin(), relayed_.end(), node);
   }
-  /// What receivers signed for this node as a relay: kept for `take_bills`, the oldest dropped above
-  /// limits::bills_waiting_max.
+  /// What receivers signed for this node as a relay: kept for `take_bills`, the oldest dropped
+  /// above limits::bills_waiting_max.
   void add_bills(const std::vector<carried_part>& fresh) {
     const std::lock_guard lock{guard_};
     for (const carried_part& one : fresh) {

@@ -54,9 +54,8 @@ void take_yes(payments_pointer self) {
   const std::uint64_t bytes = ledger::bytes_of_part(paid.what.bytes, paid.part);
   self->state.environment.journal->say(
       log_level::info, std::nullopt, "{} pays {} micro-credits for {} bytes carried from {}",
-      short_name(paid.what.receiver),
-      ledger::carriage_price(bytes, self->state.rules.relay_fee), bytes,
-      short_name(paid.what.sender));
+      short_name(paid.what.receiver), ledger::carriage_price(bytes, self->state.rules.relay_fee),
+      bytes, short_name(paid.what.sender));
 }
 
 } // namespace

@@ -169,13 +169,13 @@ digest make_id(const digest& subject, std::uint64_t unit, command_kind kind,
   return ids(bytes);
 }
 
-constexpr std::array kinds{
-    command_kind::genesis, command_kind::mint,       command_kind::transfer, command_kind::lock,
-    command_kind::unlock,  command_kind::unlocked,   command_kind::reserve,  command_kind::accrue,
-    command_kind::release, command_kind::settle,     command_kind::cancel,   command_kind::expire,
-    command_kind::convict, command_kind::compensate, command_kind::reroute,  command_kind::commit,
-    command_kind::link,    command_kind::epoch,      command_kind::voucher,  command_kind::revoke,
-    command_kind::carriage};
+constexpr std::array kinds{command_kind::genesis, command_kind::mint,       command_kind::transfer,
+                           command_kind::lock,    command_kind::unlock,     command_kind::unlocked,
+                           command_kind::reserve, command_kind::accrue,     command_kind::release,
+                           command_kind::settle,  command_kind::cancel,     command_kind::expire,
+                           command_kind::convict, command_kind::compensate, command_kind::reroute,
+                           command_kind::commit,  command_kind::link,       command_kind::epoch,
+                           command_kind::voucher, command_kind::revoke,     command_kind::carriage};
 static_assert(kinds.size() == std::variant_size_v<command>);
 
 template <class Io, class Command>

@@ -32,8 +32,8 @@ struct priced_stage {
 [[nodiscard]] result<micro_credits> token_price(std::uint64_t prompt, std::uint64_t completion,
                                                 micro_credits rate);
 
-/// Bytes of part `part` of a stream (parts of limits::relay_part_bytes, from 0 on) as far as a count
-/// of `bytes` reaches; 0: not so far. All parts of a count add up to it.
+/// Bytes of part `part` of a stream (parts of limits::relay_part_bytes, from 0 on) as far as a
+/// count of `bytes` reaches; 0: not so far. All parts of a count add up to it.
 [[nodiscard]] constexpr std::uint64_t bytes_of_part(std::uint64_t bytes,
                                                     std::uint32_t part) noexcept {
   const std::uint64_t begin = std::uint64_t{part} * limits::relay_part_bytes;

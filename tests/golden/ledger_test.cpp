@@ -193,9 +193,10 @@ TEST(golden_ledger, an_entry_of_a_relay_is_its_fields_in_order) {
   encode({1, x, {}}, bytes);
   EXPECT_EQ(hex(bytes), "0100000000000000" // time
                         "17" +             // kind
-                            repeated("11", 32) + repeated("22", 32) + repeated("33", 32) +
-                            repeated("44", 16) + "0b0a000000000000" + "00000000" +
-                            repeated("55", 64) + "0600000000000000" + repeated("00", 64));
+                            repeated("11", 32) +
+                            repeated("22", 32) + repeated("33", 32) + repeated("44", 16) +
+                            "0b0a000000000000" + "00000000" + repeated("55", 64) +
+                            "0600000000000000" + repeated("00", 64));
   EXPECT_EQ(to_hex(id_of(x)), "?");
 }
 

@@ -48,8 +48,11 @@ protected:
     return g;
   }
   static counted_stream stream(std::uint64_t bytes, std::uint8_t session = 7) {
-    counted_stream s{ledger_world::node(relay), ledger_world::node(sender),
-                     ledger_world::node(receiver), {}, bytes};
+    counted_stream s{ledger_world::node(relay),
+                     ledger_world::node(sender),
+                     ledger_world::node(receiver),
+                     {},
+                     bytes};
     s.session.fill(session);
     return s;
   }
