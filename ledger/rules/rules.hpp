@@ -9,6 +9,7 @@ namespace ovir::ledger {
 [[nodiscard]] result<void> run(books& b, const genesis& x);
 [[nodiscard]] result<void> run(books& b, const mint& x);
 [[nodiscard]] result<void> run(books& b, const transfer& x);
+[[nodiscard]] result<void> run(books& b, const carriage& x);
 [[nodiscard]] result<void> run(books& b, const lock& x);
 [[nodiscard]] result<void> run(books& b, const unlock& x);
 [[nodiscard]] result<void> run(books& b, const unlocked& x);
@@ -32,8 +33,6 @@ namespace ovir::ledger {
 /// Whether the voucher that a reservation names pays this quote. `over_limit`: it has too little
 /// left, was revoked, is over, or was never there.
 [[nodiscard]] result<void> check_budget(const books& b, const reserve& x, micro_credits quote);
-// rules_carriage.cpp
-[[nodiscard]] result<void> run(books& b, const carriage& x);
 // conviction.cpp
 [[nodiscard]] result<void> run(books& b, const convict& x);
 

@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
-/// What relays are paid for (ledger/rules/rules_carriage.cpp), and how they ask for it.
+/// What relays are paid for (ledger/rules/rules_accounts.cpp), and how they ask for it.
 namespace ovir::limits {
 
 /// A direction of a stream is paid in parts of so many bytes: each once.
