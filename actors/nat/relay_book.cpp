@@ -304,6 +304,10 @@ void relay_book::on(connection_id from, guest& g, const stream_count& m, time_po
       !verify(g.node, count_domain, count_statement(what), m.proof)) {
     return put_out(from, "a count is not what has come, or is not signed", now, out);
   }
+  const bool first = s.ends[0].sends.counted + s.ends[1].sends.counted == 0;
+  if (first && !keep_session(s.session)) {
+    return put_out(s.ends[0].guest, "a stream has the session of another one", now, out);
+  }
   const std::uint64_t part = theirs.counted / limits::relay_part_bytes;
   theirs.counted = m.bytes;
   theirs.proof = m.proof;
@@ -312,6 +316,18 @@ void relay_book::on(connection_id from, guest& g, const stream_count& m, time_po
   }
   theirs.told_at = std::max(now, use_of(s.ends[sender].node, now).paid_until);
   grant(s, sender, now, out);
+}
+
+bool relay_book::keep_session(const std::array<std::uint8_t, 16>& session) {
+  if (!sessions_.insert(session).second) {
+    return false;
+  }
+  sessions_by_age_.push_back(session);
+  if (sessions_by_age_.size() > limits::relay_sessions_max) {
+    sessions_.erase(sessions_by_age_.front());
+    sessions_by_age_.pop_front();
+  }
+  return true;
 }
 
 void relay_book::bill(const stream& s, std::size_t sender, std::uint64_t part) {

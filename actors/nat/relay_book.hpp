@@ -128,6 +128,9 @@ private:
   /// The stream and which of its ends `from` is.
   [[nodiscard]] std::optional<std::pair<stream_number, std::size_t>>
   find(connection_id from, std::uint32_t number) const;
+  /// False: another stream of which something was counted had it. Of one session each part is paid
+  /// once (`carried_part`).
+  [[nodiscard]] bool keep_session(const std::array<std::uint8_t, 16>& session);
   void bill(const stream& s, std::size_t sender, std::uint64_t part);
   void grant(stream& s, std::size_t sender, time_point now, effects& out);
   /// Tells both ends but `but`.
@@ -147,6 +150,8 @@ private:
   std::map<std::pair<connection_id, std::uint32_t>, stream_number> numbers_;
   std::map<node_id, key_use> uses_;
   std::deque<carried_part> bills_;
+  std::set<std::array<std::uint8_t, 16>> sessions_; ///< of streams of which something was counted
+  std::deque<std::array<std::uint8_t, 16>> sessions_by_age_;
   stream_number last_stream_{0};
   std::uint64_t passed_bytes_{0};
 };

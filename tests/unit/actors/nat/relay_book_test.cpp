@@ -193,6 +193,26 @@ TEST_F(relay_book_core, bills_each_part_of_a_stream_once_and_at_the_end_the_rest
   EXPECT_TRUE(verify(key_of(2).id(), count_domain, count_statement(rest[0].what), rest[0].proof));
 }
 
+TEST_F(relay_book_core, puts_out_who_opens_a_stream_under_the_session_of_one_that_was_counted) {
+  // The relay would not be paid for it: of one session each part is paid once.
+  enter(1);
+  enter(2);
+  const std::uint32_t there = open_stream();
+  send(1, 0, 100);
+  say(2, signed_count(2, 1, there, 100));
+  send(1, 0, 100);
+  say(2, signed_count(2, 1, there, 200));
+  EXPECT_FALSE(is_out(1));
+  say(1, stream_end{0, stream_ending::closed});
+  const std::uint32_t again = open_stream(2);
+  send(1, 2, 50);
+  EXPECT_FALSE(is_out(1));
+  say(2, signed_count(2, 1, again, 50));
+  EXPECT_TRUE(is_out(1));
+  EXPECT_FALSE(is_out(2));
+  EXPECT_EQ(book_.take_bills().size(), 1U);
+}
+
 TEST_F(relay_book_core, puts_out_who_sends_more_than_the_receiver_has_signed_for) {
   enter(1);
   enter(2);
