@@ -36,21 +36,27 @@ write_node() {
 let_in() {
   local name other
   for name in "${!keys[@]}"; do
-    printf '\n[[access]]\nkey = "%s"\nroles = ["reader", "operator"]\n' "$admin" >>"$answer_files/$name.toml"
-    for other in "${!keys[@]}"; do
-      [ "$other" = "$name" ] ||
-        printf '\n[[access]]\nkey = "%s"\nroles = [%s]\n' "${keys[$other]}" "${roles_of[$other]}" >>"$answer_files/$name.toml"
-    done
+    {
+      printf '\n[[access]]\nkey = "%s"\nroles = ["reader", "operator"]\n' "$admin"
+      for other in "${!keys[@]}"; do
+        [ "$other" = "$name" ] ||
+          printf '\n[[access]]\nkey = "%s"\nroles = [%s]\n' "${keys[$other]}" "${roles_of[$other]}"
+      done
+    } >>"$answer_files/$name.toml"
   done
 }
 start_node() {
-  begin "$1" env OVIR_HOME="$answer_files/$1" "$ovir" node -c "$answer_files/$1.toml" </dev/null >"$answer_files/$1.out" 2>&1 &
+  local folder=$answer_files/$1
+  begin "$1" env OVIR_HOME="$folder" "$ovir" node -c "$folder.toml" </dev/null >"$folder.out" 2>&1 &
   started+=($!)
   nodes[$1]=$!
 }
 shell_at() { on "$1" "$ovir" shell --key "$answer_files/admin.key" --connect 127.0.0.1:7310 -e "$2" "${@:3}"; }
 list() { shell_at "$1" nodes --json 2>/dev/null; }
-ask_to() { shell_at h1 "run \"$answer_prompt\" -n $answer_tokens --min-tokens $answer_tokens --temp 0.8 --seed 11" >"$1" 2>"$1.err"; }
+ask_to() {
+  local how="-n $answer_tokens --min-tokens $answer_tokens --temp 0.8 --seed 11"
+  shell_at h1 "run \"$answer_prompt\" $how" >"$1" 2>"$1.err"
+}
 transcript_of() { sed -n 's/^transcript //p' "$1.err"; }
 passed_by() { list "$1" | python3 -c 'import json, sys; print(json.load(sys.stdin)["reach"]["passed_bytes"])'; }
 number_of() { sed -n "s/.*\\b$2=\\([0-9]*\\).*/\\1/p" <<<"$1"; }
@@ -63,7 +69,9 @@ has_none() {
 }
 has_each() {
   local name
-  for name in $3; do [ "$(number_of "$2" "$name")" -gt 0 ] || fail "the search is blind: it does not find $name in $1: $2"; done
+  for name in $3; do
+    [ "$(number_of "$2" "$name")" -gt 0 ] || fail "the search is blind: it does not find $name in $1: $2"
+  done
 }
 
 record_at() {
@@ -132,7 +140,10 @@ wait_linked() {
   relayed() { [ "$(link_of h1 h2)" = "alive relayed" ] && [ "$(link_of h2 h1)" = "alive relayed" ]; }
   until_true relayed || fail "h1 and h2 have no relayed link: $(tail -n 5 "$answer_files"/*.log "$answer_files"/*.out)"
   at_both() { [[ $(link_of "$1" r1) == alive* && $(link_of "$1" r2) == alive* ]]; }
-  until_true at_both h1 && until_true at_both h2 || fail "not all are linked with both relays: $(tail -n 5 "$answer_files"/*.log "$answer_files"/*.out)"
+  local name
+  for name in h1 h2; do
+    until_true at_both "$name" || fail "$name is not linked with both relays: $(tail -n 5 "$answer_files"/*.log)"
+  done
 }
 
 # Asks, and finds out which relay carries the answer: that is the nodes' choice.
