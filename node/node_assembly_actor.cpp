@@ -422,6 +422,9 @@ void whole_node::start_tree() {
   members.incarnation = around_.env->unix_seconds() * 1'000;
   members.seeds = options_.seeds;
   members.is_relayed = std::bind_front(&actors::nat_board::is_relayed, reach_board_);
+  if (options_.roles.has(role::relay)) {
+    parts->carried = [board = reach_board_] { return board->take_bills(); };
+  }
   parts->drains = &drains_;
   parts->admin = admin_parts();
   parts->meter = &meter_;

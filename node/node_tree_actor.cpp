@@ -313,6 +313,7 @@ caf::actor start_payments(caf::actor_system& system, const parts_pointer& parts,
     return who == parts->key->id() || parts->access->roles_of(who).has(role::scheduler);
   };
   around.obeys = parts->obeys;
+  around.carried = parts->carried;
   around.eject = [parts](const node_id& node) {
     if (const auto kicked = parts->access->kick(node); !kicked) {
       parts->journal->say(actors::log_level::error, std::nullopt, "{}", kicked.error().message);
