@@ -1,6 +1,8 @@
 #include "actors/members/member_crowd.hpp"
 
+#include "actors/members/member_latest.hpp"
 #include "actors/members/member_probes.hpp"
+#include "actors/members/member_sums.hpp"
 #include "messages/mutant.hpp"
 
 #include <algorithm>
@@ -53,7 +55,10 @@ std::size_t voices_against(const member_table& m, const member_entry& e) {
   const node_id& accused = e.shown.node;
   const bool safe = !e.accusation && (!m.site_of_stranger(accused) || m.linked(accused));
   std::vector<node_id> voices;
-  for (const auto& [by, when] : e.accused_by) {
+  if (e.accusers() == 0) {
+    return 0;
+  }
+  for (const auto& [by, when] : e.words->accused_by) {
     if (!(safe && m.site_of_stranger(by)) && !m.speaks_for(voices, by)) {
       voices.push_back(by);
     }
@@ -69,6 +74,7 @@ void judge(member_table& m, member_entry& e, membership_time now, membership_eff
     return;
   }
   e.doomed = true;
+  note_doomed(m, e.shown.node, now);
   e.death = now + suspicion_time(m);
   attend_at(m, e.shown.node, e.death);
   if (e.where == member_standing::alive) {
@@ -95,8 +101,8 @@ void accuse(member_table& m, member_entry& e, membership_time now, membership_ef
   suspect(m, e, now, out);
   if (!e.accusation) {
     e.accusation = std::make_unique<signed_suspicion>(
-        sign_suspicion(m.key, e.shown.node, e.newest.incarnation));
-    m.queue.push(*e.accusation, limits::accusers_min);
+        sign_suspicion(m.key, e.shown.node, e.newest->incarnation));
+    m.tell(*e.accusation, now, limits::accusers_min);
   }
   judge(m, e, now, out);
   e.contact = now + m.intervals(limits::suspect_intervals);
@@ -157,10 +163,11 @@ constexpr std::uint32_t told_intervals = 100;
 member_entry* one_told(member_table& m, membership_time now) {
   member_entry* chosen = nullptr;
   std::uint64_t seen = 0;
-  for (auto& [node, e] : m.entries) {
-    if (e.where == member_standing::heard_of && now - e.since >= m.intervals(told_intervals) &&
-        !m.linked(node) && m.random() % ++seen == 0) {
-      chosen = &e;
+  for (const node_id& node : m.told.unreached) {
+    member_entry* const e = m.look_up(node);
+    if (now - e->since >= m.intervals(told_intervals) && !m.linked(node) &&
+        m.random() % ++seen == 0) {
+      chosen = e;
     }
   }
   return chosen;
@@ -183,13 +190,16 @@ void ping_neighbour(member_table& m, membership_time now, membership_effects& ou
 void look_around(member_table& m, membership_time now, membership_effects& out) {
   crowd_state& c = m.crowd;
   if (now >= c.next_ping) {
-    c.next_ping = now + m.intervals(limits::neighbour_intervals);
+    c.next_ping =
+        now + m.intervals(m.lists() ? limits::lists_ping_intervals : limits::neighbour_intervals);
     ping_neighbour(m, now, out);
   }
   const bool room = c.looking.size() < limits::short_links_max;
   if (now >= c.next_look && room && m.counted > 0) {
-    const bool known = std::uint64_t{c.met} * limits::met_share >= m.alive_count();
-    c.next_look = now + m.intervals(known ? limits::look_intervals : limits::neighbour_intervals);
+    const std::uint32_t share = m.lists() ? limits::lists_met_share : limits::met_share;
+    const bool known = std::uint64_t{c.met} * share >= m.alive_count();
+    const std::uint32_t hurry = m.lists() ? 1 : limits::neighbour_intervals;
+    c.next_look = now + (known ? m.thinned(limits::look_intervals) : m.intervals(hurry));
     member_entry* const e = next_of(m, c.alive, [&m](const member_entry& one) {
       return one.where == member_standing::alive && !one.open && !m.linked(one.shown.node);
     });
@@ -199,8 +209,8 @@ void look_around(member_table& m, membership_time now, membership_effects& out) 
   }
   if (now >= c.next_lost && room && m.entries.size() > m.counted &&
       !OVIR_MUTANT("members_look_for_nobody")) {
-    c.next_lost =
-        now + m.intervals(c.lost_hopes > 0 ? limits::neighbour_intervals : limits::lost_intervals);
+    c.next_lost = now + (c.lost_hopes > 0 ? m.intervals(limits::neighbour_intervals)
+                                          : m.thinned(limits::lost_intervals));
     c.lost_hopes -= c.lost_hopes > 0 ? 1 : 0;
     member_entry* e = one_told(m, now);
     if (e != nullptr) { // it is there, most likely
@@ -211,7 +221,7 @@ void look_around(member_table& m, membership_time now, membership_effects& out) 
                !m.linked(one.shown.node);
       });
     }
-    if (e != nullptr && m.may_be(e->shown.node, e->newest.advert.roles) && dial(m, *e, now, out)) {
+    if (e != nullptr && m.may_be(e->shown.node, e->newest->advert.roles) && dial(m, *e, now, out)) {
       c.looking[e->shown.node] = now + m.intervals(limits::dial_intervals);
     }
   }
@@ -287,37 +297,18 @@ void part_idle(member_table& m, membership_time now, membership_effects& out) {
   }
 }
 
-std::vector<std::uint32_t> sums_of(const member_table& m, std::uint64_t salt) {
-  std::vector<std::uint32_t> sums(limits::gossip_buckets);
-  const auto count = [&](const node_id& node, std::uint64_t incarnation) {
-    std::uint64_t z = node_hash{salt}(node) ^ incarnation * 0xbf58476d1ce4e5b9U;
-    z = (z ^ (z >> 30U)) * 0x94d049bb133111ebU;
-    sums[bucket_of(node)] += static_cast<std::uint32_t>(z >> 32U);
-  };
-  count(m.self.node, m.own.incarnation);
-  for (const auto& [node, e] : m.entries) {
-    if (m.counts(e.where)) {
-      count(node, e.newest.incarnation);
-    }
-  }
-  return sums;
-}
-
-void exchange_digests(member_table& m, membership_time now, membership_effects& out) {
-  if (now < m.crowd.next_exchange) {
-    return;
-  }
-  m.crowd.next_exchange = now + m.intervals(limits::exchange_intervals);
-  for (const node_id& to : m.some_linked(1, m.self.node)) {
-    const std::uint64_t salt = m.random();
-    m.send(to, digests{salt, sums_of(m, salt)}, out);
-  }
-}
-
 void sweep(member_table& m, membership_time now, membership_effects& out) {
   m.crowd.next_sweep = now + m.intervals(limits::sweep_intervals);
   check_allowed(m, now, out);
   forget_old_members(m, now);
+  for (auto& [node, e] : m.entries) {
+    heard_words* const words = e.was_member ? e.words.get() : nullptr;
+    if (words != nullptr && words->accused_by.empty() && words->vouchers.empty() &&
+        words->adverts.has(limits::advert_allowance, now) &&
+        words->accusations.has(limits::accusation_allowance, now)) {
+      e.words.reset(); // it is as at first
+    }
+  }
   m.crowd.claims.clear();
   for (auto& [peer, l] : m.links) {
     l.claims = 0;
@@ -359,7 +350,7 @@ void follow_size(member_table& m, membership_time now) {
         attend_at(m, node, e.death);
       }
       if (m.counts(e.where)) {
-        c.fresh.push_back({node, e.newest.incarnation, true});
+        c.fresh.push_back({node, e.newest->incarnation, true});
       }
     }
   } else if (m.crowded() && members <= m.options.full_mesh_max / 4 * 3) {
@@ -384,7 +375,7 @@ bool may_advertise(member_table& m, const node_advert& next, membership_time now
   if (now < m.crowd.next_advert && !(urgent && m.crowd.urgent.spend(1, now))) {
     return false;
   }
-  m.crowd.next_advert = now + m.intervals(static_cast<std::uint32_t>(m.alive_count()));
+  m.crowd.next_advert = now + m.thinned(static_cast<std::uint32_t>(m.alive_count()));
   return true;
 }
 
@@ -405,7 +396,11 @@ void crowd_tick(member_table& m, membership_time now, membership_effects& out) {
     std::erase_if(c.looking, [now](const auto& one) { return now >= one.second; });
     look_around(m, now, out);
     draw_neighbours(m, now, out);
-    spread_news(m, out);
+    if (m.lists()) {
+      exchange_latest(m, now, out);
+    } else {
+      spread_news(m, out);
+    }
     exchange_digests(m, now, out);
     part_idle(m, now, out);
   }
@@ -449,7 +444,8 @@ void crowd_link_lost(member_table& m, member_entry& e, membership_time now,
 
 void look_at(member_table& m, member_entry& e, membership_time now, membership_effects& out) {
   if (!e.open) {
-    e.open = open_probe{m.random(), now, now, false, m.linked(e.shown.node)};
+    e.open = std::make_unique<open_probe>(
+        open_probe{m.random(), now, now, false, m.linked(e.shown.node)});
     e.probed = now;
     ask(m, e, now, out);
   }
@@ -457,8 +453,8 @@ void look_at(member_table& m, member_entry& e, membership_time now, membership_e
 
 void hear_accusation(member_table& m, member_entry& subject, const signed_suspicion& word,
                      membership_time now, membership_effects& out) {
-  subject.accused_by[word.accuser] = now;
-  m.queue.push(word, limits::accusers_min);
+  m.words(subject).accused_by[word.accuser] = now;
+  m.tell(word, now, limits::accusers_min);
   if (m.random() % m.alive_count() < limits::lookers &&
       m.crowd.looking.size() < limits::short_links_max) {
     look_at(m, subject, now, out);
@@ -474,7 +470,7 @@ void hear_counted(member_table& m, const known_node& line, const node_id& from, 
   member_entry* const e = m.look_up(line.node);
   const bool known = e != nullptr && line.incarnation <= e->reached();
   if (known &&
-      (e->where != member_standing::heard_of || line.incarnation != e->newest.incarnation)) {
+      (e->where != member_standing::heard_of || line.incarnation != e->newest->incarnation)) {
     return;
   }
   const member_entry* const by = m.look_up(from);
@@ -482,7 +478,7 @@ void hear_counted(member_table& m, const known_node& line, const node_id& from, 
     return;
   }
   if (known) {
-    if (add_voucher(m, e->vouchers, from)) {
+    if (add_voucher(m, m.words(*e).vouchers, from)) {
       m.found_alive(*e, now, out);
     }
     return;
@@ -505,32 +501,13 @@ void hear_counted(member_table& m, const known_node& line, const node_id& from, 
 void take_claims(member_table& m, member_entry& e, membership_time now, membership_effects& out) {
   const auto claim = m.crowd.claims.find(e.shown.node);
   if (claim == m.crowd.claims.end() || e.where != member_standing::heard_of ||
-      claim->second.incarnation != e.newest.incarnation) {
+      claim->second.incarnation != e.newest->incarnation) {
     return;
   }
   const auto vouchers = std::move(claim->second.vouchers);
   m.crowd.claims.erase(claim);
   for (const node_id& by : vouchers) {
-    hear_counted(m, {e.shown.node, e.newest.incarnation, true}, by, now, out);
-  }
-}
-
-void receive_digests(member_table& m, const digests& theirs, const node_id& from,
-                     membership_effects& out) {
-  if (!m.crowded()) {
-    return;
-  }
-  const std::vector<std::uint32_t> mine = sums_of(m, theirs.salt);
-  bucket_set differ;
-  const std::size_t first = m.random() % limits::gossip_buckets;
-  for (std::size_t i = 0; i < limits::gossip_buckets; ++i) {
-    const std::size_t b = (first + i) % limits::gossip_buckets;
-    if (mine[b] != theirs.sums[b] && differ.count() < limits::exchanged_buckets_max) {
-      differ.set(b);
-    }
-  }
-  if (differ.any()) {
-    m.send_summary(from, true, differ, out);
+    hear_counted(m, {e.shown.node, e.newest->incarnation, true}, by, now, out);
   }
 }
 

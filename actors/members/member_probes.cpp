@@ -20,8 +20,8 @@ void ask_others(member_table& m, member_entry& e, membership_effects& out) {
 } // namespace
 
 bool dial(member_table& m, member_entry& e, membership_time now, membership_effects& out) {
-  const std::string& address = e.newest.advert.address;
-  const node_id& account = e.was_member ? e.shown.node : e.introducer;
+  const std::string& address = e.newest->advert.address;
+  const node_id& account = e.was_member ? e.shown.node : e.words->introducer;
   if (address.empty() || address == m.own.advert.address ||
       !m.dials.may_dial(account, address, e.was_member, now)) {
     return false;
@@ -33,7 +33,8 @@ bool dial(member_table& m, member_entry& e, membership_time now, membership_effe
 void begin_probe(member_table& m, member_entry& e, bool ask_at_once, membership_time now,
                  membership_effects& out) {
   const bool direct = m.linked(e.shown.node);
-  e.open = open_probe{m.random(), now, now + m.options.probe_timeout, false, direct};
+  e.open = std::make_unique<open_probe>(
+      open_probe{m.random(), now, now + m.options.probe_timeout, false, direct});
   e.probed = now;
   if (direct) {
     m.send(e.shown.node, ping{e.open->nonce}, out);
@@ -108,7 +109,7 @@ void check_allowed(member_table& m, membership_time now, membership_effects& out
     if (m.told.strangers.of(node) != nullptr && !m.is_stranger(node)) {
       m.told.strangers.leave(node); // it has leave since, or is out
     }
-    if (counted && !m.may_be(node, e.newest.advert.roles)) {
+    if (counted && !m.may_be(node, e.newest->advert.roles)) {
       m.queue.forget(node);
       m.bury(e, now, out);
     }
@@ -135,7 +136,7 @@ void look_for_members(member_table& m, membership_time now, membership_effects& 
     const bool needed = e.where == member_standing::dead || e.where == member_standing::heard_of ||
                         (!up && e.where != member_standing::left);
     if (!needed || now < e.contact || OVIR_MUTANT("members_look_for_nobody") ||
-        !m.may_be(node, e.newest.advert.roles)) {
+        !m.may_be(node, e.newest->advert.roles)) {
       continue;
     }
     if (tried++ == limits::contacts_per_tick_max) {

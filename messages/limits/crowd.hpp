@@ -53,4 +53,26 @@ inline constexpr std::size_t link_mail_bytes_max = 64U << 20U;
 inline constexpr std::uint32_t link_mail_ticks = 8;
 inline constexpr std::uint32_t seed_knocks = 120; // half seconds between two, in a crowd
 
+// Large crowds (actors/members/member_latest.hpp)
+inline constexpr std::size_t crowd_members_max = 8'192; // as far as membership goes
+// Members above which news goes by lists of what is new instead of being told several times. So
+// many times as many: looks, exchanges and adverts of load are that much rarer.
+inline constexpr std::size_t lists_above = 512;
+inline constexpr std::uint32_t latest_intervals = 10; // between two lists
+// For how long what came is on lists, is sent to those whose lists lack it, and is recognised on
+// others' lists. Who heard of something several seconds later than others still finds it with them.
+inline constexpr std::uint32_t latest_listed = 100;
+inline constexpr std::uint32_t latest_offered = 80;
+inline constexpr std::uint32_t latest_kept = 400;
+inline constexpr std::size_t latest_marks_max = 1'024;    // of one list
+inline constexpr std::size_t latest_unbelieved_max = 64;  // of these, heard of and not counted
+inline constexpr std::size_t latest_answer_max = 64;      // of each kind, in one answer
+inline constexpr std::size_t latest_kept_max = 4'096;     // of each kind, remembered
+inline constexpr std::uint32_t lists_ping_intervals = 6;  // between pings of neighbours
+inline constexpr std::uint32_t lists_met_share = 48;      // as met_share, looking each interval
+inline constexpr std::size_t lists_lines_max = 128;       // of members, that answer one digest
+inline constexpr std::size_t walk_lines = 256;            // members that a newcomer asks for at once
+inline constexpr std::size_t much_differs = 128;          // buckets
+inline constexpr std::size_t lists_first_told = 4;        // neighbours told of an own advert at once
+
 } // namespace ovir::limits
