@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <iterator>
 #include <utility>
 
 namespace ovir::actors {
@@ -43,6 +44,31 @@ member_entry* next_of(member_table& m, std::vector<node_id>& round, Wanted wante
       if (wanted(e)) {
         round.push_back(node);
       }
+    }
+    shuffle(m, round);
+  }
+  return nullptr;
+}
+
+/// One of the dead and of those that are only told of, likewise.
+member_entry* next_lost_of(member_table& m) {
+  const auto wanted = [&m](const member_entry* e) {
+    return e != nullptr &&
+           (e->where == member_standing::dead || e->where == member_standing::heard_of) &&
+           !m.linked(e->shown.node);
+  };
+  auto& round = m.crowd.lost;
+  for (int refilled = 0; refilled < 2; ++refilled) {
+    while (!round.empty()) {
+      member_entry* const e = m.look_up(round.back());
+      round.pop_back();
+      if (wanted(e)) {
+        return e;
+      }
+    }
+    for (const auto* const nodes : {&m.told.gone, &m.told.unreached}) {
+      std::copy_if(nodes->begin(), nodes->end(), std::back_inserter(round),
+                   [&](const node_id& node) { return wanted(m.look_up(node)); });
     }
     shuffle(m, round);
   }
@@ -216,10 +242,7 @@ void look_around(member_table& m, membership_time now, membership_effects& out) 
     if (e != nullptr) { // it is there, most likely
       c.next_lost = std::min(c.next_lost, now + m.intervals(limits::look_intervals));
     } else {
-      e = next_of(m, c.lost, [&m](const member_entry& one) {
-        return (one.where == member_standing::dead || one.where == member_standing::heard_of) &&
-               !m.linked(one.shown.node);
-      });
+      e = next_lost_of(m);
     }
     if (e != nullptr && m.may_be(e->shown.node, e->newest->advert.roles) && dial(m, *e, now, out)) {
       c.looking[e->shown.node] = now + m.intervals(limits::dial_intervals);
@@ -301,14 +324,6 @@ void sweep(member_table& m, membership_time now, membership_effects& out) {
   m.crowd.next_sweep = now + m.intervals(limits::sweep_intervals);
   check_allowed(m, now, out);
   forget_old_members(m, now);
-  for (auto& [node, e] : m.entries) {
-    heard_words* const words = e.was_member ? e.words.get() : nullptr;
-    if (words != nullptr && words->accused_by.empty() && words->vouchers.empty() &&
-        words->adverts.has(limits::advert_allowance, now) &&
-        words->accusations.has(limits::accusation_allowance, now)) {
-      e.words.reset(); // it is as at first
-    }
-  }
   m.crowd.claims.clear();
   for (auto& [peer, l] : m.links) {
     l.claims = 0;
@@ -375,7 +390,7 @@ bool may_advertise(member_table& m, const node_advert& next, membership_time now
   if (now < m.crowd.next_advert && !(urgent && m.crowd.urgent.spend(1, now))) {
     return false;
   }
-  m.crowd.next_advert = now + m.thinned(static_cast<std::uint32_t>(m.alive_count()));
+  m.crowd.next_advert = now + m.thinned(static_cast<std::uint32_t>(m.alive_count())) / (m.lists() ? 2 : 1);
   return true;
 }
 
@@ -424,7 +439,7 @@ void crowd_link_up(member_table& m, const node_id& peer, membership_time now,
   m.crowd.looking.erase(peer);
   ++m.crowd.met;
   const member_entry* const e = m.look_up(peer);
-  if (e != nullptr && !m.counts(e->where)) {
+  if (e != nullptr && e->was_member && !m.counts(e->where)) {
     // Where one of the lost is back, there may be more.
     m.crowd.lost_hopes = limits::short_links_max;
     m.crowd.next_lost = std::min(m.crowd.next_lost, now);

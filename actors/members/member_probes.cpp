@@ -106,6 +106,7 @@ void probe_next(member_table& m, membership_time now, membership_effects& out) {
 void check_allowed(member_table& m, membership_time now, membership_effects& out) {
   for (auto& [node, e] : m.entries) {
     const bool counted = e.where == member_standing::alive || e.where == member_standing::suspect;
+    m.forget_words(e, now);
     if (m.told.strangers.of(node) != nullptr && !m.is_stranger(node)) {
       m.told.strangers.leave(node); // it has leave since, or is out
     }
@@ -167,10 +168,15 @@ void exchange_summaries(member_table& m, membership_effects& out) {
 }
 
 void forget_old_members(member_table& m, membership_time now) {
-  for (auto it = m.entries.begin(); it != m.entries.end();) {
-    const member_entry& e = it->second;
-    const auto lifetime = e.was_member ? m.options.forget_dead : limits::unreached_lifetime;
-    it = !m.counts(e.where) && now - e.since >= lifetime ? m.erase(it) : std::next(it);
+  std::vector<node_id> old;
+  for (const auto* const nodes : {&m.told.gone, &m.told.unreached}) {
+    std::copy_if(nodes->begin(), nodes->end(), std::back_inserter(old), [&](const node_id& node) {
+      const member_entry* const e = m.look_up(node);
+      return now - e->since >= (e->was_member ? m.options.forget_dead : limits::unreached_lifetime);
+    });
+  }
+  for (const node_id& node : old) {
+    m.erase(m.entries.find(node));
   }
   std::erase_if(m.links, [&](const auto& named) {
     return !named.second.up && m.entries.find(named.first) == m.entries.end();

@@ -68,7 +68,7 @@ void exchange_digests(member_table& m, membership_time now, membership_effects& 
   const bool learns = m.lists() && m.told.unreached.size() > m.alive_count() / 64;
   m.crowd.next_exchange = now + (walks    ? m.intervals(limits::catch_up_intervals)
                                  : learns ? m.intervals(limits::latest_intervals)
-                                          : m.thinned(limits::exchange_intervals));
+                                          : m.thinned(limits::exchange_intervals) / (m.lists() ? 2 : 1));
   for (const node_id& to : m.some_linked(1, m.self.node)) {
     if (walks) { // it lacks most of them: what they are is told without comparing
       bucket_set asked;

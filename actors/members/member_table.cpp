@@ -20,22 +20,27 @@ constexpr std::size_t body_bytes_max = 48U << 10U;
 void member_table::move_to(member_entry& e, member_standing where, time_point now) {
   counted -= counts(e.where) ? 1 : 0;
   counted += counts(where) ? 1 : 0;
-  if (e.where == member_standing::heard_of && where != member_standing::heard_of) {
-    told.unreached.erase(e.shown.node);
-  } else if (where == member_standing::heard_of) {
-    told.unreached.insert(e.shown.node);
-  }
+  const bool indexed = !counts(e.where) || !counts(where);
   e.where = where;
   e.since = now;
+  if (indexed) {
+    index(e);
+  }
+}
+
+void member_table::index(const member_entry& e) {
+  told.unreached.erase(e.shown.node);
+  told.gone.erase(e.shown.node);
+  if (!counts(e.where)) {
+    (e.where == member_standing::heard_of ? told.unreached : told.gone).insert(e.shown.node);
+  }
 }
 
 member_entry& member_table::add(const node_id& node, member_entry fresh) {
   member_entry& e = entries.emplace(node, std::move(fresh)).first->second;
   places.insert(&e);
   counted += counts(e.where) ? 1 : 0;
-  if (e.where == member_standing::heard_of) {
-    told.unreached.insert(node);
-  }
+  index(e);
   if (!e.was_member) {
     ++told.introduced[words(e).introducer];
   }
@@ -63,11 +68,21 @@ heard_words& member_table::words(member_entry& e) const {
   return *e.words;
 }
 
+void member_table::forget_words(member_entry& e, time_point now) const {
+  heard_words* const words = e.was_member ? e.words.get() : nullptr;
+  if (words != nullptr && words->accused_by.empty() && words->vouchers.empty() &&
+      words->adverts.has(limits::advert_allowance, now) &&
+      words->accusations.has(limits::accusation_allowance, now)) {
+    e.words.reset();
+  }
+}
+
 std::map<node_id, member_entry>::iterator
 member_table::erase(std::map<node_id, member_entry>::iterator at) {
   queue.forget(at->first);
   told.strangers.leave(at->first);
   told.unreached.erase(at->first);
+  told.gone.erase(at->first);
   places.erase(&at->second);
   counted -= counts(at->second.where) ? 1 : 0;
   now_member(at->second);

@@ -172,6 +172,7 @@ struct gossip_link {
 struct told_members {
   std::map<node_id, std::size_t> introduced{}; ///< that were never members, by who told of them
   std::set<node_id> unreached{};               ///< heard_of
+  std::set<node_id> gone{};                    ///< dead or left
   stranger_shares strangers{};                 ///< in an open cluster, also once they are members
 };
 struct probe_relay {
@@ -323,17 +324,22 @@ struct member_table {
   member_entry& add(const node_id& node, member_entry fresh);
   std::map<node_id, member_entry>::iterator erase(std::map<node_id, member_entry>::iterator at);
   void now_member(member_entry& e);
+  /// `told.unreached` and `told.gone` follow the standing.
+  void index(const member_entry& e);
   [[nodiscard]] kept_advert keep(const signed_advert& a) const {
     return options.keep ? options.keep(a) : std::make_shared<const signed_advert>(a);
   }
   [[nodiscard]] heard_words& words(member_entry& e) const;
+  /// If they are as at first.
+  void forget_words(member_entry& e, time_point now) const;
   /// Whether news goes by lists.
   [[nodiscard]] bool lists() const noexcept {
     return crowd.on && counted + 1 > options.lists_above;
   }
-  /// So many more intervals as there are members above a crowd of usual size.
+  /// In a large crowd longer, as there are more to share the work.
   [[nodiscard]] std::chrono::milliseconds thinned(std::uint32_t count) const {
-    return intervals(count) * std::max<std::size_t>(1, (counted + 1) / limits::lists_above);
+    const std::size_t times = lists() ? std::max<std::size_t>(1, (counted + 1) / limits::thinned_each) : 1;
+    return intervals(count) * static_cast<std::int64_t>(times);
   }
   /// Of who was found, refuted or left, or of an accusation; to those that do not know.
   void tell(const signed_update& update, time_point now, std::size_t suspicions = 1);

@@ -206,6 +206,9 @@ const member* membership_core::find(const node_id& node) const {
 }
 
 std::optional<member_health> membership_core::health(const node_id& node) const {
+  if (node == s_.self.node) {
+    return s_.self.health;
+  }
   const member_entry* const e = s_.look_up(node);
   return e != nullptr && e->was_member ? std::optional{e->shown.health} : std::nullopt;
 }

@@ -55,9 +55,10 @@ inline constexpr std::uint32_t seed_knocks = 120; // half seconds between two, i
 
 // Large crowds (actors/members/member_latest.hpp)
 inline constexpr std::size_t crowd_members_max = 8'192; // as far as membership goes
-// Members above which news goes by lists of what is new instead of being told several times. So
-// many times as many: looks, exchanges and adverts of load are that much rarer.
+// Members above which news goes by lists of what is new instead of being told several times. Then
+// looks are rarer by one part of so many members, exchanges and adverts of load by half of that.
 inline constexpr std::size_t lists_above = 512;
+inline constexpr std::size_t thinned_each = 256;
 inline constexpr std::uint32_t latest_intervals = 10; // between two lists
 // For how long what came is on lists, is sent to those whose lists lack it, and is recognised on
 // others' lists. Who heard of something several seconds later than others still finds it with them.
