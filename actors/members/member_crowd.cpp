@@ -390,7 +390,8 @@ bool may_advertise(member_table& m, const node_advert& next, membership_time now
   if (now < m.crowd.next_advert && !(urgent && m.crowd.urgent.spend(1, now))) {
     return false;
   }
-  m.crowd.next_advert = now + m.thinned(static_cast<std::uint32_t>(m.alive_count())) / (m.lists() ? 2 : 1);
+  m.crowd.next_advert =
+      now + m.thinned(static_cast<std::uint32_t>(m.alive_count())) / (m.lists() ? 2 : 1);
   return true;
 }
 

@@ -38,8 +38,10 @@ std::uint32_t mark_of(std::uint64_t salt, const signed_suspicion& word) {
 
 template <class Of>
 Of* of_node(std::vector<Of>& all, const node_id& node) {
-  const auto at =
-      std::find_if(all.begin(), all.end(), [&](const Of& one) { return one.node == node; });
+  const std::uint64_t head = head_of(node);
+  const auto at = std::find_if(all.begin(), all.end(), [&](const Of& one) {
+    return head_of(one.node) == head && one.node == node;
+  });
   return at == all.end() ? nullptr : &*at;
 }
 
@@ -237,14 +239,15 @@ const node_id* member_with(const member_table& m, std::uint64_t head, const node
   return at != m.entries.end() && head_of(at->first) == head ? &at->first : nullptr;
 }
 
-/// Words that change nothing here are not asked for again.
-void hear_case(member_table& m, const told_case& told, const node_id& from, membership_time now,
+/// Words that change nothing here are not asked for again. False: they are against an incarnation
+/// that this node does not know yet.
+bool hear_case(member_table& m, const told_case& told, const node_id& from, membership_time now,
                membership_effects& out) {
   for (const accuser_word& word : told.words) {
     gossip_link* const by = m.link_of(from);
     const node_id* const accuser = member_with(m, word.accuser, from);
     if (by == nullptr || by->forged) {
-      return;
+      return true;
     }
     if (accuser != nullptr) {
       apply_update(m, signed_suspicion{*accuser, told.subject, told.incarnation, word.proof}, from,
@@ -252,11 +255,16 @@ void hear_case(member_table& m, const told_case& told, const node_id& from, memb
     }
   }
   const member_entry* const e = m.look_up(told.subject);
-  const bool open = e != nullptr && m.counts(e->where) && e->newest->incarnation == told.incarnation;
+  const bool counted = e != nullptr && m.counts(e->where);
+  if (counted && e->newest->incarnation < told.incarnation) {
+    return false;
+  }
+  const bool open = counted && e->newest->incarnation == told.incarnation;
   latest_case* const one = open ? nullptr : case_of(m, told.subject, told.incarnation, now);
   if (one != nullptr && !one->doomed) {
     one->closed = true;
   }
+  return true;
 }
 
 } // namespace
@@ -273,8 +281,7 @@ void note_latest(member_table& m, const signed_update& update, membership_time n
   }
   one->closed = false;
   one->at = now;
-  std::erase_if(one->words,
-                [&](const signed_suspicion& w) { return w.accuser == word->accuser; });
+  std::erase_if(one->words, [&](const signed_suspicion& w) { return w.accuser == word->accuser; });
   if (one->words.size() == limits::accusers_min) {
     one->words.erase(one->words.begin());
   }
@@ -319,8 +326,7 @@ void exchange_latest(member_table& m, membership_time now, membership_effects& o
     std::size_t unbelieved = 0;
     const auto room = [&] { return list.marks.size() + 2 <= limits::latest_marks_max; };
     for (auto life = l.lives.rbegin(); life != l.lives.rend() && room(); ++life) {
-      if (life->at >= listed &&
-          (life->believed || ++unbelieved <= limits::latest_unbelieved_max)) {
+      if (life->at >= listed && (life->believed || ++unbelieved <= limits::latest_unbelieved_max)) {
         list.marks.push_back(mark_of(list.salt, *life) |
                              (life->believed ? mark_believed : mark_heard));
       }
@@ -358,8 +364,7 @@ void receive_latest(member_table& m, const latest& theirs, const node_id& from, 
       want(answer, one.mark);
     }
   }
-  updates.resize(
-      by->answers.spend_up_to(static_cast<std::uint32_t>(updates.size()), now));
+  updates.resize(by->answers.spend_up_to(static_cast<std::uint32_t>(updates.size()), now));
   if (!updates.empty() || !answer.wanted.empty() || !answer.counted.empty() ||
       !answer.cases.empty()) {
     m.send_all(from, std::move(answer), std::move(updates), out);
@@ -372,8 +377,14 @@ void receive_latest_answer(member_table& m, const latest_answer& theirs, const n
   if (!m.crowded() || by == nullptr) {
     return;
   }
+  bucket_set behind;
   for (const told_case& one : theirs.cases) {
-    hear_case(m, one, from, now, out);
+    if (!hear_case(m, one, from, now, out) && behind.none()) {
+      behind.set(bucket_of(one.subject));
+    }
+  }
+  if (behind.any()) {
+    m.send_summary(from, true, behind, out);
   }
   const auto named = [](const std::vector<std::uint32_t>& marks, std::uint32_t mark) {
     return std::find(marks.begin(), marks.end(), mark) != marks.end();

@@ -66,9 +66,10 @@ void exchange_digests(member_table& m, membership_time now, membership_effects& 
   latest_state& l = m.crowd.latest;
   const bool walks = m.lists() && l.walked < limits::gossip_buckets;
   const bool learns = m.lists() && m.told.unreached.size() > m.alive_count() / 64;
-  m.crowd.next_exchange = now + (walks    ? m.intervals(limits::catch_up_intervals)
-                                 : learns ? m.intervals(limits::latest_intervals)
-                                          : m.thinned(limits::exchange_intervals) / (m.lists() ? 2 : 1));
+  m.crowd.next_exchange =
+      now + (walks    ? m.intervals(limits::catch_up_intervals)
+             : learns ? m.intervals(limits::latest_intervals)
+                      : m.thinned(limits::exchange_intervals) / (m.lists() ? 2 : 1));
   for (const node_id& to : m.some_linked(1, m.self.node)) {
     if (walks) { // it lacks most of them: what they are is told without comparing
       bucket_set asked;
@@ -92,9 +93,9 @@ void receive_digests(member_table& m, const digests& theirs, const node_id& from
   std::vector<std::uint32_t> mine = sums_of(m, theirs.salt);
   take_vouchers(m, theirs, mine, from, now, out);
   const bool answered = m.lists() && theirs.salt == m.crowd.latest.salt;
-  const std::size_t most = !m.lists() ? limits::exchanged_buckets_max
-                                      : buckets_with(m, answered ? limits::walk_lines
-                                                                 : limits::lists_lines_max);
+  const std::size_t most =
+      !m.lists() ? limits::exchanged_buckets_max
+                 : buckets_with(m, answered ? limits::walk_lines : limits::lists_lines_max);
   bucket_set differ;
   std::size_t count = 0;
   const std::size_t first = m.random() % limits::gossip_buckets;

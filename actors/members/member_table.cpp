@@ -91,8 +91,8 @@ member_table::erase(std::map<node_id, member_entry>::iterator at) {
 
 const signed_suspicion* member_table::word_against(member_entry& e) const {
   if (e.where == member_standing::dead && !e.accusation) {
-    e.accusation =
-        std::make_unique<signed_suspicion>(sign_suspicion(key, e.shown.node, e.newest->incarnation));
+    e.accusation = std::make_unique<signed_suspicion>(
+        sign_suspicion(key, e.shown.node, e.newest->incarnation));
   }
   return e.accusation.get();
 }

@@ -117,7 +117,7 @@ struct shown_member {
 };
 /// What others said of a node, and what it may still make us do. Few entries have one at a time.
 struct heard_words {
-  node_id introducer{};                            ///< who told of it, for as long as it is no member
+  node_id introducer{}; ///< who told of it, for as long as it is no member
   std::map<node_id, membership_time> accused_by{}; ///< at this incarnation
   std::vector<node_id> vouchers{}; ///< neighbours that count it at this incarnation; in a crowd
   allowance adverts;
@@ -135,12 +135,12 @@ struct member_entry {
   std::unique_ptr<signed_suspicion> accusation; ///< our own, while suspect or dead
   std::unique_ptr<signed_farewell> farewell;
   std::unique_ptr<open_probe> open;
-  std::unique_ptr<heard_words> words;           ///< always of one that never was a member
-  membership_time probed;                       ///< when it was last
-  membership_time since;                        ///< of the standing
-  membership_time death;                        ///< of a suspect
-  membership_time contact;                      ///< when to look for it next
-  std::chrono::milliseconds wait{0};            ///< then, until the next time
+  std::unique_ptr<heard_words> words; ///< always of one that never was a member
+  membership_time probed;             ///< when it was last
+  membership_time since;              ///< of the standing
+  membership_time death;              ///< of a suspect
+  membership_time contact;            ///< when to look for it next
+  std::chrono::milliseconds wait{0};  ///< then, until the next time
 
   [[nodiscard]] member to_member() const {
     return {shown.node, shown.incarnation, shown.health, shown.advert->advert,
@@ -215,8 +215,8 @@ struct latest_state {
   std::vector<latest_life> lives;
   std::vector<latest_case> cases;
   membership_time next{};
-  std::uint64_t salt{0};     ///< of the last digests sent
-  std::size_t walked{0};     ///< buckets that a newcomer asked for
+  std::uint64_t salt{0}; ///< of the last digests sent
+  std::size_t walked{0}; ///< buckets that a newcomer asked for
 };
 /// What a node above a full mesh keeps in mind (`member_crowd.hpp`).
 struct crowd_state {
@@ -338,7 +338,8 @@ struct member_table {
   }
   /// In a large crowd longer, as there are more to share the work.
   [[nodiscard]] std::chrono::milliseconds thinned(std::uint32_t count) const {
-    const std::size_t times = lists() ? std::max<std::size_t>(1, (counted + 1) / limits::thinned_each) : 1;
+    const std::size_t times =
+        lists() ? std::max<std::size_t>(1, (counted + 1) / limits::thinned_each) : 1;
     return intervals(count) * static_cast<std::int64_t>(times);
   }
   /// Of who was found, refuted or left, or of an accusation; to those that do not know.
@@ -401,9 +402,9 @@ struct member_table {
   std::optional<time_point> raised;
   std::uint64_t random_state;
 
-  std::map<node_id, member_entry> entries;                      ///< without this node
+  std::map<node_id, member_entry> entries;                           ///< without this node
   std::unordered_set<member_entry*, entry_hash, entry_equal> places; ///< of these
-  std::size_t counted{0};                                       ///< of them, alive or suspect
+  std::size_t counted{0};                                            ///< of them, alive or suspect
   told_members told;
   std::map<node_id, gossip_link> links;
   std::vector<probe_relay> relays; ///< oldest first

@@ -152,7 +152,8 @@ void apply_advert(member_table& m, const signed_advert& a, const node_id& from, 
     hear_counted(m, {a.node, a.incarnation, true}, from, now, out); // or it would not be told
   }
   if ((e != nullptr && a.incarnation <= e->reached()) || !m.may_be(a.node, a.advert.roles) ||
-      (e != nullptr && !m.words(*e).adverts.has(cost, now)) || too_many || !checked(m, a, by, now)) {
+      (e != nullptr && !m.words(*e).adverts.has(cost, now)) || too_many ||
+      !checked(m, a, by, now)) {
     if (too_many) {
       note_heard(m, a, now); // not to be asked for again
     }
@@ -333,8 +334,12 @@ std::vector<signed_update> lacking(member_table& m, const summary& s, const node
       }
     } else if (e.farewell && counted_there && it->second.incarnation <= e.farewell->incarnation) {
       updates.emplace_back(*e.farewell);
-    } else if (counted_there && it->second.incarnation == e.newest->incarnation &&
+    } else if (counted_there && it->second.incarnation <= e.newest->incarnation &&
                m.word_against(e) != nullptr) {
+      if (it->second.incarnation < e.newest->incarnation) {
+        updates.emplace_back(
+            *e.newest); // or the word would be against an incarnation unknown there
+      }
       updates.emplace_back(*e.accusation);
     }
   });

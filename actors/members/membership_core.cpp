@@ -40,6 +40,13 @@ void membership_core::settle_among(std::span<const kept_advert> others, time_poi
   s_.crowd.met = static_cast<std::uint32_t>(others.size());
   s_.crowd.latest.walked = limits::gossip_buckets;
   s_.crowd.fresh.clear();
+  const auto within = [&](std::chrono::milliseconds most) {
+    return now +
+           std::chrono::milliseconds{s_.random() % static_cast<std::uint64_t>(most.count() + 1)};
+  };
+  s_.crowd.next_look = within(s_.thinned(limits::look_intervals));
+  s_.crowd.next_exchange = within(s_.thinned(limits::exchange_intervals));
+  s_.crowd.latest.next = within(s_.intervals(limits::latest_intervals));
 }
 
 membership_core::effects membership_core::on_tick(time_point now) {

@@ -65,15 +65,15 @@ inline constexpr std::uint32_t latest_intervals = 10; // between two lists
 inline constexpr std::uint32_t latest_listed = 100;
 inline constexpr std::uint32_t latest_offered = 80;
 inline constexpr std::uint32_t latest_kept = 400;
-inline constexpr std::size_t latest_marks_max = 1'024;    // of one list
-inline constexpr std::size_t latest_unbelieved_max = 64;  // of these, heard of and not counted
-inline constexpr std::size_t latest_answer_max = 64;      // of each kind, in one answer
-inline constexpr std::size_t latest_kept_max = 4'096;     // of each kind, remembered
-inline constexpr std::uint32_t lists_ping_intervals = 6;  // between pings of neighbours
-inline constexpr std::uint32_t lists_met_share = 48;      // as met_share, looking each interval
-inline constexpr std::size_t lists_lines_max = 128;       // of members, that answer one digest
-inline constexpr std::size_t walk_lines = 256;            // members that a newcomer asks for at once
-inline constexpr std::size_t much_differs = 128;          // buckets
-inline constexpr std::size_t lists_first_told = 4;        // neighbours told of an own advert at once
+inline constexpr std::size_t latest_marks_max = 1'024;   // of one list
+inline constexpr std::size_t latest_unbelieved_max = 64; // of these, heard of and not counted
+inline constexpr std::size_t latest_answer_max = 64;     // of each kind, in one answer
+inline constexpr std::size_t latest_kept_max = 4'096;    // of each kind, remembered
+inline constexpr std::uint32_t lists_ping_intervals = 6; // between pings of neighbours
+inline constexpr std::uint32_t lists_met_share = 48;     // as met_share, looking each interval
+inline constexpr std::size_t lists_lines_max = 128;      // of members, that answer one digest
+inline constexpr std::size_t walk_lines = 256;           // members that a newcomer asks for at once
+inline constexpr std::size_t much_differs = 128;         // buckets
+inline constexpr std::size_t lists_first_told = 4;       // neighbours told of an own advert at once
 
 } // namespace ovir::limits

@@ -21,10 +21,11 @@ constexpr nanoseconds knock_every = 500ms;
 constexpr nanoseconds seed_every = 60s;
 constexpr nanoseconds silence_ends = 20s; // a machine without power: then its links are given up
 constexpr std::size_t violations_max = 20;
-constexpr std::size_t header_bytes = 40;           // of a frame and of a TLS record
-constexpr std::size_t handshake_bytes = 1'300;     // about; of each end, with its hello
+constexpr std::size_t header_bytes = 40;       // of a frame and of a TLS record
+constexpr std::size_t handshake_bytes = 1'300; // about; of each end, with its hello
 constexpr nanoseconds load_every = 10s;
-constexpr nanoseconds load_turns = 100ms / limits::lists_above; // times the square of the members
+constexpr nanoseconds load_turns =
+    nanoseconds{100ms} / limits::lists_above; // times the square of the members
 constexpr nanoseconds churn_every = 1s;
 constexpr std::uint64_t round_trips_of_a_link = 6; // TCP and TLS, twice
 
@@ -48,10 +49,6 @@ node_advert advert_of(std::size_t i) {
 }
 
 } // namespace
-
-#ifdef MM_DEBUG
-} std::pair<std::uint64_t, std::uint64_t> mm_kinds[16]; namespace ovir::swarm {
-#endif
 
 node_crowd::node_crowd(const crowd_plan& plan) : plan_(plan), draws_(plan.seed) {
   plan_.times.keep = [this](const signed_advert& advert) { return keep(advert); };
@@ -290,7 +287,8 @@ void node_crowd::knock(std::size_t i, std::uint64_t life) {
       connect(i, seed);
     }
   }
-  const auto rarer = static_cast<std::int64_t>(std::max<std::size_t>(1, plan_.nodes / limits::lists_above));
+  const auto rarer =
+      static_cast<std::int64_t>(std::max<std::size_t>(1, plan_.nodes / limits::lists_above));
   at(now_ + (few ? knock_every : seed_every * rarer), [this, i, life] { knock(i, life); });
 }
 
@@ -326,7 +324,7 @@ void node_crowd::watch(std::size_t i, const member_changed& change) {
     watch_.sees(i, j, change.now.health);
   }
   if (change.health_changed && running(j) && !divided(i, j) && !nodes_[j].villain &&
-             phase_ != nullptr && change.now.incarnation >= nodes_[j].incarnation) {
+      phase_ != nullptr && change.now.incarnation >= nodes_[j].incarnation) {
     phase_->suspicions += change.now.health == member_health::suspect ? 1 : 0;
     phase_->deaths += change.now.health == member_health::dead ? 1 : 0;
   }
@@ -410,9 +408,6 @@ void node_crowd::send(std::size_t i, std::size_t j, bytes message) {
   nodes_[i].traffic.sent += message.size() + header_bytes;
   nodes_[j].traffic.received += message.size() + header_bytes;
   ++nodes_[i].traffic.messages;
-#ifdef MM_DEBUG
-  if (churning_) { auto& k = mm_kinds[std::to_integer<int>(message[4])]; k.first++; k.second += message.size() + header_bytes; }
-#endif
   nanoseconds& last = w.last[i < j ? 0 : 1];
   last = std::max(last, now_ + way(i, j) + draws_.between(0ns, 5ms));
   at(last, [this, i, j, life = nodes_[j].life, g = w.generation, m = std::move(message)] {

@@ -35,10 +35,10 @@ struct crowd_plan {
   std::chrono::seconds calm{30};
   std::chrono::seconds churn{60};
   std::chrono::seconds partition{60};
-  std::size_t seeds{16};  ///< nodes that newcomers are told of, up to three each; the first ones
-  bool settled{false};    ///< all know each other from the beginning
-  bool silent{false};     ///< who goes loses its power, who comes is new, and seeds stay
-  bool loads{false};      ///< what nodes say of their load changes all the time
+  std::size_t seeds{16}; ///< nodes that newcomers are told of, up to three each; the first ones
+  bool settled{false};   ///< all know each other from the beginning
+  bool silent{false};    ///< who goes loses its power, who comes is new, and seeds stay
+  bool loads{false};     ///< what nodes say of their load changes all the time
   actors::membership_options times;
 };
 
@@ -50,7 +50,7 @@ struct crowd_watch {
 };
 /// What went over one node's links.
 struct crowd_traffic {
-  std::uint64_t sent{0};     ///< bytes with headers, as below
+  std::uint64_t sent{0}; ///< bytes with headers, as below
   std::uint64_t received{0};
   std::uint64_t shaken{0};   ///< bytes of handshakes it sent
   std::uint64_t messages{0}; ///< sent

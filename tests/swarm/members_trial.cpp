@@ -15,7 +15,7 @@ namespace {
 using namespace std::chrono_literals;
 using namespace ovir::actors;
 
-constexpr std::chrono::seconds settling{20};
+constexpr std::chrono::seconds settling{10};
 constexpr std::chrono::seconds agreed_within{120};
 constexpr std::size_t members_observers = 16;
 
@@ -97,8 +97,8 @@ void members_trial::went(std::size_t i) {
   death.at = crowd_.now();
   death.saw.resize(crowd_.size());
   for (std::size_t j = 0; j < crowd_.size(); ++j) {
-    const auto health = j == i || !crowd_.running(j) ? std::nullopt
-                                                     : crowd_.membership(j).health(crowd_.id(i));
+    const auto health =
+        j == i || !crowd_.running(j) ? std::nullopt : crowd_.membership(j).health(crowd_.id(i));
     death.saw[j] = health == member_health::alive || health == member_health::suspect;
     death.of += death.saw[j] ? 1 : 0;
   }
@@ -107,8 +107,8 @@ void members_trial::went(std::size_t i) {
 /// `saw` of a death says who still counts it.
 void members_trial::sees(std::size_t i, std::size_t j, member_health health) {
   const bool counts = health == member_health::alive || health == member_health::suspect;
-  if (const auto at = arrivals_.find(j); at != arrivals_.end() && i < j && at->second.all < 0 &&
-                                         !at->second.saw[i] && counts) {
+  if (const auto at = arrivals_.find(j);
+      at != arrivals_.end() && i < j && at->second.all < 0 && !at->second.saw[i] && counts) {
     at->second.saw[i] = true;
     ++at->second.seen;
     look(at->second);
@@ -207,11 +207,11 @@ std::string members_trial::who_disagrees() const {
     for (std::size_t j = 0; j < crowd_.size() && crowd_.running(i); ++j) {
       const auto seen = crowd_.membership(i).health(crowd_.id(j));
       if ((seen == member_health::alive) != crowd_.running(j) && ++wrong <= 4) {
-        out += fmt::format(" n{} ({:.0f} s old) holds n{} ({:.0f} s, {}) for {};", i,
-                           in_seconds(crowd_.now() - crowd_.started(i)), j,
-                           in_seconds(crowd_.now() - crowd_.started(j)),
-                           crowd_.running(j) ? "runs" : "is dead",
-                           seen ? static_cast<int>(*seen) : 0);
+        out +=
+            fmt::format(" n{} ({:.0f} s old) holds n{} ({:.0f} s, {}) for {};", i,
+                        in_seconds(crowd_.now() - crowd_.started(i)), j,
+                        in_seconds(crowd_.now() - crowd_.started(j)),
+                        crowd_.running(j) ? "runs" : "is dead", seen ? static_cast<int>(*seen) : 0);
       }
     }
   }
@@ -228,7 +228,6 @@ void members_trial::conclude() {
                           std::vector<double>& every) {
     for (const auto& [i, one] : all) {
       report_.unsettled += one.all < 0 || one.most < 0 ? 1 : 0;
-      if (one.all < 0) fmt::print("DBG {} {} n{} at {} seen {} of {} runs {} most {}\n", &all == &deaths_ ? "death" : "arrival", crowd_.size(), i, in_seconds(one.at), one.seen, one.of, crowd_.running(i), one.most);
       most.push_back(one.most);
       every.push_back(one.all);
     }
@@ -278,10 +277,9 @@ members_report members_trial::run() {
   report_.nodes = plan_.nodes;
   crowd_.start_settled();
   crowd_.pass(settling);
-  crowd_.watch_with({[this](std::size_t i) { came(i); }, [this](std::size_t i) { went(i); },
-                     [this](std::size_t i, std::size_t j, member_health health) {
-                       sees(i, j, health);
-                     }});
+  crowd_.watch_with(
+      {[this](std::size_t i) { came(i); }, [this](std::size_t i) { went(i); },
+       [this](std::size_t i, std::size_t j, member_health health) { sees(i, j, health); }});
   for (std::size_t i = 0; i < crowd_.size(); ++i) {
     (void)crowd_.traffic(i, true);
   }

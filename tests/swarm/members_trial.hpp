@@ -24,20 +24,20 @@ struct members_report {
   double seconds{0}; ///< with churn
   std::size_t came{0};
   std::size_t went{0};
-  spread sent;     ///< bytes each second, of nodes that ran in all of it
-  spread received; ///< likewise
-  spread shaken;   ///< handshakes of links, of each end; in addition
+  spread sent;       ///< bytes each second, of nodes that ran in all of it
+  spread received;   ///< likewise
+  spread shaken;     ///< handshakes of links, of each end; in addition
   double overall{0}; ///< bytes sent each second, of all nodes and with handshakes
   double messages{0};
-  spread links; ///< at once
+  spread links;         ///< at once
   spread known_by_most; ///< from the start of a node until 99 % of the older ones saw it alive
   spread known_by_all;
-  spread knows_most; ///< until it saw 99 % of those that ran alive
+  spread knows_most;    ///< until it saw 99 % of those that ran alive
   spread gone_for_most; ///< from the death of a node until 99 % no longer counted it
   spread gone_for_all;
   std::size_t unsettled{0}; ///< of both, never within the run
-  double missing{0}; ///< share of views of living nodes, while nodes came and went
-  double ghosts{0};  ///< likewise, dead ones seen alive
+  double missing{0};        ///< share of views of living nodes, while nodes came and went
+  double ghosts{0};         ///< likewise, dead ones seen alive
   double agreed{-1}; ///< seconds after the last change until all knew exactly the living ones
   std::uint64_t wrong_deaths{0};
   double processor{0};
