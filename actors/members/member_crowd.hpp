@@ -16,6 +16,8 @@
 /// incarnation. A newcomer begins as in a full mesh, so that many have had a link with it when it
 /// finds itself in a crowd. Neighbours tell each other whom they begin to count, and compare sums
 /// of what they count, by parts of the keys; parts that differ are told in full.
+///
+/// Above limits::lists_above members news goes by lists instead (member_latest.hpp).
 namespace ovir::actors {
 
 /// A crowd begins above the full mesh, and ends well below it.

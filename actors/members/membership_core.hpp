@@ -14,7 +14,7 @@ namespace ovir::actors {
 /// subject, a suspicion by the accuser; a forged, replayed or outdated one changes nothing. A dead
 /// node returns only with a higher incarnation, which only it can sign. A state machine: events and
 /// time in, effects out; random choices come from `seed`. Members are at most
-/// limits::members_max; an update about a node that is not allowed here is dropped. Above
+/// limits::crowd_members_max; an update about a node that is not allowed here is dropped. Above
 /// limits::mesh_members_max members a node keeps links to a few: member_crowd.hpp says what is then
 /// different from the following.
 ///
