@@ -1,6 +1,7 @@
 #include "actors/members/member_latest.hpp"
 
-#include "actors/members/member_crowd.hpp"
+#include "actors/members/crowd_vouchers.hpp"
+#include "actors/members/member_sums.hpp"
 #include "actors/members/member_updates.hpp"
 #include "messages/mutant.hpp"
 
@@ -321,7 +322,7 @@ void exchange_latest(member_table& m, membership_time now, membership_effects& o
   l.next = now + m.intervals(limits::latest_intervals);
   forget_old(l, now - m.intervals(limits::latest_kept));
   const membership_time listed = now - m.intervals(limits::latest_listed);
-  for (const node_id& to : m.some_linked(1, m.self.node)) {
+  for (const node_id& to : exchange_partners(m)) {
     latest list{m.random(), {}};
     std::size_t unbelieved = 0;
     const auto room = [&] { return list.marks.size() + 2 <= limits::latest_marks_max; };

@@ -1,8 +1,9 @@
 #include "actors/members/member_sums.hpp"
 
-#include "actors/members/member_crowd.hpp"
+#include "actors/members/crowd_vouchers.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace ovir::actors {
@@ -59,6 +60,21 @@ void take_vouchers(member_table& m, const digests& theirs, std::vector<std::uint
 
 } // namespace
 
+std::vector<node_id> exchange_partners(member_table& m) {
+  std::vector<node_id> partners = m.some_linked(1, m.self.node);
+  if (m.told.strangers.size() > 0) { // of many links most may be to strangers who tell nothing
+    const auto trusted = [&m](const auto& l) { return l.second.up && !m.is_stranger(l.first); };
+    if (const auto count = std::count_if(m.links.begin(), m.links.end(), trusted); count > 0) {
+      auto at = std::find_if(m.links.begin(), m.links.end(), trusted);
+      for (auto n = m.random() % static_cast<std::uint64_t>(count); n > 0; --n) {
+        at = std::find_if(std::next(at), m.links.end(), trusted);
+      }
+      partners.push_back(at->first);
+    }
+  }
+  return partners;
+}
+
 void exchange_digests(member_table& m, membership_time now, membership_effects& out) {
   if (now < m.crowd.next_exchange) {
     return;
@@ -70,8 +86,9 @@ void exchange_digests(member_table& m, membership_time now, membership_effects& 
       now + (walks    ? m.intervals(limits::catch_up_intervals)
              : learns ? m.intervals(limits::latest_intervals)
                       : m.thinned(limits::exchange_intervals) / (m.lists() ? 2 : 1));
-  for (const node_id& to : m.some_linked(1, m.self.node)) {
-    if (walks) { // it lacks most of them: what they are is told without comparing
+  for (const node_id& to : exchange_partners(m)) {
+    if (walks && l.walked < limits::gossip_buckets) { // it lacks most of them: what they are is
+                                                      // told without comparing
       bucket_set asked;
       for (std::size_t n = buckets_with(m, limits::walk_lines);
            n > 0 && l.walked < limits::gossip_buckets; --n) {
@@ -79,6 +96,9 @@ void exchange_digests(member_table& m, membership_time now, membership_effects& 
       }
       m.send_summary(to, true, asked, out);
       continue;
+    }
+    if (walks) {
+      break;
     }
     l.salt = m.random();
     m.send(to, digests{l.salt, sums_of(m, l.salt)}, out);
