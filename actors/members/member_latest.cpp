@@ -355,6 +355,11 @@ void receive_latest(member_table& m, const latest& theirs, const node_id& from, 
   if (!m.crowded() || by == nullptr) {
     return;
   }
+  auto& listers = m.crowd.latest.listers;
+  if (listers.size() < limits::vouchers_min && m.linked(from) && !m.speaks_for(listers, from) &&
+      std::find(listers.begin(), listers.end(), from) == listers.end()) {
+    listers.push_back(from);
+  }
   marks_read marks{theirs.marks};
   latest_answer answer{theirs.salt, {}, {}, {}};
   std::vector<signed_update> updates;

@@ -216,6 +216,8 @@ struct latest_state {
   std::vector<latest_case> cases;
   membership_time next{};
   std::uint64_t salt{0}; ///< of the last digests sent
+  /// Neighbours that sent lists, limits::vouchers_min at most: a newcomer's crowd is a large one.
+  std::vector<node_id> listers;
   std::size_t walked{0}; ///< buckets that a newcomer asked for
 };
 /// What a node above a full mesh keeps in mind (`member_crowd.hpp`).
@@ -335,7 +337,8 @@ struct member_table {
   void forget_words(member_entry& e, time_point now) const;
   /// Whether news goes by lists.
   [[nodiscard]] bool lists() const noexcept {
-    return crowd.on && counted + 1 > options.lists_above;
+    return crowd.on && (counted + 1 > options.lists_above ||
+                        crowd.latest.listers.size() >= limits::vouchers_min);
   }
   /// In a large crowd longer, as there are more to share the work.
   [[nodiscard]] std::chrono::milliseconds thinned(std::uint32_t count) const {

@@ -24,8 +24,7 @@ constexpr std::size_t violations_max = 20;
 constexpr std::size_t header_bytes = 40;       // of a frame and of a TLS record
 constexpr std::size_t handshake_bytes = 1'300; // about; of each end, with its hello
 constexpr nanoseconds load_every = 10s;
-constexpr nanoseconds load_turns =
-    nanoseconds{100ms} / limits::lists_above; // times the square of the members
+constexpr nanoseconds load_turns = limits::lists_advert_share * 100ms; // times the members
 constexpr nanoseconds churn_every = 1s;
 constexpr std::uint64_t round_trips_of_a_link = 6; // TCP and TLS, twice
 
@@ -46,6 +45,11 @@ node_advert advert_of(std::size_t i) {
   a.decode_bytes_per_second = 1'000'000 + i;
   a.held = {{digest{}, i / 2 % 2 == 0 ? layer_range{0, 4} : layer_range{4, 8}, 8}};
   return a;
+}
+
+/// As its shell does in a large crowd.
+std::int64_t rarer(const crowd_plan& plan) {
+  return static_cast<std::int64_t>(std::max<std::size_t>(1, plan.nodes / limits::lists_above));
 }
 
 } // namespace
@@ -139,10 +143,10 @@ void node_crowd::start(std::size_t i) {
       [this](const signed_update& update) { return genuine(update); });
   at(now_ + draws_.between(0ns, tick_every), [this, i, life = n.life] { tick(i, life); });
   const bool newcomer = now_ > 0ns || !plan_.settled;
-  at(now_ + (newcomer ? 0ns : draws_.between(0ns, seed_every)),
+  at(now_ + (newcomer ? 0ns : draws_.between(0ns, seed_every * rarer(plan_))),
      [this, i, life = n.life] { knock(i, life); });
   if (plan_.loads && !newcomer) { // each at its turn, as after a long time
-    at(now_ + draws_.between(0ns, load_turns * plan_.nodes * plan_.nodes),
+    at(now_ + draws_.between(0ns, load_turns * static_cast<std::int64_t>(plan_.nodes)),
        [this, i, life = n.life] { change_load(i, life); });
   }
   note(1, i, n.incarnation);
@@ -287,9 +291,7 @@ void node_crowd::knock(std::size_t i, std::uint64_t life) {
       connect(i, seed);
     }
   }
-  const auto rarer =
-      static_cast<std::int64_t>(std::max<std::size_t>(1, plan_.nodes / limits::lists_above));
-  at(now_ + (few ? knock_every : seed_every * rarer), [this, i, life] { knock(i, life); });
+  at(now_ + (few ? knock_every : seed_every * rarer(plan_)), [this, i, life] { knock(i, life); });
 }
 
 void node_crowd::perform(std::size_t i, const core::effects& effects) {
