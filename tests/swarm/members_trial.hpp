@@ -33,7 +33,7 @@ struct members_report {
   spread known_by_most; ///< from the start of a node until 99 % of the older ones saw it alive
   spread known_by_all;
   spread knows_most;    ///< until it saw 99 % of those that ran alive
-  spread gone_for_most; ///< from the death of a node until 99 % no longer counted it
+  spread gone_for_most; ///< from the death of a node until 99 % no longer saw it alive
   spread gone_for_all;
   std::size_t unsettled{0}; ///< of both, never within the run
   double missing{0};        ///< share of views of living nodes, while nodes came and went
