@@ -159,7 +159,7 @@ template <class Io, of_type<latest_answer> T>
 void fields(Io& io, T& a) {
   io(a.salt);
   io.template list<std::uint16_t>(a.wanted, "marks", limits::latest_answer_max);
-  io.template list<std::uint16_t>(a.counted, "marks", limits::latest_answer_max);
+  io.template list<std::uint16_t>(a.counted, "marks", limits::latest_marks_max);
   io.template list<std::uint16_t>(a.cases, "cases", limits::latest_answer_max);
 }
 template <class Io, of_type<news> T>

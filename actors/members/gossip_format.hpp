@@ -161,7 +161,7 @@ struct told_case {
   friend bool operator==(const told_case&, const told_case&) = default;
 };
 /// Answers `latest` or another answer: beside its updates, what the sender wants and counts, by
-/// marks. Each at most limits::latest_answer_max.
+/// marks. Each at most limits::latest_answer_max, counted ones limits::latest_marks_max.
 struct latest_answer {
   std::uint64_t salt{0};
   std::vector<std::uint32_t> wanted;

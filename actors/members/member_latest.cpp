@@ -314,6 +314,25 @@ void close_latest_case(member_table& m, const node_id& node) {
   }
 }
 
+void vouch_for_heard(member_table& m, const summary& theirs, const node_id& to,
+                     membership_effects& out) {
+  if (!m.lists()) {
+    return;
+  }
+  latest_answer answer{m.random(), {}, {}, {}};
+  for (const known_node& line : theirs.nodes) {
+    const member_entry* const e = line.counted ? nullptr : m.look_up(line.node);
+    if (e != nullptr && e->where == member_standing::alive &&
+        e->newest->incarnation == line.incarnation &&
+        answer.counted.size() < limits::latest_marks_max) {
+      answer.counted.push_back(mark_of(answer.salt, line.node, line.incarnation, false));
+    }
+  }
+  if (!answer.counted.empty()) {
+    m.send(to, std::move(answer), out);
+  }
+}
+
 void exchange_latest(member_table& m, membership_time now, membership_effects& out) {
   latest_state& l = m.crowd.latest;
   if (now < l.next) {
@@ -392,18 +411,28 @@ void receive_latest_answer(member_table& m, const latest_answer& theirs, const n
   if (behind.any()) {
     m.send_summary(from, true, behind, out);
   }
+  std::vector<std::uint32_t> counted = theirs.counted;
+  std::sort(counted.begin(), counted.end());
+  std::vector<known_node> vouched;
+  for (const node_id& node : counted.empty() ? std::set<node_id>{} : m.told.unreached) {
+    const std::uint64_t incarnation = m.look_up(node)->newest->incarnation;
+    if (std::binary_search(counted.begin(), counted.end(),
+                           mark_of(theirs.salt, node, incarnation, false))) {
+      vouched.push_back({node, incarnation, true});
+    }
+  }
+  for (const known_node& one : vouched) {
+    hear_counted(m, one, from, now, out);
+  }
   const auto named = [](const std::vector<std::uint32_t>& marks, std::uint32_t mark) {
     return std::find(marks.begin(), marks.end(), mark) != marks.end();
   };
   latest_answer answer{theirs.salt, {}, {}, {}};
   std::vector<signed_update> updates;
   auto& lives = m.crowd.latest.lives;
-  for (std::size_t i = 0; i < lives.size(); ++i) {
+  for (std::size_t i = 0; i < lives.size() && !theirs.wanted.empty(); ++i) {
     const latest_life life = lives[i];
-    const std::uint32_t mark = mark_of(theirs.salt, life);
-    if (!life.believed && named(theirs.counted, mark)) {
-      hear_counted(m, {life.node, life.incarnation, true}, from, now, out);
-    } else if (life.believed && named(theirs.wanted, mark)) {
+    if (life.believed && named(theirs.wanted, mark_of(theirs.salt, life))) {
       if (auto update = update_of(m, life)) {
         updates.push_back(std::move(*update));
       }

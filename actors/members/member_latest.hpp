@@ -20,6 +20,9 @@ void note_doomed(member_table& m, const node_id& node, membership_time now);
 /// It answered this node: its accusers are told on no longer.
 void close_latest_case(member_table& m, const node_id& node);
 
+/// Tells whom this node counts of those that the sender of a summary only heard of.
+void vouch_for_heard(member_table& m, const summary& theirs, const node_id& to,
+                     membership_effects& out);
 void exchange_latest(member_table& m, membership_time now, membership_effects& out);
 void receive_latest(member_table& m, const latest& theirs, const node_id& from, membership_time now,
                     membership_effects& out);

@@ -115,7 +115,7 @@ void receive_digests(member_table& m, const digests& theirs, const node_id& from
   const bool answered = m.lists() && theirs.salt == m.crowd.latest.salt;
   const std::size_t most =
       !m.lists() ? limits::exchanged_buckets_max
-                 : buckets_with(m, answered ? limits::walk_lines : limits::lists_lines_max);
+                 : buckets_with(m, answered ? limits::learned_lines : limits::lists_lines_max);
   bucket_set differ;
   std::size_t count = 0;
   const std::size_t first = m.random() % limits::gossip_buckets;

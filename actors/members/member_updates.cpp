@@ -383,7 +383,8 @@ void receive_summary(member_table& m, const summary& s, const node_id& from, mem
     const auto most = static_cast<std::uint32_t>(std::min<std::size_t>(updates.size(), may));
     gossip_link* const l = m.link_of(from);
     updates.resize(l == nullptr ? 0 : l->answers.spend_up_to(most, now));
-    missing = missing && !newcomer;
+    missing = missing && !newcomer && (!m.lists() || s.buckets.count() == 1);
+    vouch_for_heard(m, s, from, out);
     if (s.answer_wanted && s.buckets.count() >= limits::exchanged_buckets_max && !m.lists()) {
       m.crowd.next_exchange =
           std::min(m.crowd.next_exchange, now + m.intervals(limits::catch_up_intervals));

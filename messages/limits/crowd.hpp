@@ -74,6 +74,7 @@ inline constexpr std::uint32_t lists_ping_intervals = 6; // between pings of nei
 inline constexpr std::uint32_t lists_met_share = 48;     // as met_share, looking each interval
 inline constexpr std::size_t lists_lines_max = 128;      // of members, that answer one digest
 inline constexpr std::size_t walk_lines = 256;           // members that a newcomer asks for at once
+inline constexpr std::size_t learned_lines = 512;        // as walk_lines, later
 inline constexpr std::size_t much_differs = 128;         // buckets
 inline constexpr std::size_t lists_first_told = 4;       // neighbours told of an own advert at once
 

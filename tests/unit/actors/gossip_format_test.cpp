@@ -81,7 +81,7 @@ TEST(gossip_format, lists_and_answers_above_their_bounds_are_refused) {
   EXPECT_TRUE(
       refused(encode_gossip({latest_answer{1, {}, {}, {}}, {}}), 13, limits::latest_answer_max));
   EXPECT_TRUE(
-      refused(encode_gossip({latest_answer{1, {}, {}, {}}, {}}), 15, limits::latest_answer_max));
+      refused(encode_gossip({latest_answer{1, {}, {}, {}}, {}}), 15, limits::latest_marks_max));
   EXPECT_TRUE(
       refused(encode_gossip({latest_answer{1, {}, {}, {}}, {}}), 17, limits::latest_answer_max));
 }
