@@ -25,7 +25,7 @@ constexpr double few_bytes = 8'000; // below `many` nodes, which have more looks
 constexpr std::size_t many = 2'000;
 constexpr double known_seconds = 60; // to all older nodes
 constexpr double gone_seconds = 60;
-constexpr double missing_share = 0.02;
+constexpr double missing_share = 0.03;
 constexpr double ghost_share = 0.03;
 
 double in_seconds(nanoseconds span) { return std::chrono::duration<double>(span).count(); }
