@@ -495,6 +495,12 @@ TEST(metrics_of_nodes, are_all_moved_by_a_test) {
   moved.insert(of_attacks.begin(), of_attacks.end());
   moved.insert(of_quic.begin(), of_quic.end());
   moved.insert(of_lossy_lines.begin(), of_lossy_lines.end());
+  // open_cluster_test.cpp moves the first two; the third takes strangers of several networks, whom
+  // stranger_door_test.cpp counts.
+  for (const char* const name :
+       {"ovir_strangers", "ovir_strangers_refused_total", "ovir_strangers_replaced_total"}) {
+    moved.insert(name);
+  }
   names documented;
   for (const auto& [name, what] : documented_metrics()) {
     if (!name.starts_with("ovir_gateway_")) { // metrics_test.cpp moves these
