@@ -23,7 +23,7 @@ constexpr std::string_view magic = "OVG1";
 constexpr std::size_t bytes_expected = 512;
 
 static_assert(std::is_same_v<std::variant_alternative_t<4, gossip_body>, life_sign> &&
-                  std::variant_size_v<gossip_body> == 10 && std::variant_size_v<signed_update> == 3,
+                  std::variant_size_v<gossip_body> == 12 && std::variant_size_v<signed_update> == 3,
               "the kinds on the wire are the places in these variants plus one");
 
 } // namespace
@@ -151,6 +151,27 @@ void fields(Io& io, T& n) {
   io.template list<std::uint16_t>(n.tokens, "tokens", limits::notices_max, [&io](auto& token) {
     io.block(token, "a token", limits::shown_token_bytes_max);
   });
+}
+template <class Io, of_type<latest> T>
+void fields(Io& io, T& l) {
+  io(l.salt);
+  io.template list<std::uint16_t>(l.marks, "marks", limits::latest_marks_max);
+}
+template <class Io, of_type<accuser_word> T>
+void fields(Io& io, T& w) {
+  io(w.accuser, w.proof);
+}
+template <class Io, of_type<told_case> T>
+void fields(Io& io, T& c) {
+  io(c.subject, c.incarnation);
+  io.template list<std::uint8_t>(c.words, "accusers", limits::accusers_min);
+}
+template <class Io, of_type<latest_answer> T>
+void fields(Io& io, T& a) {
+  io(a.salt);
+  io.template list<std::uint16_t>(a.wanted, "marks", limits::latest_answer_max);
+  io.template list<std::uint16_t>(a.counted, "marks", limits::latest_marks_max);
+  io.template list<std::uint16_t>(a.cases, "cases", limits::latest_answer_max);
 }
 template <class Io, of_type<news> T>
 void fields(Io&, T&) {}

@@ -80,5 +80,20 @@ TEST(gossip_golden, notices_are_these_bytes) {
             "4f5647310a0200020000000102010000000300000000");
 }
 
+TEST(gossip_golden, a_list_and_its_answer_are_these_bytes) {
+  EXPECT_EQ(hex(encode_gossip({latest{0x0102030405060708, {1, 0xaabbcc02, 7}}, {}})),
+            "4f5647310b0807060504030201030001000000"
+            "02ccbbaa0700000000000000");
+  signature proof;
+  proof.bytes[0] = 5;
+  EXPECT_EQ(hex(encode_gossip(
+                {latest_answer{1, {4}, {8, 12}, {{key(2).id(), 9, {{0x0a0b, proof}}}}}, {}})),
+            "4f5647310c01000000000000000100040000000200080000000c00000001006b\n"
+            "79c57e6a095239282c04818e96112f3f03a4001ba97a564c23852a3f1ea5fc09\n"
+            "00000000000000010b0a00000000000005000000000000000000000000000000\n"
+            "0000000000000000000000000000000000000000000000000000000000000000\n"
+            "0000000000000000000000000000000000000000");
+}
+
 } // namespace
 } // namespace ovir::actors

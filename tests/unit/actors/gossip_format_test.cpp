@@ -52,6 +52,13 @@ std::vector<gossip_message> messages() {
           {summary{false, {{key(6).id(), 8, true}}, bucket_set{}.set(0).set(9).set(255)}, {}},
           {digests{5, std::vector<std::uint32_t>(limits::gossip_buckets, 77)}, {}},
           {parting{}, {}, {{key(6).id(), 8, true}}},
+          {latest{6, {1, 2, 0xfffffffcU}}, {}},
+          {latest_answer{
+               7,
+               {4, 8},
+               {12},
+               {{key(6).id(), 8, {{9, signature{}}, {10, signature{}}}}, {key(7).id(), 9, {}}}},
+           one_of_each()},
           {notices{{std::vector<std::byte>(304, std::byte{7}), {}}}, {}},
           {news{}, one_of_each()}};
 }
@@ -62,6 +69,23 @@ TEST(gossip_format, every_message_comes_back_as_it_went) {
     ASSERT_TRUE(back) << back.error().message;
     EXPECT_EQ(*back, m);
   }
+}
+
+TEST(gossip_format, lists_and_answers_above_their_bounds_are_refused) {
+  const auto refused = [](std::vector<std::byte> bytes, std::size_t count_at, std::size_t most) {
+    bytes[count_at] = static_cast<std::byte>((most + 1) & 0xffU);
+    bytes[count_at + 1] = static_cast<std::byte>((most + 1) >> 8U);
+    bytes.resize(bytes.size() + 4 * (most + 1));
+    const auto back = decode_gossip(bytes);
+    return !back && back.error().message.find("at most") != std::string::npos;
+  };
+  EXPECT_TRUE(refused(encode_gossip({latest{1, {}}, {}}), 13, limits::latest_marks_max));
+  EXPECT_TRUE(
+      refused(encode_gossip({latest_answer{1, {}, {}, {}}, {}}), 13, limits::latest_answer_max));
+  EXPECT_TRUE(
+      refused(encode_gossip({latest_answer{1, {}, {}, {}}, {}}), 15, limits::latest_marks_max));
+  EXPECT_TRUE(
+      refused(encode_gossip({latest_answer{1, {}, {}, {}}, {}}), 17, limits::latest_answer_max));
 }
 
 TEST(gossip_format, a_message_cut_short_or_with_more_behind_it_is_none) {
