@@ -57,7 +57,7 @@ segment_cut cut_for(segment_cut cut, std::uint32_t rows) {
 /// A window and all that it is computed with.
 struct window_case {
   const receipt& r;
-  const stage_window& at;
+  stage_window at;
   const model& m;
   std::span<const input_bytes> inputs;
   const kernel_set& kernels;
@@ -100,75 +100,30 @@ result<window_of_group> compute_as(const window_case& c, const segment_cut& cut)
   return made;
 }
 
-/// The run as its group would have made it.
-result<part_run> run_again(const window_case& c, const part_statement& s) {
-  const segment_cut& cut = s.group.cut;
-  const auto members = static_cast<std::uint32_t>(cut.members.size());
-  const std::size_t leaves = std::size_t{cut.layers.size()} * part_lanes * members;
-  const std::size_t dim = c.m.config.dim;
-  std::vector<std::pair<segment_cut, window_of_group>> ways;
-  part_record record{cut.layers.size(), members};
-  part_run run;
-  for (std::size_t n = 0; n < s.run.together.size(); ++n) {
-    const position p = s.run.first + static_cast<position>(n);
-    const segment_cut way = cut_for(cut, s.run.together[n]);
-    auto found = std::ranges::find(ways, way, &std::pair<segment_cut, window_of_group>::first);
-    if (found == ways.end()) {
-      if (ways.size() >= limits::part_ways_max) {
-        return fail(errc::over_limit, "activations crossed in more than {} ways in one window",
-                    limits::part_ways_max);
-      }
-      OVIR_ASSIGN(window_of_group made, compute_as(c, way));
-      found = ways.emplace(ways.end(), way, std::move(made));
-    }
-    const window_of_group& made = found->second;
-    const auto kv_of = [&](std::uint32_t member, position first, position last) {
-      const std::size_t width =
-          kv_width({cut.layers, cut.members[member].kv_heads, 0, 0}, c.m.config.head_dim);
-      return std::span{made.kv[member]}.subspan(first * width, (last - first) * width);
-    };
-    for (std::uint32_t i = 0; i < members && n == 0 && p > 0; ++i) {
-      if (const auto before = kv_of(i, 0, p); !before.empty()) {
-        record.add_history(i, 0, p, before);
-      }
-    }
-    const std::uint32_t row = p - c.at.window * limits::window_positions;
-    record.begin(p, 1, s.run.together[n], std::span{made.stream}.subspan(row * dim, dim));
-    for (std::size_t leaf = 0; leaf < leaves; ++leaf) {
-      if (const digest& one = made.rows[row * leaves + leaf]; one != digest{}) {
-        const std::size_t lane = leaf / members;
-        record.add(0, static_cast<std::uint32_t>(lane / part_lanes),
-                   static_cast<part_lane>(lane % part_lanes),
-                   static_cast<std::uint32_t>(leaf % members), one);
-      }
-    }
-    for (std::uint32_t i = 0; i < members; ++i) {
-      if (const auto rows = kv_of(i, p, p + 1); !rows.empty()) {
-        record.add_kv(i, rows);
-      }
-    }
-    run = std::move(record.end().front().front());
+digest input_of(const part_run& run, std::span<const float> stream, std::size_t dim) {
+  digest chain;
+  std::size_t row = run.first % limits::window_positions;
+  for (std::size_t n = 0; n < run.together.size(); ++n, ++row) {
+    chain = chained(chain, row_digest(std::as_bytes(stream.subspan(row * dim, dim))));
   }
-  return run;
+  return chain;
 }
 
-result<void> check_about(const part_statement& s, const receipt& r, const stage_window& at,
-                         const model& m) {
-  const evidence_signer& lead = r.stages[at.stage].signer;
+result<void> check_about(const part_statement& s, const window_case& c) {
+  const evidence_signer& lead = c.r.stages[c.at.stage].signer;
   if (s.group.nodes.empty() || s.group.nodes.front() != lead.node ||
-      s.group.model != r.asked.model || s.group.cut.layers != lead.layers) {
+      s.group.model != c.r.asked.model || s.group.cut.layers != lead.layers) {
     return fail(errc::invalid_argument,
                 "what is shown about parts is of no group of layers {} to {} that {} leads",
                 lead.layers.first, lead.layers.last - 1, short_name(lead.node));
   }
-  if (s.run.window() != at.window || s.run.end() > r.positions) {
+  if (s.run.window() != c.at.window || s.run.end() > c.r.positions) {
     return fail(errc::invalid_argument,
                 "what is shown about parts is of positions {} to {}, and not of window {} of {} "
                 "positions",
-                s.run.first, s.run.end() - 1, at.window, r.positions);
+                s.run.first, s.run.end() - 1, c.at.window, c.r.positions);
   }
-  OVIR_TRY(check_cut(m, s.group.cut));
-  return check_proofs(s);
+  return check_cut(c.m, s.group.cut);
 }
 
 /// In the order in which one thing needs those before.
@@ -189,15 +144,106 @@ std::optional<part_author> first_difference(const part_statement& s, const part_
 
 } // namespace
 
-result<examined_parts> examine_parts(const part_statement& s, const receipt& r,
-                                     const stage_window& at, const model& m,
-                                     std::span<const input_bytes> inputs, const kernel_set& kernels,
-                                     parallel_runner& runner) {
-  if (at.stage >= r.stages.size()) {
-    return fail(errc::invalid_argument, "the receipt has no stage {}", at.stage);
+struct parts_examiner::impl {
+  window_case c;
+  std::vector<std::pair<segment_cut, window_of_group>> ways{}; ///< in which activations crossed
+
+  /// Where there are not those of the run, they are computed.
+  result<void> prepare(const part_statement& s);
+  [[nodiscard]] const window_of_group& made(const segment_cut& way) const {
+    return std::ranges::find(ways, way, &std::pair<segment_cut, window_of_group>::first)->second;
   }
-  OVIR_TRY(check_about(s, r, at, m));
-  OVIR_ASSIGN(const part_run again, run_again({r, at, m, inputs, kernels, runner}, s));
+  [[nodiscard]] part_run run_again(const part_statement& s) const;
+};
+
+result<void> parts_examiner::impl::prepare(const part_statement& s) {
+  std::vector<segment_cut> needed;
+  for (const std::uint16_t rows : s.run.together) {
+    segment_cut way = cut_for(s.group.cut, rows);
+    if (std::ranges::find(needed, way) == needed.end()) {
+      needed.push_back(std::move(way));
+    }
+  }
+  if (needed.size() > limits::part_ways_max) {
+    return fail(errc::over_limit, "activations crossed in {} ways in one window; at most {} are "
+                                  "looked at",
+                needed.size(), limits::part_ways_max);
+  }
+  if (ways.size() > limits::part_ways_max) {
+    ways.clear(); // those of other cuts
+  }
+  for (const segment_cut& way : needed) {
+    if (std::ranges::find(ways, way, &std::pair<segment_cut, window_of_group>::first) ==
+        ways.end()) {
+      OVIR_ASSIGN(window_of_group computed, compute_as(c, way));
+      ways.emplace_back(way, std::move(computed));
+    }
+  }
+  return {};
+}
+
+// The run as its group would have made it.
+part_run parts_examiner::impl::run_again(const part_statement& s) const {
+  const segment_cut& cut = s.group.cut;
+  const auto members = static_cast<std::uint32_t>(cut.members.size());
+  const std::size_t leaves = std::size_t{cut.layers.size()} * part_lanes * members;
+  const std::size_t dim = c.m.config.dim;
+  part_record record{cut.layers.size(), members};
+  part_run run;
+  for (std::size_t n = 0; n < s.run.together.size(); ++n) {
+    const position p = s.run.first + static_cast<position>(n);
+    const window_of_group& here = made(cut_for(cut, s.run.together[n]));
+    const auto kv_of = [&](std::uint32_t member, position first, position last) {
+      const std::size_t width =
+          kv_width({cut.layers, cut.members[member].kv_heads, 0, 0}, c.m.config.head_dim);
+      return std::span{here.kv[member]}.subspan(first * width, (last - first) * width);
+    };
+    for (std::uint32_t i = 0; i < members && n == 0 && p > 0; ++i) {
+      if (const auto before = kv_of(i, 0, p); !before.empty()) {
+        record.add_history(i, 0, p, before);
+      }
+    }
+    const std::uint32_t row = p - c.at.window * limits::window_positions;
+    record.begin(p, 1, s.run.together[n], std::span{here.stream}.subspan(row * dim, dim));
+    for (std::size_t leaf = 0; leaf < leaves; ++leaf) {
+      if (const digest& one = here.rows[row * leaves + leaf]; one != digest{}) {
+        const std::size_t lane = leaf / members;
+        record.add(0, static_cast<std::uint32_t>(lane / part_lanes),
+                   static_cast<part_lane>(lane % part_lanes),
+                   static_cast<std::uint32_t>(leaf % members), one);
+      }
+    }
+    for (std::uint32_t i = 0; i < members; ++i) {
+      if (const auto rows = kv_of(i, p, p + 1); !rows.empty()) {
+        record.add_kv(i, rows);
+      }
+    }
+    run = std::move(record.end().front().front());
+  }
+  return run;
+}
+
+parts_examiner::parts_examiner(const receipt& r, const stage_window& at, const model& m,
+                               std::span<const input_bytes> inputs, const kernel_set& kernels,
+                               parallel_runner& runner)
+    : impl_(new impl{{r, at, m, inputs, kernels, runner}}) {}
+parts_examiner::~parts_examiner() = default;
+
+result<examined_parts> parts_examiner::examine(const part_statement& s) {
+  const window_case& c = impl_->c;
+  if (c.at.stage >= c.r.stages.size()) {
+    return fail(errc::invalid_argument, "the receipt has no stage {}", c.at.stage);
+  }
+  OVIR_TRY(check_about(s, c));
+  // The stream is the same in every way: so what is of other requests costs little.
+  const std::size_t dim = c.m.config.dim;
+  const auto& ways = impl_->ways;
+  if (!ways.empty() && input_of(s.run, ways.front().second.stream, dim) != s.run.input) {
+    return examined_parts{parts_finding::other_inputs};
+  }
+  OVIR_TRY(check_proofs(s));
+  OVIR_TRY(impl_->prepare(s));
+  const part_run again = impl_->run_again(s);
   if (again.input != s.run.input || again.before != s.run.before) {
     return examined_parts{parts_finding::other_inputs};
   }
@@ -211,11 +257,11 @@ unit_author author_of_wrong_unit(std::span<const std::vector<std::byte>> shown, 
                                  parallel_runner& runner) {
   const evidence_signer& lead = r.stages[at.stage].signer;
   unit_author author{lead.node, std::nullopt, "it shows nothing that others computed of it"};
+  parts_examiner examiner{r, at, m, inputs, kernels, runner};
   const std::size_t most = std::min(shown.size(), limits::part_statements_shown_max);
   for (const std::vector<std::byte>& bytes : shown.first(most)) {
     const auto s = decode_statement(bytes);
-    const auto found = s ? examine_parts(*s, r, at, m, inputs, kernels, runner)
-                         : result<examined_parts>{s.error()};
+    const auto found = s ? examiner.examine(*s) : result<examined_parts>{s.error()};
     if (!found) {
       author.why = found.error().message;
     } else if (found->what == parts_finding::wrong) {

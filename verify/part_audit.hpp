@@ -9,6 +9,7 @@
 #include "verify/window_replay.hpp"
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -40,13 +41,26 @@ struct examined_parts {
   std::optional<part_author> author{};
 };
 
-/// `invalid_argument` where it is no statement about this window by a group that the stage's signer
-/// leads, a member did not sign it, or the model cannot be cut so; and the errors of
-/// `replay_window`. Cost: that of computing the window, once or a few times.
-[[nodiscard]] result<examined_parts>
-examine_parts(const part_statement& s, const receipt& r, const stage_window& at, const model& m,
-              std::span<const input_bytes> inputs, const kernel_set& kernels,
-              parallel_runner& runner);
+/// Looks at statements about one window. What it computes for one of them serves the next. All that
+/// it is made of outlives it.
+class parts_examiner {
+public:
+  parts_examiner(const receipt& r, const stage_window& at, const model& m,
+                 std::span<const input_bytes> inputs, const kernel_set& kernels,
+                 parallel_runner& runner);
+  ~parts_examiner();
+  parts_examiner(const parts_examiner&) = delete;
+  parts_examiner& operator=(const parts_examiner&) = delete;
+
+  /// `invalid_argument` where it is no statement about this window by a group that the stage's
+  /// signer leads, a member did not sign it, or the model cannot be cut so; and the errors of
+  /// `replay_window`. Cost: that of computing the window, once or a few times.
+  [[nodiscard]] result<examined_parts> examine(const part_statement& s);
+
+private:
+  struct impl;
+  std::unique_ptr<impl> impl_;
+};
 
 /// Who answers for a unit that is not what is computed of the inputs that its statement names.
 struct unit_author {

@@ -30,8 +30,9 @@ inline constexpr std::size_t group_inbox_bytes_max = 8 * frame_bytes_max;
 inline constexpr std::size_t groups_joined_max = 8;              // that others lead, of a node
 inline constexpr std::size_t group_order_bytes_max = 64U << 10U; // which cut a group has
 inline constexpr std::size_t group_answer_bytes_max = 512;       // why a member takes no part
-/// A statement about parts: leaves of all layers, lanes and members there can be take less.
-inline constexpr std::size_t part_statement_bytes_max = 8U << 20U;
+/// A statement about parts, which goes with a receipt in a conviction: of 80 layers and 16 members
+/// it has 410 KB.
+inline constexpr std::size_t part_statement_bytes_max = 4U << 20U;
 /// What a node keeps of what the members of its groups signed: of 22 layers and two members some
 /// 150,000 positions.
 inline constexpr std::size_t part_shelf_bytes_max = 64U << 20U;

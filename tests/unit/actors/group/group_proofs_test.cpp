@@ -186,7 +186,8 @@ protected:
   result<examined_parts> examine(const part_statement& s, const grouped_work& made,
                                  std::uint32_t window) {
     const stage_window at{grouped_stage, window};
-    return examine_parts(s, made.r, at, weights(), inputs(made, at), kernels_reference(), runner_);
+    const auto given = inputs(made, at);
+    return parts_examiner{made.r, at, weights(), given, kernels_reference(), runner_}.examine(s);
   }
   static std::vector<std::uint32_t> steps() {
     return {40, grouped_prompt - 40, 1, 1, 1, 1};
