@@ -161,7 +161,7 @@ struct node_options {
   bool open{false};            ///< keys without leave are let in as strangers
   std::string join_token;      ///< presented to the seeds; empty: the key must be known there
   bool announce{false};        ///< to the local network, unless it listens on loopback alone
-  actors::link_transport transport{actors::link_transport::tcp}; ///< of links between members
+  actors::link_transport transport{actors::link_transport::automatic}; ///< of links between members
   reach_option reach;
   std::vector<model_option> models;
   std::uint64_t memory_bytes{0}; ///< limit for weights, KV and buffers; 0: 80 % of the machine's

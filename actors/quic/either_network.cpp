@@ -3,8 +3,12 @@
 #include "actors/link/link_format.hpp"
 #include "actors/quic/quic_network.hpp"
 #include "messages/limits/quic.hpp"
+#include "messages/near_address.hpp"
+
+#include <arpa/inet.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <map>
 #include <mutex>
@@ -16,6 +20,19 @@ namespace ovir::actors {
 namespace {
 
 bool is_of_quic(connection_id connection) { return (connection.value & quic_network::id_bit) != 0; }
+
+/// A name is far, but for this machine's own.
+bool is_near_host(const std::string& host) {
+  std::array<unsigned char, 16> six{};
+  in_addr four{};
+  if (::inet_pton(AF_INET, host.c_str(), &four) == 1) {
+    return is_near(prefix_of(ntohl(four.s_addr)));
+  }
+  if (::inet_pton(AF_INET6, host.c_str(), six.data()) == 1) {
+    return is_near(prefix_of(six));
+  }
+  return host == "localhost";
+}
 
 /// Both networks of a node as one. Outgoing connections have the number that QUIC gave them, also
 /// when TCP carries them in the end.
@@ -137,8 +154,7 @@ bool either_network::goes_by_tcp(const std::string& address) {
     return false;
   }
   const auto parts = parse_host_and_port(address);
-  if (!parts || parts->host == "localhost" || parts->host.starts_with("127.") ||
-      parts->host == "::1") {
+  if (!parts || is_near_host(parts->host)) {
     return true;
   }
   const auto at = unanswered_.find(address);

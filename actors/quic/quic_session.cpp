@@ -161,7 +161,7 @@ ngtcp2_settings quic_session::settings_at(quic_time now) const {
   ngtcp2_settings settings{};
   ngtcp2_settings_default(&settings);
   settings.initial_ts = stamp(now);
-  settings.cc_algo = NGTCP2_CC_ALGO_CUBIC;
+  settings.cc_algo = NGTCP2_CC_ALGO_BBR; // CUBIC takes each lost packet for a full buffer
   settings.initial_rtt =
       static_cast<ngtcp2_duration>(std::chrono::nanoseconds{limits::quic_first_round_trip}.count());
   settings.max_tx_udp_payload_size = limits::quic_datagram_bytes_max;

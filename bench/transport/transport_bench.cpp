@@ -203,6 +203,8 @@ int main(int argc, char** argv) {
   sigaddset(&ending, SIGINT);
   pthread_sigmask(SIG_BLOCK, &ending, nullptr);
   transport_end end{1, true, address, transport};
+  fmt::print("listens\n");
+  (void)std::fflush(stdout);
   int signal = 0;
   sigwait(&ending, &signal);
   end.end();

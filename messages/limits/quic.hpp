@@ -45,7 +45,7 @@ inline constexpr std::chrono::milliseconds quic_measure_interval{
 
 // With transport "auto": how long the first answer may take before TCP is tried, and how long an
 // address that gave none is not asked again.
-inline constexpr std::chrono::milliseconds quic_answer_wait{1'500};
+inline constexpr std::chrono::milliseconds quic_answer_wait{600};
 inline constexpr std::chrono::minutes quic_unanswered_for{10};
 inline constexpr std::size_t quic_unanswered_max = 1'024; // addresses remembered
 // Ports tried when both transports want the same one and any will do.
