@@ -1,18 +1,12 @@
 // What members of a group sign of what they compute, and whom it names when an audit finds a unit
 // that is not what its inputs come to: the member that was wrong, else the leader, and no other.
-#include "compute/forward/kv_digest.hpp"
-#include "tests/support/model/computed_receipt.hpp"
-#include "tests/support/model/gguf_builder.hpp"
-#include "tests/unit/actors/group/signed_group.hpp"
-#include "verify/part_audit.hpp"
-#include "verify/window_replay.hpp"
+#include "tests/unit/actors/group/grouped_stage.hpp"
+#include "verify/receipt_check.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <array>
-#include <cstring>
 #include <map>
 #include <memory>
 #include <optional>
@@ -23,193 +17,49 @@ namespace ovir::actors {
 namespace {
 
 using namespace ovir::compute;
-using test::computed_receipt;
-using test::receipt_maker;
-using test::signed_group;
+using test::grouped_stage;
 using testing::HasSubstr;
-
-/// Layers of the stage in the middle, which the group holds.
-constexpr layer_range grouped_layers{3, 6};
-constexpr std::size_t grouped_stage = 1;
-/// Windows of 32, 32 and 6 positions.
-constexpr std::uint32_t grouped_prompt = 66;
-constexpr std::uint32_t grouped_windows = 3;
+using grouped_work = grouped_stage::grouped_work;
 
 const std::vector<cut_wish> ways_to_cut{{output_cut::rows, output_cut::rows, 4},
                                         {output_cut::rows, output_cut::rows, 0},
                                         {output_cut::columns, output_cut::columns, 0}};
 
-/// A stage of a receipt as a group computed it.
-struct grouped_work {
-  receipt r;
-  kv_cache kv;
-  std::vector<std::vector<std::byte>> shown; ///< statements of all windows, as bytes
-  std::vector<part_statement> statements;    ///< likewise
-};
-
-class group_proofs : public testing::Test {
+class group_proofs : public testing::Test, protected grouped_stage {
 protected:
-  group_proofs() : shelf_(1U << 24U) {
-    for (std::uint8_t i = 0; i < 3; ++i) {
-      std::array<std::byte, secret_key::seed_size> seed{};
-      seed.fill(std::byte{static_cast<unsigned char>(0xc0 + i)});
-      member_keys_.push_back(secret_key::from_seed(seed));
-    }
-  }
-
-  static const test::loaded_model& file() {
-    static const test::loaded_model made{test::synthetic_model(
-        {.layers = 9,
-         .dim = 64,
-         .ffn_dim = 128,
-         .heads = 8,
-         .kv_heads = 4,
-         .head_dim = 32,
-         .vocabulary = 300,
-         .quantization = synth_quantization::q8_0})};
-    return made;
-  }
-  static const model& weights() {
-    static const model checked = [] {
-      model m = file().get();
-      serial_runner runner;
-      EXPECT_TRUE(check_weights(m, {0, 9}, runner));
-      return m;
-    }();
-    return checked;
-  }
-  static const computed_receipt& honest() {
-    static const computed_receipt made{receipt_maker{}, file(), grouped_prompt, 5};
-    return made;
-  }
-  /// Of a node that has another layer's matrix in place of this one.
-  static model with_wrong(layer_index layer, weight layer_weights::* matrix) {
-    model wrong = weights();
-    wrong.layers[layer].*matrix = wrong.layers[layer + 1].*matrix;
-    return wrong;
-  }
-
-  /// The stage's signer leads.
-  [[nodiscard]] const secret_key& key_of(std::uint32_t member) const {
-    return member == 0 ? cast_.key(grouped_stage) : member_keys_[member];
-  }
-  part_group group_of(const cut_wish& wish) const {
-    part_group group{honest().r.asked.model, {}, {}};
-    for (std::uint32_t i = 0; i < 3; ++i) {
-      group.nodes.push_back(key_of(i).id());
-    }
-    group.cut =
-        cut_segment(weights(), grouped_layers, std::vector<std::uint32_t>{2, 1, 1}, wish).value();
-    return group;
-  }
-  std::unique_ptr<signed_group> start(const part_group& group, const model& other,
-                                      std::uint32_t liar, bool whole = false) {
-    std::vector<signed_group::member> members;
-    for (std::uint32_t i = 0; i < 3; ++i) {
-      members.push_back({i == liar ? &other : &weights(), &key_of(i)});
-    }
-    return std::make_unique<signed_group>(std::move(members), group, shelf_, ++number_, whole);
-  }
-  step_input input_at(position first, std::uint32_t count) const {
-    const std::size_t dim = weights().config.dim;
-    step_input in{.first = first, .count = count};
-    in.boundary = std::span{honest().boundaries[grouped_layers.first - 1]}.subspan(first * dim,
-                                                                                  count * dim);
-    return in;
-  }
-  /// Computes the stage in steps, and states what came of it. All positions of the receipt.
-  grouped_work work(segment& by, const std::vector<std::uint32_t>& steps) {
-    grouped_work made{honest().r, by.open(honest().r.positions, 1U << 26U).value().kv, {}, {}};
-    segment_state state = by.open(honest().r.positions, 1U << 26U).value();
-    std::vector<unit_leaf> leaves;
-    position at = 0;
-    for (const std::uint32_t n : steps) {
-      step_output out;
-      const auto done = by.forward(state, input_at(at, n), runner_, out);
-      EXPECT_TRUE(done) << done.error().message;
-      leaves.insert(leaves.end(), out.leaves.begin(), out.leaves.end());
-      at += n;
-    }
-    EXPECT_EQ(at, honest().r.positions);
-    const auto open = state.units.open_leaves();
-    leaves.insert(leaves.end(), open.begin(), open.end());
-    stage_records& stage = made.r.stages[grouped_stage];
-    for (const unit_leaf& leaf : leaves) {
-      stage.statements[leaf.unit.window].units[leaf.unit.layer - grouped_layers.first] =
-          leaf.boundary;
-    }
-    for (statement& s : stage.statements) {
-      for (std::uint32_t l = 0; l < grouped_layers.size(); ++l) {
-        s.kv[l] = kv_digest(state.kv, grouped_layers.first + l, s.window, s.positions);
-      }
-    }
-    cast_.sign_stage(made.r, grouped_stage);
-    made.kv = std::move(state.kv);
-    for (std::uint32_t w = 0; w < grouped_windows; ++w) {
-      for (const auto& s : shelf_.find(made.r.asked.model, grouped_layers, w)) {
-        made.statements.push_back(*s);
-        made.shown.push_back(encode_statement(*s));
-      }
-    }
-    return made;
-  }
-  [[nodiscard]] std::vector<input_bytes> inputs(const grouped_work& made,
-                                                const stage_window& at) const {
-    std::vector<input_bytes> all;
-    for (const window_input& one : inputs_of(made.r, weights().config, at)) {
-      const auto [window, layer] = one.unit;
-      if (one.part == audit_part::kv) {
-        all.push_back(std::make_shared<const std::vector<std::byte>>(
-            kv_bytes(made.kv, layer, window, one.positions)));
-      } else {
-        const auto rows = std::as_bytes(input_at(window * 32, one.positions).boundary);
-        all.push_back(std::make_shared<const std::vector<std::byte>>(rows.begin(), rows.end()));
-      }
-    }
-    return all;
-  }
   /// What an audit of the window finds, and whom it names.
   struct audited {
     std::optional<stated_fault> fault;
     unit_author author;
   };
   audited audit(const grouped_work& made, std::uint32_t window) {
-    const stage_window at{grouped_stage, window};
+    const stage_window at{stage, window};
     const auto given = inputs(made, at);
-    const auto again =
-        replay_window(made.r, at, weights(), given, kernels_reference(), runner_);
+    const auto again = replay_window(made.r, at, weights(), given, kernels_reference(), runner);
     EXPECT_TRUE(again) << again.error().message;
     return {window_fault(made.r, at, *again),
             author_of_wrong_unit(made.shown, made.r, at, weights(), given, kernels_reference(),
-                                 runner_)};
+                                 runner)};
   }
   result<examined_parts> examine(const part_statement& s, const grouped_work& made,
                                  std::uint32_t window) {
-    const stage_window at{grouped_stage, window};
+    const stage_window at{stage, window};
     const auto given = inputs(made, at);
-    return parts_examiner{made.r, at, weights(), given, kernels_reference(), runner_}.examine(s);
+    return parts_examiner{made.r, at, weights(), given, kernels_reference(), runner}.examine(s);
   }
-  static std::vector<std::uint32_t> steps() {
-    return {40, grouped_prompt - 40, 1, 1, 1, 1};
-  }
-
-  receipt_maker cast_;
-  std::vector<secret_key> member_keys_;
-  serial_runner runner_;
-  part_shelf shelf_;
-  std::uint64_t number_{0};
 };
 
 TEST_F(group_proofs, are_of_every_window_and_change_no_bit_of_what_is_stated) {
   for (const cut_wish& way : ways_to_cut) {
     const auto group = start(group_of(way), weights(), 0);
-    const grouped_work made = work(group->get(), steps());
+    const grouped_work made = work(group->get());
     ASSERT_FALSE(group->leader().lost()) << group->leader().lost()->message;
-    for (const statement& s : made.r.stages[grouped_stage].statements) {
-      const statement& wanted = honest().r.stages[grouped_stage].statements[s.window];
+    for (const statement& s : made.r.stages[stage].statements) {
+      const statement& wanted = honest().r.stages[stage].statements[s.window];
       EXPECT_EQ(s.units, wanted.units) << "as one node states them";
       EXPECT_EQ(s.kv, wanted.kv);
     }
+    EXPECT_TRUE(check_receipt(made.r, {signer_policy::kind::any, {}}).empty());
     std::map<std::uint32_t, std::size_t> longest;
     for (const part_statement& s : made.statements) {
       EXPECT_TRUE(check_proofs(s));
@@ -221,11 +71,11 @@ TEST_F(group_proofs, are_of_every_window_and_change_no_bit_of_what_is_stated) {
       EXPECT_EQ(found->what, parts_finding::right) << "positions to " << s.run.end();
     }
     EXPECT_EQ(longest, (std::map<std::uint32_t, std::size_t>{{0, 32}, {1, 32}, {2, 6}}));
-    for (std::uint32_t w = 0; w < grouped_windows; ++w) {
+    for (std::uint32_t w = 0; w < windows; ++w) {
       EXPECT_FALSE(audit(made, w).fault) << w;
     }
-    shelf_.keep({number_, 1}, 0, {}); // nothing is left of it
-    EXPECT_EQ(shelf_.bytes(), 0U);
+    clear();
+    EXPECT_EQ(shelf.bytes(), 0U);
   }
 }
 
@@ -246,9 +96,9 @@ TEST_F(group_proofs, name_the_member_that_computes_wrongly_and_no_other) {
       const model wrong = with_wrong(one.layer, one.matrix);
       const std::uint32_t liar = 1 + one.layer % 2;
       const auto group = start(group_of(way), wrong, liar);
-      const grouped_work made = work(group->get(), steps());
+      const grouped_work made = work(group->get());
       ASSERT_FALSE(group->leader().lost()) << group->leader().lost()->message;
-      for (std::uint32_t w = 0; w < grouped_windows; ++w) {
+      for (std::uint32_t w = 0; w < windows; ++w) {
         const audited found = audit(made, w);
         ASSERT_TRUE(found.fault) << "window " << w;
         EXPECT_EQ(found.fault->signer, key_of(0).id()) << "who stated it";
@@ -256,12 +106,12 @@ TEST_F(group_proofs, name_the_member_that_computes_wrongly_and_no_other) {
         ASSERT_TRUE(found.author.part) << found.author.why;
         EXPECT_EQ(found.author.part->layer, one.layer);
         EXPECT_EQ(found.author.part->part,
-                  part_terms{group_of(way)}.name(one.layer - grouped_layers.first, liar));
+                  part_terms{group_of(way)}.name(one.layer - layers.first, liar));
         if (!columns && one.by_rows != part_lane::attention_floats) {
           EXPECT_EQ(found.author.part->lane, one.by_rows) << found.author.why;
         }
       }
-      shelf_.keep({number_, 1}, 0, {});
+      clear();
     }
   }
 }
@@ -269,18 +119,18 @@ TEST_F(group_proofs, name_the_member_that_computes_wrongly_and_no_other) {
 TEST_F(group_proofs, name_the_leader_that_computes_its_part_wrongly_or_states_something_else) {
   const model wrong = with_wrong(4, &layer_weights::ffn_up);
   const auto group = start(group_of(ways_to_cut[0]), wrong, 0);
-  const grouped_work lied = work(group->get(), steps());
+  const grouped_work lied = work(group->get());
   const audited own = audit(lied, 1);
   ASSERT_TRUE(own.fault);
   EXPECT_EQ(own.author.node, key_of(0).id());
   ASSERT_TRUE(own.author.part);
   EXPECT_EQ(own.author.part->member, 0U);
-  shelf_.keep({number_, 1}, 0, {});
+  clear();
 
   const auto right = start(group_of(ways_to_cut[0]), weights(), 0);
-  grouped_work other = work(right->get(), steps());
-  other.r.stages[grouped_stage].statements[1].units[2] = hasher{"ovir/test/other"}.finish();
-  cast_.sign_stage(other.r, grouped_stage);
+  grouped_work other = work(right->get());
+  other.r.stages[stage].statements[1].units[2] = hasher{"ovir/test/other"}.finish();
+  sign_again(other.r);
   const audited stated = audit(other, 1);
   ASSERT_TRUE(stated.fault);
   EXPECT_EQ(stated.author.node, key_of(0).id());
@@ -298,7 +148,7 @@ protected:
   forged_proofs() {
     const model wrong = with_wrong(4, &layer_weights::ffn_up);
     const auto group = start(group_of(ways_to_cut[0]), wrong, 0);
-    made_.emplace(work(group->get(), steps()));
+    made_.emplace(work(group->get()));
     of_window_ = *std::ranges::find_if(made_->statements, [](const part_statement& s) {
       return s.run.window() == 1 && s.run.end() == 64;
     });
@@ -403,16 +253,16 @@ protected:
   void expect_found(const test::memory_network::meddler& meddle, const std::string& words) {
     const auto group = start(group_of(ways_to_cut[0]), weights(), 0, true);
     group->network().meddle(meddle);
-    const grouped_work made = work(group->get(), steps());
+    const grouped_work made = work(group->get());
     ASSERT_TRUE(group->leader().lost()) << words;
     EXPECT_THAT(group->leader().lost()->message, HasSubstr(words));
-    for (const statement& s : made.r.stages[grouped_stage].statements) {
-      EXPECT_EQ(s.units, honest().r.stages[grouped_stage].statements[s.window].units);
+    for (const statement& s : made.r.stages[stage].statements) {
+      EXPECT_EQ(s.units, honest().r.stages[stage].statements[s.window].units);
     }
     for (const part_statement& s : made.statements) {
       EXPECT_EQ(examine(s, made, s.run.window())->what, parts_finding::right);
     }
-    shelf_.keep({number_, 1}, 0, {});
+    clear();
   }
   static test::memory_network::bytes changed(const test::memory_network::bytes& message,
                                              std::size_t at) {
@@ -476,16 +326,12 @@ TEST_F(meddled_proofs, of_an_earlier_pass_or_of_too_few_windows_do_not_count) {
 }
 
 TEST_F(group_proofs, are_missed_where_a_member_does_not_sign) {
-  std::vector<signed_group::member> members;
-  for (std::uint32_t i = 0; i < 3; ++i) {
-    members.push_back({&weights(), &key_of(i)});
-  }
-  signed_group group{std::move(members), group_of(ways_to_cut[0]), shelf_, ++number_, true, 2};
-  const grouped_work made = work(group.get(), steps());
-  ASSERT_TRUE(group.leader().lost());
-  EXPECT_THAT(group.leader().lost()->message, HasSubstr("member 2 of group"));
-  EXPECT_EQ(made.r.stages[grouped_stage].statements[2].units,
-            honest().r.stages[grouped_stage].statements[2].units);
+  const auto group = start(group_of(ways_to_cut[0]), weights(), 0, true, 2);
+  const grouped_work made = work(group->get());
+  ASSERT_TRUE(group->leader().lost());
+  EXPECT_THAT(group->leader().lost()->message, HasSubstr("member 2 of group"));
+  EXPECT_EQ(made.r.stages[stage].statements[2].units,
+            honest().r.stages[stage].statements[2].units);
   EXPECT_TRUE(made.statements.empty());
 }
 
