@@ -129,8 +129,7 @@ result<void> check_about(const part_statement& s, const window_case& c) {
 /// In the order in which one thing needs those before.
 std::optional<part_author> first_difference(const part_statement& s, const part_run& again) {
   const auto members = static_cast<std::uint32_t>(s.group.nodes.size());
-  const auto [stated, computed] =
-      std::ranges::mismatch(s.run.leaves, again.leaves);
+  const auto [stated, computed] = std::ranges::mismatch(s.run.leaves, again.leaves);
   if (stated == s.run.leaves.end()) {
     return std::nullopt;
   }
@@ -165,8 +164,9 @@ result<void> parts_examiner::impl::prepare(const part_statement& s) {
     }
   }
   if (needed.size() > limits::part_ways_max) {
-    return fail(errc::over_limit, "activations crossed in {} ways in one window; at most {} are "
-                                  "looked at",
+    return fail(errc::over_limit,
+                "activations crossed in {} ways in one window; at most {} are "
+                "looked at",
                 needed.size(), limits::part_ways_max);
   }
   if (ways.size() > limits::part_ways_max) {
@@ -267,11 +267,11 @@ unit_author author_of_wrong_unit(std::span<const std::vector<std::byte>> shown, 
     } else if (found->what == parts_finding::wrong) {
       author.node = found->author->node;
       author.part = found->author;
-      author.why = fmt::format("member {} of its group, {}, sent other {} of layer {} than its part {} "
-                               "makes of them",
-                               found->author->member, short_name(found->author->node),
-                               words_for(found->author->lane), found->author->layer,
-                               to_hex(found->author->part).substr(0, 8));
+      author.why = fmt::format(
+          "member {} of its group, {}, sent other {} of layer {} than its part {} "
+          "makes of them",
+          found->author->member, short_name(found->author->node), words_for(found->author->lane),
+          found->author->layer, to_hex(found->author->part).substr(0, 8));
       return author;
     } else {
       author.why = found->what == parts_finding::right

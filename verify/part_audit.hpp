@@ -72,9 +72,9 @@ struct unit_author {
 /// limits::part_statements_shown_max count. A signer that shows no statement under which a member
 /// was wrong is the author itself. Precondition: the window has a `window_fault` in a unit, or in K
 /// and V, that the stage's signer states and does not cite.
-[[nodiscard]] unit_author
-author_of_wrong_unit(std::span<const std::vector<std::byte>> shown, const receipt& r,
-                     const stage_window& at, const model& m, std::span<const input_bytes> inputs,
-                     const kernel_set& kernels, parallel_runner& runner);
+[[nodiscard]] unit_author author_of_wrong_unit(std::span<const std::vector<std::byte>> shown,
+                                               const receipt& r, const stage_window& at,
+                                               const model& m, std::span<const input_bytes> inputs,
+                                               const kernel_set& kernels, parallel_runner& runner);
 
 } // namespace ovir::compute

@@ -419,8 +419,7 @@ result<void> check_verdicts(const conviction& c, const node_id& stated_by) {
   std::set<node_id> verifiers;
   for (const audit_verdict& v : c.verdicts) {
     if (v.verifier == c.guilty || v.verifier == stated_by ||
-        !verify_verdict(v, name, c.place, c.computed) ||
-        !verifiers.insert(v.verifier).second) {
+        !verify_verdict(v, name, c.place, c.computed) || !verifiers.insert(v.verifier).second) {
       return fail(errc::invalid_argument, "the verdict of {} does not count",
                   short_name(v.verifier));
     }
@@ -472,9 +471,9 @@ result<void> check_parts(const conviction& c) {
     return c.place.layer >= one.signer.layers.first && c.place.layer < one.signer.layers.last;
   });
   if (!stated || stage == r.stages.end() || stated->value == c.computed ||
-      stated->signer != stage->signer.node || s.group.nodes.empty() || stated->signer != s.group.nodes.front() ||
-      s.group.model != r.asked.model || s.group.cut.layers != stage->signer.layers ||
-      s.run.window() != c.place.window) {
+      stated->signer != stage->signer.node || s.group.nodes.empty() ||
+      stated->signer != s.group.nodes.front() || s.group.model != r.asked.model ||
+      s.group.cut.layers != stage->signer.layers || s.run.window() != c.place.window) {
     return fail(errc::invalid_argument,
                 "the statement about parts in it is not about what the receipt states");
   }

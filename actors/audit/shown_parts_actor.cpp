@@ -13,8 +13,8 @@ namespace ovir::actors {
 namespace {
 
 bool is_about(const conviction& draft, const conviction& c) {
-  return draft.kind == conviction_kind::replay && draft.place == c.place &&
-         !c.receipts.empty() && draft.receipts.front() == c.receipts.front();
+  return draft.kind == conviction_kind::replay && draft.place == c.place && !c.receipts.empty() &&
+         draft.receipts.front() == c.receipts.front();
 }
 
 /// The first of the statements, one for each content, under which another operator's member was
@@ -105,8 +105,9 @@ void excuse_leader(verifier_pointer self, const conviction& c) {
     return; // one party, which chose who of it was wrong
   }
   self->state.environment.journal->say(
-      log_level::warn, std::nullopt, "{} is not convicted: {}, of the group that it leads, was wrong",
-      short_name(heard->first), short_name(c.guilty));
+      log_level::warn, std::nullopt,
+      "{} is not convicted: {}, of the group that it leads, was wrong", short_name(heard->first),
+      short_name(c.guilty));
   hearings.erase(heard);
 }
 

@@ -194,9 +194,9 @@ void take_by_inputs(verifier_pointer self, const node_id& from, const conviction
   examine_by_inputs(self, c, [self, from, c, seen](const result<bool>& holds) {
     self->state.under_way.convictions.erase(accusation_digest(c));
     if (holds && !*holds) {
-      return blame(self, from,
-                   fmt::format("wants {} convicted, who is not wrong by the inputs",
-                               short_name(c.guilty)));
+      return blame(
+          self, from,
+          fmt::format("wants {} convicted, who is not wrong by the inputs", short_name(c.guilty)));
     }
     if (!holds && seen == examined::by_inputs) {
       return say(self, log_level::warn,

@@ -170,8 +170,8 @@ result<void> examine_window(verifier_pointer self, const receipt& r,
                             const std::function<void(compute::parts_examiner&)>& look) {
   OVIR_ASSIGN(const window_again window, window_with(self, r, at, inputs));
   compute::serial_runner runner;
-  compute::parts_examiner examiner{r,      at, *window.model.weights, window.given,
-                                   *window.model.part->kernels, runner};
+  compute::parts_examiner examiner{
+      r, at, *window.model.weights, window.given, *window.model.part->kernels, runner};
   look(examiner);
   return {};
 }
@@ -185,7 +185,8 @@ result<replayed> replay_window(verifier_pointer self, const receipt& r,
   const compute::kernel_set& with = kernels_beside(own, taken);
   compute::serial_runner runner;
   const auto compute_again = [&](const compute::model& m) {
-    return compute::replay_window(r, at, m, window.given, with, runner, model.part->vocabulary.get());
+    return compute::replay_window(r, at, m, window.given, with, runner,
+                                  model.part->vocabulary.get());
   };
   // What is packed is in the order that the model's own kernels read fastest.
   OVIR_ASSIGN(auto again, with.id == own.id ? compute_again(*model.weights)

@@ -55,8 +55,7 @@ group_leader::~group_leader() {
   }
 }
 
-void group_leader::sign_parts(const secret_key& key, compute::part_group group,
-                              part_shelf& shelf) {
+void group_leader::sign_parts(const secret_key& key, compute::part_group group, part_shelf& shelf) {
   group_ = std::move(group);
   shelf_ = &shelf;
   signing_ = {&key, std::make_shared<const compute::part_terms>(group_)};

@@ -66,8 +66,8 @@ result<group_member::session*> group_member::open(const group_session& s) {
     made.record.emplace(part_->cut().layers.size(), passes_.members());
   }
   if (bytes_of(made) > kv_bytes_max_ - kv_bytes_) {
-    return fail(errc::over_limit, "a group's session of {} bytes; {} of {} are left", bytes_of(made),
-                kv_bytes_max_ - kv_bytes_, kv_bytes_max_);
+    return fail(errc::over_limit, "a group's session of {} bytes; {} of {} are left",
+                bytes_of(made), kv_bytes_max_ - kv_bytes_, kv_bytes_max_);
   }
   kv_bytes_ += bytes_of(made);
   return &sessions_.emplace(s.number, std::move(made)).first->second;

@@ -45,8 +45,8 @@ public:
 
 private:
   struct session {
-    std::optional<compute::kv_cache> kv; ///< of the member's heads
-    position length{0};                  ///< positions before it are valid
+    std::optional<compute::kv_cache> kv;          ///< of the member's heads
+    position length{0};                           ///< positions before it are valid
     std::optional<compute::part_record> record{}; ///< where parts are signed
   };
 

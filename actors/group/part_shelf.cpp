@@ -20,9 +20,8 @@ void part_shelf::prune(const request_key& request, position first) {
   auto at = runs_.lower_bound({request, 0});
   while (at != runs_.end() && at->first.request == request) {
     std::vector<statement>& ends = at->second.ends;
-    const auto last = std::find_if(ends.rbegin(), ends.rend(), [&](const statement& one) {
-      return one->run.end() <= first;
-    });
+    const auto last = std::find_if(ends.rbegin(), ends.rend(),
+                                   [&](const statement& one) { return one->run.end() <= first; });
     if (last == ends.rend()) {
       at = erase(at);
       continue;

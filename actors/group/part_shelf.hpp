@@ -47,7 +47,7 @@ private:
     friend auto operator<=>(const place&, const place&) = default;
   };
   struct ends_of_run {
-    std::uint64_t age{0}; ///< a number that rises with each run
+    std::uint64_t age{0};        ///< a number that rises with each run
     std::vector<statement> ends; ///< ascending
   };
   using runs = std::map<place, ends_of_run>;

@@ -60,8 +60,8 @@ public:
     return static_cast<position>(kv_[member].size());
   }
 
-  /// Begins a pass of `together` rows, of which positions [first, first + count) are this request's;
-  /// `input` [count][dim]. What there was of positions from `first` on is dropped.
+  /// Begins a pass of `together` rows, of which positions [first, first + count) are this
+  /// request's; `input` [count][dim]. What there was of positions from `first` on is dropped.
   void begin(position first, std::uint32_t count, std::uint32_t together,
              std::span<const float> input);
   /// What `member` made of row `t` of the pass. Of one layer, lane and member, rows come in order.

@@ -115,23 +115,22 @@ digest chained(const digest& prev, const digest& row) {
 
 digest row_digest(std::span<const std::byte> bytes) { return hash("ovir/part/v1/row", bytes); }
 
-void digest_rows(const model_config& config, const segment_cut& cut, const crossing_place& place,
-                 activation_form form, std::uint32_t rows,
-                 std::span<const std::span<const std::byte>> all,
-                 const std::function<void(std::uint32_t row, std::uint32_t member, const digest&)>&
-                     each) {
+void digest_rows(
+    const model_config& config, const segment_cut& cut, const crossing_place& place,
+    activation_form form, std::uint32_t rows, std::span<const std::span<const std::byte>> all,
+    const std::function<void(std::uint32_t row, std::uint32_t member, const digest&)>& each) {
   OVIR_CHECK(all.size() == cut.members.size(), all.size());
   std::vector<std::byte> row;
   for (std::uint32_t i = 0; i < all.size(); ++i) {
     const member_part& part = cut.members[i];
     const bool norms = place.kind == crossing_kind::queries_keys;
-    const sent_rows sent{place.kind,
-                         form,
-                         rows,
-                         {norms ? attention_columns(config, part).size()
-                                : crossing_width(config, cut, i, place),
-                          std::size_t{part.kv_heads.size()} * config.head_dim},
-                         all[i]};
+    const sent_rows sent{
+        place.kind,
+        form,
+        rows,
+        {norms ? attention_columns(config, part).size() : crossing_width(config, cut, i, place),
+         std::size_t{part.kv_heads.size()} * config.head_dim},
+        all[i]};
     for (std::uint32_t t = 0; t < rows; ++t) {
       row.clear();
       append_row(sent, t, row);

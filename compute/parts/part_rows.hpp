@@ -43,10 +43,9 @@ inline constexpr std::uint32_t part_lanes = 10;
 /// Calls `each` for every member and, of one member, every row in order, with the digest of what
 /// that member sent of it. `all`: what `segment_part::take` accepted at a place in a pass of `rows`
 /// rows; `form`: of the block's activations.
-void digest_rows(const model_config& config, const segment_cut& cut, const crossing_place& place,
-                 activation_form form, std::uint32_t rows,
-                 std::span<const std::span<const std::byte>> all,
-                 const std::function<void(std::uint32_t row, std::uint32_t member, const digest&)>&
-                     each);
+void digest_rows(
+    const model_config& config, const segment_cut& cut, const crossing_place& place,
+    activation_form form, std::uint32_t rows, std::span<const std::span<const std::byte>> all,
+    const std::function<void(std::uint32_t row, std::uint32_t member, const digest&)>& each);
 
 } // namespace ovir::compute

@@ -88,11 +88,11 @@ struct wrong_matrix {
 TEST_F(group_proofs, name_the_member_that_computes_wrongly_and_no_other) {
   for (const cut_wish& way : ways_to_cut) {
     const bool columns = way.attention == output_cut::columns;
-    for (const wrong_matrix& one : std::vector<wrong_matrix>{
-             {3, &layer_weights::attn_v, part_lane::kv},
-             {4, &layer_weights::attn_q, part_lane::attention_floats},
-             {4, &layer_weights::attn_output, part_lane::attention_output},
-             {5, &layer_weights::ffn_down, part_lane::inner_output}}) {
+    for (const wrong_matrix& one :
+         std::vector<wrong_matrix>{{3, &layer_weights::attn_v, part_lane::kv},
+                                   {4, &layer_weights::attn_q, part_lane::attention_floats},
+                                   {4, &layer_weights::attn_output, part_lane::attention_output},
+                                   {5, &layer_weights::ffn_down, part_lane::inner_output}}) {
       const model wrong = with_wrong(one.layer, one.matrix);
       const std::uint32_t liar = 1 + one.layer % 2;
       const auto group = start(group_of(way), wrong, liar);
@@ -330,8 +330,7 @@ TEST_F(group_proofs, are_missed_where_a_member_does_not_sign) {
   const grouped_work made = work(group->get());
   ASSERT_TRUE(group->leader().lost());
   EXPECT_THAT(group->leader().lost()->message, HasSubstr("member 2 of group"));
-  EXPECT_EQ(made.r.stages[stage].statements[2].units,
-            honest().r.stages[stage].statements[2].units);
+  EXPECT_EQ(made.r.stages[stage].statements[2].units, honest().r.stages[stage].statements[2].units);
   EXPECT_TRUE(made.statements.empty());
 }
 

@@ -32,7 +32,7 @@ public:
   struct grouped_work {
     receipt r;
     compute::kv_cache kv;
-    std::vector<std::vector<std::byte>> shown;      ///< statements about parts, as bytes
+    std::vector<std::vector<std::byte>> shown;       ///< statements about parts, as bytes
     std::vector<compute::part_statement> statements; ///< likewise
   };
 
@@ -79,9 +79,8 @@ public:
   }
   /// Member `liar` computes with `other`.
   [[nodiscard]] std::unique_ptr<signed_group> start(const compute::part_group& group,
-                                                    const compute::model& other,
-                                                    std::uint32_t liar, bool whole = false,
-                                                    std::uint32_t quiet = 0) {
+                                                    const compute::model& other, std::uint32_t liar,
+                                                    bool whole = false, std::uint32_t quiet = 0) {
     std::vector<signed_group::member> members;
     for (std::uint32_t i = 0; i < 3; ++i) {
       members.push_back({i == liar ? &other : &weights(), &key_of(i)});
