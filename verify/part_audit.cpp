@@ -1,6 +1,7 @@
 #include "verify/part_audit.hpp"
 
 #include "compute/forward/layer_engine.hpp"
+#include "compute/parts/cut_codec.hpp"
 #include "compute/parts/kv_rows.hpp"
 #include "compute/parts/local_group.hpp"
 #include "compute/parts/part_record.hpp"
@@ -31,17 +32,24 @@ public:
       : group_(std::move(group)), stream_(stream) {}
   [[nodiscard]] result<void> run(engine_pass& pass) override {
     stream_.assign(pass.stream.begin(), pass.stream.end());
-    return group_->run(pass);
+    OVIR_TRY(group_->run(pass));
+    if (behind_ != nullptr) {
+      behind_->assign(pass.stream.begin(), pass.stream.end());
+    }
+    return {};
   }
-  [[nodiscard]] bool has_head() const noexcept override { return false; }
-  [[nodiscard]] result<void> head(std::span<const float* const>, std::span<float>,
-                                  std::span<std::uint8_t>) override {
-    return fail(errc::internal, "no logits are wanted of an examined window");
+  [[nodiscard]] bool has_head() const noexcept override { return group_->has_head(); }
+  [[nodiscard]] result<void> head(std::span<const float* const> rows, std::span<float> logits,
+                                  std::span<std::uint8_t> ok) override {
+    return group_->head(rows, logits, ok);
   }
+  /// Also at what comes out.
+  void watch_output(std::vector<float>& behind) { behind_ = &behind; }
 
 private:
   std::unique_ptr<local_group> group_;
   std::vector<float>& stream_;
+  std::vector<float>* behind_{nullptr};
 };
 
 /// How activations cross in a pass of so many rows, whatever the rows of the pass that is computed.
@@ -109,21 +117,30 @@ digest input_of(const part_run& run, std::span<const float> stream, std::size_t 
   return chain;
 }
 
-result<void> check_about(const part_statement& s, const window_case& c) {
+/// Whether it is one that the stage's signer leads, of the stage's layers.
+result<void> check_group(const part_group& group, const window_case& c) {
+  if (c.at.stage >= c.r.stages.size()) {
+    return fail(errc::invalid_argument, "the receipt has no stage {}", c.at.stage);
+  }
   const evidence_signer& lead = c.r.stages[c.at.stage].signer;
-  if (s.group.nodes.empty() || s.group.nodes.front() != lead.node ||
-      s.group.model != c.r.asked.model || s.group.cut.layers != lead.layers) {
+  if (group.nodes.empty() || group.nodes.front() != lead.node || group.model != c.r.asked.model ||
+      group.cut.layers != lead.layers) {
     return fail(errc::invalid_argument,
                 "what is shown about parts is of no group of layers {} to {} that {} leads",
                 lead.layers.first, lead.layers.last - 1, short_name(lead.node));
   }
+  return check_cut(c.m, group.cut);
+}
+
+result<void> check_about(const part_statement& s, const window_case& c) {
+  OVIR_TRY(check_group(s.group, c));
   if (s.run.window() != c.at.window || s.run.end() > c.r.positions) {
     return fail(errc::invalid_argument,
                 "what is shown about parts is of positions {} to {}, and not of window {} of {} "
                 "positions",
                 s.run.first, s.run.end() - 1, c.at.window, c.r.positions);
   }
-  return check_cut(c.m, s.group.cut);
+  return {};
 }
 
 /// In the order in which one thing needs those before.
@@ -143,9 +160,65 @@ std::optional<part_author> first_difference(const part_statement& s, const part_
 
 } // namespace
 
+namespace {
+
+/// The end of a window of the model's last stage.
+struct window_end {
+  std::vector<float> rows;   ///< [count][dim], of the last layer's output
+  std::vector<float> logits; ///< [count][vocabulary]
+};
+
+result<window_end> compute_end(const window_case& c) {
+  window_end made;
+  const std::vector<std::uint32_t> one{1};
+  const layer_range range = c.r.stages[c.at.stage].signer.layers;
+  OVIR_ASSIGN(const segment_cut whole, cut_segment(c.m, range, one));
+  OVIR_ASSIGN(auto group, local_group::make(c.m, whole, c.kernels, c.runner));
+  std::vector<float> stream;
+  auto engine = std::make_unique<watched_group>(std::move(group), stream);
+  engine->watch_output(made.rows);
+  OVIR_ASSIGN(const auto layers, segment::make_with(c.m, range, c.kernels, std::move(engine)));
+  if (!layers->is_last()) {
+    return fail(errc::invalid_argument, "the stage has no logits");
+  }
+  OVIR_ASSIGN(window_start start, start_window(c.r, c.at, *layers, c.inputs));
+  const replay_draws draws{c.r, c.m.config, nullptr};
+  step_input in;
+  in.first = start.first;
+  in.count = start.count;
+  in.boundary = start.boundary;
+  in.logit_rows = start.count;
+  if (layers->is_first()) {
+    in.tokens = draws.tokens().subspan(in.first, in.count);
+  }
+  step_output step;
+  OVIR_TRY(layers->forward(start.state, in, c.runner, step));
+  made.logits = std::move(step.logits);
+  return made;
+}
+
+} // namespace
+
 struct parts_examiner::impl {
   window_case c;
   std::vector<std::pair<segment_cut, window_of_group>> ways{}; ///< in which activations crossed
+
+  std::optional<window_end> end{};
+
+  result<void> prepare_end() {
+    if (!end) {
+      OVIR_ASSIGN(end, compute_end(c));
+    }
+    return {};
+  }
+  /// Rows of the window before this position.
+  [[nodiscard]] result<std::size_t> row_of(position at) const {
+    const position first = c.at.window * limits::window_positions;
+    if (at < first || at >= first + positions_of(c.at.window, c.r.positions)) {
+      return fail(errc::invalid_argument, "position {} is not of window {}", at, c.at.window);
+    }
+    return at - first;
+  }
 
   /// Where there are not those of the run, they are computed.
   result<void> prepare(const part_statement& s);
@@ -231,9 +304,6 @@ parts_examiner::~parts_examiner() = default;
 
 result<examined_parts> parts_examiner::examine(const part_statement& s) {
   const window_case& c = impl_->c;
-  if (c.at.stage >= c.r.stages.size()) {
-    return fail(errc::invalid_argument, "the receipt has no stage {}", c.at.stage);
-  }
   OVIR_TRY(check_about(s, c));
   // The stream is the same in every way: so what is of other requests costs little.
   const std::size_t dim = c.m.config.dim;
@@ -249,6 +319,36 @@ result<examined_parts> parts_examiner::examine(const part_statement& s) {
   }
   auto author = first_difference(s, again);
   return author ? examined_parts{parts_finding::wrong, std::move(author)} : examined_parts{};
+}
+
+result<digest> parts_examiner::last_row(position at) {
+  OVIR_ASSIGN(const std::size_t row, impl_->row_of(at));
+  OVIR_TRY(impl_->prepare_end());
+  const std::size_t dim = impl_->c.m.config.dim;
+  return row_digest(std::as_bytes(std::span{impl_->end->rows}.subspan(row * dim, dim)));
+}
+
+result<examined_parts> parts_examiner::examine(const head_statement& s, position at) {
+  const window_case& c = impl_->c;
+  OVIR_TRY(check_group(s.group, c));
+  OVIR_TRY(check_proofs(s));
+  OVIR_ASSIGN(const digest row, last_row(at));
+  if (row != s.row) {
+    return examined_parts{parts_finding::other_inputs};
+  }
+  OVIR_ASSIGN(const std::size_t t, impl_->row_of(at));
+  const std::span<const float> logits{impl_->end->logits};
+  for (std::uint32_t i = 0; i < s.group.cut.members.size(); ++i) {
+    const part_range& words = s.group.cut.members[i].words;
+    const auto part = logits.subspan(t * c.m.config.vocabulary + words.first, words.size());
+    if (row_digest(std::as_bytes(part)) != s.logits[i]) {
+      const layer_index last = s.group.cut.layers.last - 1;
+      return examined_parts{parts_finding::wrong,
+                            part_author{s.group.nodes[i], i, last, part_lane::logits,
+                                        part_name(s.group.model, s.group.cut, last, i)}};
+    }
+  }
+  return examined_parts{};
 }
 
 unit_author author_of_wrong_unit(std::span<const std::vector<std::byte>> shown, const receipt& r,

@@ -3,6 +3,7 @@
 #include "compute/base/parallel.hpp"
 #include "compute/kernels/kernels.hpp"
 #include "compute/model/model.hpp"
+#include "compute/parts/head_statement.hpp"
 #include "compute/parts/part_statement.hpp"
 #include "messages/evidence/receipt.hpp"
 #include "messages/result.hpp"
@@ -56,6 +57,11 @@ public:
   /// signer leads, a member did not sign it, or the model cannot be cut so; and the errors of
   /// `replay_window`. Cost: that of computing the window, once or a few times.
   [[nodiscard]] result<examined_parts> examine(const part_statement& s);
+
+  /// The same of logits of position `at` of the window, whose stage ends the model.
+  [[nodiscard]] result<examined_parts> examine(const head_statement& s, position at);
+  /// `row_digest` of the last layer's output at this position of the window.
+  [[nodiscard]] result<digest> last_row(position at);
 
 private:
   struct impl;

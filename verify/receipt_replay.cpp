@@ -3,6 +3,7 @@
 #include "compute/forward/kv_digest.hpp"
 #include "compute/forward/prefix.hpp"
 #include "compute/forward/segment.hpp"
+#include "compute/parts/head_statement.hpp"
 #include "compute/parts/part_statement.hpp"
 #include "messages/limits/general.hpp"
 #include "verify/receipt_check.hpp"
@@ -455,33 +456,46 @@ result<void> check_replay(const conviction& c) {
   return check_verdicts(c, c.guilty);
 }
 
+/// The group of a statement about parts, or about logits, that is about this place.
+result<part_group> group_in(const conviction& c) {
+  if (c.place.part == audit_part::draw && is_head(c.receipts.back())) {
+    OVIR_ASSIGN(head_statement s, decode_head(c.receipts.back()));
+    OVIR_TRY(check_proofs(s));
+    return std::move(s.group);
+  }
+  OVIR_ASSIGN(part_statement s, decode_statement(c.receipts.back()));
+  if (!c.place.of_layer() || s.run.window() != c.place.window) {
+    return fail(errc::invalid_argument, "the statement about parts in it is about another window");
+  }
+  OVIR_TRY(check_proofs(s));
+  return std::move(s.group);
+}
+
 /// Whether a member's statement makes it the author of what its group's leader stated, as far as
 /// that shows without computing anything.
 result<void> check_parts(const conviction& c) {
-  if (c.receipts.size() != 2 || !c.place.of_layer()) {
+  if (c.receipts.size() != 2) {
     return fail(errc::invalid_argument,
-                "a conviction by parts is of a unit, with a receipt and a statement, this one has "
-                "{}",
+                "a conviction by parts has a receipt and a statement about parts, this one has {}",
                 c.receipts.size());
   }
   OVIR_ASSIGN(const receipt r, sound_receipt(c.receipts.front()));
-  OVIR_ASSIGN(const part_statement s, decode_statement(c.receipts.back()));
+  OVIR_ASSIGN(const part_group group, group_in(c));
   const auto stated = stated_at(r, c.place);
   const auto stage = std::find_if(r.stages.begin(), r.stages.end(), [&](const stage_records& one) {
     return c.place.layer >= one.signer.layers.first && c.place.layer < one.signer.layers.last;
   });
   if (!stated || stage == r.stages.end() || stated->value == c.computed ||
-      stated->signer != stage->signer.node || s.group.nodes.empty() ||
-      stated->signer != s.group.nodes.front() || s.group.model != r.asked.model ||
-      s.group.cut.layers != stage->signer.layers || s.run.window() != c.place.window) {
+      stated->signer != stage->signer.node || group.nodes.empty() ||
+      stated->signer != group.nodes.front() || group.model != r.asked.model ||
+      group.cut.layers != stage->signer.layers) {
     return fail(errc::invalid_argument,
                 "the statement about parts in it is not about what the receipt states");
   }
-  if (std::find(s.group.nodes.begin() + 1, s.group.nodes.end(), c.guilty) == s.group.nodes.end()) {
+  if (std::find(group.nodes.begin() + 1, group.nodes.end(), c.guilty) == group.nodes.end()) {
     return fail(errc::invalid_argument, "{} is no member of the group in question",
                 short_name(c.guilty));
   }
-  OVIR_TRY(check_proofs(s));
   return check_verdicts(c, stated->signer);
 }
 

@@ -17,13 +17,22 @@ bool is_about(const conviction& draft, const conviction& c) {
          draft.receipts.front() == c.receipts.front();
 }
 
-/// The first of the statements, one for each content, under which another operator's member was
-/// wrong.
-std::optional<std::pair<part_shelf::statement, compute::part_author>>
-first_author(verifier_pointer self, std::span<const part_shelf::statement> kept,
-             compute::parts_examiner& examiner) {
+/// A member that was wrong, and the statement that shows it.
+struct shown_author {
+  compute::part_author author;
+  std::vector<std::byte> statement;
+};
+
+/// Of another operator: one of its own excuses no leader.
+bool is_anothers(verifier_pointer self, const compute::part_author& author) {
   const operator_of operators = operators_of(self);
-  const std::string own = operators(self->state.environment.key->id());
+  return operators(author.node) != operators(self->state.environment.key->id());
+}
+
+/// The first of the statements, one for each content, under which a member was wrong.
+std::optional<shown_author> author_in(verifier_pointer self,
+                                      std::span<const part_shelf::statement> kept,
+                                      compute::parts_examiner& examiner) {
   std::vector<const compute::part_run*> right;
   for (const part_shelf::statement& s : kept) {
     const bool known = std::ranges::any_of(right, [&](const auto* run) { return *run == s->run; });
@@ -31,10 +40,25 @@ first_author(verifier_pointer self, std::span<const part_shelf::statement> kept,
     if (!found || found->what == compute::parts_finding::other_inputs) {
       continue;
     }
-    if (found->author && operators(found->author->node) != own) {
-      return std::pair{s, *found->author};
+    if (found->author && is_anothers(self, *found->author)) {
+      return shown_author{*found->author, compute::encode_statement(*s)};
     }
     right.push_back(&s->run);
+  }
+  return std::nullopt;
+}
+
+std::optional<shown_author> author_of_logits(verifier_pointer self, const receipt& r, position at,
+                                             compute::parts_examiner& examiner) {
+  const auto row = examiner.last_row(at);
+  if (!row) {
+    return std::nullopt;
+  }
+  for (const auto& s : self->state.environment.parts->find_heads(r.asked.model, *row)) {
+    const auto found = examiner.examine(*s, at);
+    if (found && found->author && is_anothers(self, *found->author)) {
+      return shown_author{*found->author, compute::encode_head(*s)};
+    }
   }
   return std::nullopt;
 }
@@ -44,27 +68,31 @@ first_author(verifier_pointer self, std::span<const part_shelf::statement> kept,
 bool show_parts(verifier_pointer self, const verifier_state::accusation& a, const receipt& r,
                 const known_inputs& inputs) {
   const auto& around = self->state.environment;
-  const auto at = compute::window_of(r, a.what.what.place);
-  if (around.parts == nullptr || !at || !a.what.what.place.of_layer() ||
-      a.what.what.kind != conviction_kind::replay) {
+  const audit_place& place = a.what.what.place;
+  const auto at = compute::window_of(r, place);
+  if (around.parts == nullptr || !at || a.what.what.kind != conviction_kind::replay) {
     return false;
   }
   const auto kept =
-      around.parts->find(r.asked.model, r.stages[at->stage].signer.layers, at->window);
-  if (kept.empty()) {
-    return false;
+      place.of_layer()
+          ? around.parts->find(r.asked.model, r.stages[at->stage].signer.layers, at->window)
+          : std::vector<part_shelf::statement>{};
+  std::optional<shown_author> found;
+  if (!kept.empty() || (place.part == audit_part::draw && around.parts->bytes() > 0)) {
+    const auto looked =
+        examine_window(self, r, *at, inputs, [&](compute::parts_examiner& examiner) {
+          found = place.of_layer() ? author_in(self, kept, examiner)
+                                   : author_of_logits(self, r, place.at, examiner);
+        });
+    found = looked ? std::move(found) : std::nullopt;
   }
-  std::optional<std::pair<part_shelf::statement, compute::part_author>> found;
-  const auto looked = examine_window(self, r, *at, inputs, [&](compute::parts_examiner& examiner) {
-    found = first_author(self, kept, examiner);
-  });
-  if (!looked || !found) {
+  if (!found) {
     return false;
   }
   conviction c = a.what.what;
   c.kind = conviction_kind::parts;
-  c.guilty = found->second.node;
-  c.receipts.push_back(compute::encode_statement(*found->first));
+  c.guilty = found->author.node;
+  c.receipts.push_back(std::move(found->statement));
   if (const auto holds = compute::check_conviction(c); !holds) {
     around.journal->say(log_level::error, std::nullopt,
                         "what members of a group of this node signed convicts none: {}",
@@ -75,8 +103,8 @@ bool show_parts(verifier_pointer self, const verifier_state::accusation& a, cons
                       "accused by {} of what a member of its group computed: {} sent other {} of "
                       "layer {} than its part {} makes of them",
                       short_name(a.from), short_name(c.guilty),
-                      compute::words_for(found->second.lane), found->second.layer,
-                      to_hex(found->second.part).substr(0, 8));
+                      compute::words_for(found->author.lane), found->author.layer,
+                      to_hex(found->author.part).substr(0, 8));
   send_conviction(self, a.from, c);
   return true;
 }

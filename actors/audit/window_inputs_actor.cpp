@@ -196,6 +196,16 @@ result<replayed> replay_window(verifier_pointer self, const receipt& r,
 
 namespace {
 
+result<compute::examined_parts> examine_shown(compute::parts_examiner& examiner,
+                                              const conviction& c) {
+  if (compute::is_head(c.receipts.back())) {
+    OVIR_ASSIGN(const compute::head_statement s, compute::decode_head(c.receipts.back()));
+    return examiner.examine(s, c.place.at);
+  }
+  OVIR_ASSIGN(const compute::part_statement s, compute::decode_statement(c.receipts.back()));
+  return examiner.examine(s);
+}
+
 /// Whether the unit is wrong where a conviction says, and by parts that the guilty one is its
 /// author.
 result<bool> holds_by_inputs(verifier_pointer self, const conviction& c, const receipt& r,
@@ -208,10 +218,9 @@ result<bool> holds_by_inputs(verifier_pointer self, const conviction& c, const r
   if (c.kind != conviction_kind::parts) {
     return true;
   }
-  OVIR_ASSIGN(const compute::part_statement shown, compute::decode_statement(c.receipts.back()));
   result<compute::examined_parts> found{compute::examined_parts{}};
   OVIR_TRY(examine_window(self, r, at, inputs, [&](compute::parts_examiner& examiner) {
-    found = examiner.examine(shown);
+    found = examine_shown(examiner, c);
   }));
   OVIR_TRY(found);
   return found->author && found->author->node == c.guilty;

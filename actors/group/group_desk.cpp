@@ -285,7 +285,7 @@ void group_desk::make_member(std::uint64_t group, const group_order& order,
       group_seat{group, joined->self, 2 * around_.patience}, std::move(*part), *joined->links,
       around_.kv_bytes_max / limits::groups_joined_max);
   if (around_.key != nullptr) {
-    joined->member->sign_parts({around_.key, std::make_shared<const compute::part_terms>(order)});
+    joined->member->sign_parts(signing_by(*around_.key, order));
   }
   answer(joined->leader, group, joined->self, {});
   around_.log(

@@ -58,7 +58,7 @@ group_leader::~group_leader() {
 void group_leader::sign_parts(const secret_key& key, compute::part_group group, part_shelf& shelf) {
   group_ = std::move(group);
   shelf_ = &shelf;
-  signing_ = {&key, std::make_shared<const compute::part_terms>(group_)};
+  signing_ = signing_by(key, group_);
   passes_.watch_crossings([this](const compute::crossing_place& place,
                                  compute::activation_form form,
                                  std::span<const std::span<const std::byte>> all) {
@@ -425,6 +425,29 @@ result<void> group_leader::run(engine_pass& pass) {
 
 bool group_leader::has_head() const noexcept { return layers_.last == part_->config().layers; }
 
+// Of the logits that came, whose digests are in `made`.
+result<void> group_leader::take_head_proofs(std::uint32_t member,
+                                            std::span<compute::head_statement> made) {
+  std::vector<signature> proofs;
+  if (member != 0) {
+    OVIR_ASSIGN(const group_pass::order sent, passes_.answer(group_kind::proofs, member, pass_));
+    proofs = sent.view.proofs();
+    if (proofs.size() != made.size()) {
+      return fail(errc::malformed, "member {} signed logits of {} rows of pass {}; {} were wanted",
+                  member, proofs.size(), pass_, made.size());
+    }
+  }
+  for (std::size_t t = 0; t < made.size(); ++t) {
+    const digest said = signing_.head->said(made[t].row, made[t].logits[member], member);
+    made[t].proofs.push_back(member == 0 ? compute::sign_head(*signing_.key, said) : proofs[t]);
+    if (!compute::verify_head(group_.nodes[member], said, made[t].proofs.back())) {
+      return fail(errc::digest_mismatch, "member {} signed other logits than it sent in pass {}",
+                  member, pass_);
+    }
+  }
+  return {};
+}
+
 result<void> group_leader::gather_logits(std::span<const float* const> rows,
                                          std::span<float> logits, std::span<std::uint8_t> ok) {
   const std::size_t dim = part_->config().dim;
@@ -442,6 +465,10 @@ result<void> group_leader::gather_logits(std::span<const float* const> rows,
   }
   std::vector<float> own;
   part_->head(rows, *runner_, own, ok);
+  std::vector<compute::head_statement> made;
+  for (std::size_t t = 0; t < rows.size() && signing_.key != nullptr; ++t) {
+    made.push_back({group_, compute::row_digest(std::as_bytes(std::span{rows[t], dim})), {}, {}});
+  }
   for (std::uint32_t i = 0; i < passes_.members(); ++i) {
     const compute::part_range& words = part_->cut().members[i].words;
     std::optional<group_pass::order> sent;
@@ -457,6 +484,16 @@ result<void> group_leader::gather_logits(std::span<const float* const> rows,
       std::memcpy(logits.data() + t * vocabulary + words.first,
                   from + t * words.size() * sizeof(float), words.size() * sizeof(float));
     }
+    for (std::size_t t = 0; t < made.size(); ++t) {
+      const std::size_t bytes = words.size() * sizeof(float);
+      made[t].logits.push_back(compute::row_digest({from + t * bytes, bytes}));
+    }
+    if (!made.empty()) {
+      OVIR_TRY(take_head_proofs(i, made));
+    }
+  }
+  for (compute::head_statement& one : made) {
+    shelf_->keep_head(std::make_shared<const compute::head_statement>(std::move(one)));
   }
   return {};
 }

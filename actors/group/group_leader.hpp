@@ -69,6 +69,8 @@ private:
   [[nodiscard]] result<void> gather_kv(compute::engine_pass& pass);
   [[nodiscard]] result<void> gather_proofs(compute::engine_pass& pass);
   [[nodiscard]] result<void> take_proofs(std::uint32_t member, signed_pass& made);
+  [[nodiscard]] result<void> take_head_proofs(std::uint32_t member,
+                                              std::span<compute::head_statement> made);
   [[nodiscard]] result<void> gather_logits(std::span<const float* const> rows,
                                            std::span<float> logits, std::span<std::uint8_t> ok);
   struct said_of_pass;

@@ -196,6 +196,20 @@ result<void> group_member::compute_head(const group_view& order, compute::parall
                 .width = part_->mine().words.size(),
                 .pass = pass_},
                std::as_bytes(std::span{std::as_const(logits)}));
+  if (signing_.key == nullptr) {
+    return {};
+  }
+  std::vector<signature> proofs;
+  const std::size_t words = part_->mine().words.size();
+  for (std::size_t t = 0; t < rows.size(); ++t) {
+    const digest row = compute::row_digest(std::as_bytes(std::span{rows[t], dim}));
+    const digest made =
+        compute::row_digest(std::as_bytes(std::span{logits}.subspan(t * words, words)));
+    proofs.push_back(
+        compute::sign_head(*signing_.key, signing_.head->said(row, made, passes_.seat().self)));
+  }
+  passes_.send(0, {.kind = group_kind::proofs, .rows = order.header.rows, .pass = pass_},
+               std::as_bytes(std::span{std::as_const(proofs)}));
   return {};
 }
 

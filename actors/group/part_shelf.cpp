@@ -72,6 +72,27 @@ std::vector<part_shelf::statement> part_shelf::find(const digest& model, layer_r
   return found;
 }
 
+void part_shelf::keep_head(head made) {
+  const std::lock_guard lock{guard_};
+  head_bytes_ += compute::bytes_of(*made);
+  heads_.push_back(std::move(made));
+  while (head_bytes_ > bytes_max_ / 4) {
+    head_bytes_ -= compute::bytes_of(*heads_.front());
+    heads_.pop_front();
+  }
+}
+
+std::vector<part_shelf::head> part_shelf::find_heads(const digest& model, const digest& row) const {
+  const std::lock_guard lock{guard_};
+  std::vector<head> found;
+  for (auto one = heads_.rbegin(); one != heads_.rend(); ++one) {
+    if ((*one)->row == row && (*one)->group.model == model) {
+      found.push_back(*one);
+    }
+  }
+  return found;
+}
+
 std::size_t part_shelf::bytes() const {
   const std::lock_guard lock{guard_};
   return bytes_;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "compute/parts/head_statement.hpp"
 #include "compute/parts/part_statement.hpp"
 #include "messages/digest.hpp"
 #include "messages/ids.hpp"
@@ -7,6 +8,7 @@
 #include <compare>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -20,6 +22,7 @@ namespace ovir::actors {
 class part_shelf {
 public:
   using statement = std::shared_ptr<const compute::part_statement>;
+  using head = std::shared_ptr<const compute::head_statement>;
   /// A request of a group.
   struct request_key {
     std::uint64_t group{0};
@@ -37,6 +40,11 @@ public:
   /// Of this window of these layers, the latest first; at most limits::part_statements_shown_max.
   [[nodiscard]] std::vector<statement> find(const digest& model, layer_range layers,
                                             std::uint32_t window) const;
+  /// What came of one row of the model's end.
+  void keep_head(head made);
+  /// Logits of this row of the last layer's output (`row_digest`), the latest first.
+  [[nodiscard]] std::vector<head> find_heads(const digest& model, const digest& row) const;
+
   [[nodiscard]] std::size_t bytes() const;
 
 private:
@@ -61,6 +69,8 @@ private:
   std::map<std::uint64_t, place> by_age_; ///< of each run
   std::uint64_t ages_{0};                 ///< given
   std::size_t bytes_{0};
+  std::deque<head> heads_; ///< as they came
+  std::size_t head_bytes_{0};
 };
 
 } // namespace ovir::actors

@@ -4,6 +4,11 @@
 
 namespace ovir::actors {
 
+part_signing signing_by(const secret_key& key, const compute::part_group& group) {
+  return {&key, std::make_shared<const compute::part_terms>(group),
+          std::make_shared<const compute::head_terms>(group)};
+}
+
 void pass_records::follow(compute::part_record& record, const compute::session_rows& s,
                           std::span<const float> stream) {
   const std::size_t dim = part_.config().dim;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/group/group_pass.hpp"
+#include "compute/parts/head_statement.hpp"
 #include "compute/parts/part_record.hpp"
 #include "compute/parts/part_statement.hpp"
 #include "compute/parts/segment_part.hpp"
@@ -18,7 +19,10 @@ namespace ovir::actors {
 struct part_signing {
   const secret_key* key{nullptr};
   std::shared_ptr<const compute::part_terms> terms;
+  std::shared_ptr<const compute::head_terms> head;
 };
+
+[[nodiscard]] part_signing signing_by(const secret_key& key, const compute::part_group& group);
 
 /// Brings what crosses in a pass to the records of its requests.
 class pass_records {

@@ -105,6 +105,7 @@ std::string_view words_for(part_lane lane) noexcept {
   case part_lane::inner_floats: return "activations of the feed-forward block";
   case part_lane::inner_quantised: return "quantised activations of the feed-forward block";
   case part_lane::inner_output: return "the feed-forward block's output";
+  case part_lane::logits: return "logits";
   }
   return "";
 }

@@ -28,6 +28,7 @@ enum class part_lane : std::uint8_t {
   inner_floats = 7,
   inner_quantised = 8,
   inner_output = 9,
+  logits = 10, ///< of no layer: what is signed of them is a head_statement
 };
 inline constexpr std::uint32_t part_lanes = 10;
 

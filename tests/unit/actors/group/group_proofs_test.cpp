@@ -27,6 +27,8 @@ const std::vector<cut_wish> ways_to_cut{{output_cut::rows, output_cut::rows, 4},
 
 class group_proofs : public testing::Test, protected grouped_stage {
 protected:
+  explicit group_proofs(std::uint32_t which = 1) : grouped_stage(which) {}
+
   /// What an audit of the window finds, and whom it names.
   struct audited {
     std::optional<stated_fault> fault;
@@ -332,6 +334,101 @@ TEST_F(group_proofs, are_missed_where_a_member_does_not_sign) {
   EXPECT_THAT(group->leader().lost()->message, HasSubstr("member 2 of group"));
   EXPECT_EQ(made.r.stages[stage].statements[2].units, honest().r.stages[stage].statements[2].units);
   EXPECT_TRUE(made.statements.empty());
+}
+
+/// A group that ends the model.
+class head_proofs : public group_proofs {
+protected:
+  head_proofs() : group_proofs(2) {}
+
+  /// Of a node whose head has another number in each row.
+  model with_wrong_head() {
+    model wrong = weights();
+    const std::size_t row = wrong.output.row_bytes();
+    head_.assign(wrong.output.data, wrong.output.data + row * wrong.output.rows);
+    for (std::size_t i = 0; i < wrong.output.rows; ++i) {
+      head_[i * row + 5] ^= std::byte{4};
+    }
+    wrong.output.data = head_.data();
+    return wrong;
+  }
+  struct looked_at {
+    std::optional<stated_fault> fault;
+    std::vector<result<examined_parts>> found; ///< of all that is kept of the position
+    std::vector<head_statement> kept;
+  };
+  looked_at look(const grouped_work& made, position at) {
+    const stage_window window{stage, at / 32};
+    const auto given = inputs(made, window);
+    const auto again = replay_window(made.r, window, weights(), given, kernels_reference(), runner);
+    EXPECT_TRUE(again) << again.error().message;
+    looked_at all{window_fault(made.r, window, *again), {}, {}};
+    parts_examiner examiner{made.r, window, weights(), given, kernels_reference(), runner};
+    for (const auto& s : shelf.find_heads(made.r.asked.model, examiner.last_row(at).value())) {
+      all.found.push_back(examiner.examine(*s, at));
+      all.kept.push_back(*s);
+    }
+    return all;
+  }
+
+  std::vector<std::byte> head_;
+};
+
+TEST_F(head_proofs, are_right_where_all_members_are) {
+  const auto group = start(group_of(ways_to_cut[0]), weights(), 0);
+  const grouped_work made = work(group->get());
+  ASSERT_FALSE(group->leader().lost()) << group->leader().lost()->message;
+  EXPECT_EQ(made.r.stages[stage].statements, honest().r.stages[stage].statements);
+  const looked_at all = look(made, 66);
+  EXPECT_FALSE(all.fault);
+  ASSERT_EQ(all.found.size(), 1U);
+  EXPECT_EQ(all.found[0].value().what, parts_finding::right);
+  EXPECT_EQ(decode_head(encode_head(all.kept[0])).value(), all.kept[0]);
+}
+
+TEST_F(head_proofs, name_the_member_whose_logits_are_wrong) {
+  const model wrong = with_wrong_head();
+  for (const std::uint32_t liar : {0U, 1U, 2U}) {
+    const auto group = start(group_of(ways_to_cut[0]), wrong, liar);
+    const grouped_work made = work(group->get());
+    ASSERT_FALSE(group->leader().lost()) << group->leader().lost()->message;
+    const looked_at all = look(made, 65);
+    ASSERT_TRUE(all.fault);
+    EXPECT_EQ(all.fault->place.part, audit_part::draw);
+    EXPECT_EQ(all.fault->signer, key_of(0).id());
+    ASSERT_FALSE(all.found.empty());
+    const auto& latest = all.found.front().value();
+    ASSERT_TRUE(latest.author) << liar;
+    EXPECT_EQ(latest.author->node, key_of(liar).id());
+    EXPECT_EQ(latest.author->lane, part_lane::logits);
+  }
+}
+
+TEST_F(head_proofs, that_a_leader_changes_or_replays_say_nothing) {
+  const model wrong = with_wrong_head();
+  const auto group = start(group_of(ways_to_cut[0]), wrong, 0);
+  const grouped_work made = work(group->get());
+  const head_statement s = look(made, 65).kept.at(0);
+  const head_statement next = look(made, 66).kept.at(0);
+  const stage_window window{stage, 2};
+  const auto given = inputs(made, window);
+  parts_examiner examiner{made.r, window, weights(), given, kernels_reference(), runner};
+  EXPECT_EQ(examiner.examine(next, 65).value().what, parts_finding::other_inputs);
+  head_statement forged = s;
+  std::swap(forged.logits[1], forged.logits[2]);
+  EXPECT_FALSE(examiner.examine(forged, 65));
+  forged = s;
+  forged.logits[1] = next.logits[1];
+  EXPECT_FALSE(examiner.examine(forged, 65));
+  forged.proofs[1] = next.proofs[1];
+  EXPECT_FALSE(examiner.examine(forged, 65)) << "of another row";
+  forged = s;
+  forged.proofs[1] = s.proofs[2];
+  EXPECT_FALSE(examiner.examine(forged, 65));
+  forged = s;
+  std::swap(forged.group.cut.members[1], forged.group.cut.members[2]);
+  EXPECT_FALSE(examiner.examine(forged, 65));
+  EXPECT_FALSE(examiner.examine(s, 60)) << "not of this window";
 }
 
 } // namespace

@@ -18,12 +18,11 @@
 
 namespace ovir::test {
 
-/// The stage in the middle of a receipt of three, computed by a group of three whose first member
-/// is the stage's signer; members may have wrong weights. Windows of 32, 32 and 6 positions.
+/// The stage in the middle, or at the end, of a receipt of three, computed by a group of three
+/// whose first member is the stage's signer; members may have wrong weights. Windows of 32, 32 and
+/// 6 positions; logits of the last five are drawn from.
 class grouped_stage {
 public:
-  static constexpr layer_range layers{3, 6};
-  static constexpr std::size_t stage = 1; ///< in the receipt
   static constexpr std::uint32_t prompt = 66;
   static constexpr std::uint32_t windows = 3;
 
@@ -36,7 +35,8 @@ public:
     std::vector<compute::part_statement> statements; ///< likewise
   };
 
-  grouped_stage() : shelf(1U << 24U) {
+  explicit grouped_stage(std::uint32_t which = 1)
+      : stage(which), layers{3 * which, 3 * which + 3}, shelf(1U << 24U) {
     for (std::uint8_t i = 0; i < 3; ++i) {
       std::array<std::byte, secret_key::seed_size> seed{};
       seed.fill(std::byte{static_cast<unsigned char>(0xc0 + i)});
@@ -95,8 +95,14 @@ public:
     position at = 0;
     for (const std::uint32_t n : {40U, prompt - 40, 1U, 1U, 1U, 1U}) {
       compute::step_output out;
-      const auto done = by.forward(state, input_at(at, n), runner, out);
+      compute::step_input in = input_at(at, n);
+      in.logit_rows = by.is_last() && at > 0 ? 1 : 0;
+      const auto done = by.forward(state, in, runner, out);
       EXPECT_TRUE(done) << done.error().message;
+      if (in.logit_rows > 0) { // the draw of this one is the statement's next
+        statement& s = made.r.stages[stage].statements[(at + n - 1) / 32];
+        s.logits[at + n - 1 - s.first_draw] = compute::logits_digest(at + n - 1, out.logits);
+      }
       leaves.insert(leaves.end(), out.leaves.begin(), out.leaves.end());
       at += n;
     }
@@ -133,12 +139,16 @@ public:
   /// After a change of what the stage states.
   void sign_again(receipt& r) const {
     cast.sign_stage(r, stage);
-    cast.sign_link(r, stage + 1);
-    cast.sign_stage(r, stage + 1);
+    for (std::size_t i = stage + 1; i < r.stages.size(); ++i) {
+      cast.sign_link(r, i);
+      cast.sign_stage(r, i);
+    }
     cast.follow_statements(r);
     cast.close(r);
   }
 
+  const std::size_t stage; ///< in the receipt
+  const layer_range layers;
   receipt_maker cast;
   compute::serial_runner runner;
   actors::part_shelf shelf;
@@ -157,7 +167,7 @@ private:
                          .quantization = compute::synth_quantization::q8_0})};
     return made;
   }
-  [[nodiscard]] static compute::step_input input_at(position first, std::uint32_t count) {
+  [[nodiscard]] compute::step_input input_at(position first, std::uint32_t count) const {
     const std::size_t dim = weights().config.dim;
     compute::step_input in{.first = first, .count = count};
     in.boundary =
@@ -173,6 +183,9 @@ private:
     for (statement& s : stated.statements) {
       for (std::uint32_t l = 0; l < layers.size(); ++l) {
         s.kv[l] = kv_digest(state.kv, layers.first + l, s.window, s.positions);
+      }
+      if (stage + 1 == r.stages.size()) {
+        s.units.back() = s.kv.back();
       }
     }
     sign_again(r);

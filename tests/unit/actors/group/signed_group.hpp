@@ -75,7 +75,7 @@ private:
                     .value();
     actors::group_member member{seat_of(i), std::move(part), links, 1U << 24U};
     if (i != quiet_) {
-      member.sign_parts({members_[i].key, std::make_shared<const compute::part_terms>(group_)});
+      member.sign_parts(actors::signing_by(*members_[i].key, group_));
     }
     bool seen = true;
     for (;;) {
