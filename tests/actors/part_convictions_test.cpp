@@ -91,6 +91,13 @@ public:
     models_.put(model);
   }
   void link(const node_id& node) {
+    if (node == key_.id()) {
+      return;
+    }
+    member linked;
+    linked.node = node;
+    linked.health = member_health::alive;
+    members_.push_back(std::move(linked));
     for (const channel kind : {channel::control, channel::data}) {
       peer_info peer;
       peer.connection.value = ++connections_;
@@ -113,6 +120,8 @@ public:
           return does;
         },
         around_, std::move(accused));
+    caf::anon_send(actor_,
+                   members_changed{std::make_shared<const std::vector<member>>(members_)});
     run();
   }
   void receive(const audit_message& message, const node_id& from, role as) {
@@ -165,6 +174,7 @@ private:
   std::unique_ptr<access_list> access_;
   std::unique_ptr<peers> links_;
   verifier_environment around_;
+  std::vector<member> members_;
   std::uint64_t connections_{0};
   caf::actor actor_;
 };
