@@ -358,13 +358,12 @@ unit_author author_of_wrong_unit(std::span<const std::vector<std::byte>> shown, 
   const evidence_signer& lead = r.stages[at.stage].signer;
   unit_author author{lead.node, std::nullopt, "it shows nothing that others computed of it"};
   parts_examiner examiner{r, at, m, inputs, kernels, runner};
+  bool right = false; // under one of the statements
   const std::size_t most = std::min(shown.size(), limits::part_statements_shown_max);
   for (const std::vector<std::byte>& bytes : shown.first(most)) {
     const auto s = decode_statement(bytes);
     const auto found = s ? examiner.examine(*s) : result<examined_parts>{s.error()};
-    if (!found) {
-      author.why = found.error().message;
-    } else if (found->what == parts_finding::wrong) {
+    if (found && found->what == parts_finding::wrong) {
       author.node = found->author->node;
       author.part = found->author;
       author.why = fmt::format(
@@ -373,10 +372,12 @@ unit_author author_of_wrong_unit(std::span<const std::vector<std::byte>> shown, 
           found->author->member, short_name(found->author->node), words_for(found->author->lane),
           found->author->layer, to_hex(found->author->part).substr(0, 8));
       return author;
-    } else {
-      author.why = found->what == parts_finding::right
-                       ? "its group computed what is computed again, and it states something else"
-                       : "what it shows is of other inputs";
+    }
+    if (found && found->what == parts_finding::right) {
+      right = true;
+      author.why = "its group computed what is computed again, and it states something else";
+    } else if (!right) {
+      author.why = found ? "what it shows is of other inputs" : found.error().message;
     }
   }
   return author;

@@ -120,8 +120,7 @@ public:
           return does;
         },
         around_, std::move(accused));
-    caf::anon_send(actor_,
-                   members_changed{std::make_shared<const std::vector<member>>(members_)});
+    caf::anon_send(actor_, members_changed{std::make_shared<const std::vector<member>>(members_)});
     run();
   }
   void receive(const audit_message& message, const node_id& from, role as) {

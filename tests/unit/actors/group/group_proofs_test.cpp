@@ -186,7 +186,7 @@ protected:
 TEST_F(forged_proofs, of_changed_leaves_inputs_or_chains_were_not_signed_by_the_others) {
   EXPECT_EQ(named(of_window_).node, key_of(0).id());
   ASSERT_TRUE(named(of_window_).part) << "as it is, it shows the leader's own part";
-  const std::size_t of_second = leaf_at(1, part_lane::inner_floats, 1, 3);
+  const std::size_t of_second = leaf_at(1, part_lane::inner_quantised, 1, 3);
   part_statement s = of_window_;
   std::swap(s.run.leaves[of_second], s.run.leaves[of_second - 1]); // its part for the other's
   expect_leader(signed_by_leader(s), "did not sign");
@@ -241,7 +241,7 @@ TEST_F(forged_proofs, by_another_s_key_or_by_one_key_twice_do_not_count) {
 TEST_F(forged_proofs, of_a_member_that_signs_with_the_leader_blame_that_one_alone) {
   // A member that gives its key away, and the leader's leaves for its own: it did sign that.
   part_statement s = of_window_;
-  const std::size_t of_second = leaf_at(0, part_lane::inner_floats, 1, 3);
+  const std::size_t of_second = leaf_at(0, part_lane::inner_quantised, 1, 3);
   s.run.leaves[of_second] = hash_plain({});
   expect_leader(signed_by_leader(s, {1}), "member 2");
   s = signed_by_leader(s, {1, 2});
