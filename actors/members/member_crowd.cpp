@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <bit>
+#include <iterator>
+#include <map>
 #include <utility>
 
 namespace ovir::actors {
@@ -47,14 +49,21 @@ member_entry* next_of(member_table& m, std::vector<node_id>& round, Wanted wante
   return nullptr;
 }
 
-/// Whom an accusation comes from: of the strangers of one site one counts, and against a node that
-/// has leave, or that is linked with this one, only beside this node's own.
+bool has_leave(const member_table& m, const node_id& node) { return !m.is_stranger(node); }
+
+/// Whom an accusation comes from: of the strangers of one site one counts, and all of them only
+/// beside this node's own or, where the accused is a stranger without a link to this node, beside
+/// one that has leave. Keys cost nothing, so strangers alone decide nothing.
 std::size_t voices_against(const member_table& m, const member_entry& e) {
   const node_id& accused = e.shown.node;
-  const bool safe = !e.accusation && (!m.site_of_stranger(accused) || m.linked(accused));
+  bool counted = e.accusation != nullptr;
+  if (!counted && !has_leave(m, accused) && !m.linked(accused)) {
+    counted = std::any_of(e.accused_by.begin(), e.accused_by.end(),
+                          [&m](const auto& one) { return has_leave(m, one.first); });
+  }
   std::vector<node_id> voices;
   for (const auto& [by, when] : e.accused_by) {
-    if (!(safe && m.site_of_stranger(by)) && !m.speaks_for(voices, by)) {
+    if ((counted || has_leave(m, by)) && !m.speaks_for(voices, by)) {
       voices.push_back(by);
     }
   }
@@ -154,16 +163,33 @@ void attend_due(member_table& m, membership_time now, membership_effects& out) {
 constexpr std::uint32_t told_intervals = 100;
 
 /// One of those that are only told of, and have been for long, by chance; null where there is none.
+/// First one of those who told is drawn, so that who tells of many does not hide what others tell;
+/// all with leave together are one, which has half of the turns.
 member_entry* one_told(member_table& m, membership_time now) {
-  member_entry* chosen = nullptr;
-  std::uint64_t seen = 0;
+  struct told_by {
+    std::uint64_t seen{0};
+    member_entry* chosen{nullptr};
+  };
+  std::map<stranger_shares::account, told_by> all;
   for (auto& [node, e] : m.entries) {
     if (e.where == member_standing::heard_of && now - e.since >= m.intervals(told_intervals) &&
-        !m.linked(node) && m.random() % ++seen == 0) {
-      chosen = &e;
+        !m.linked(node)) {
+      const stranger_origin* const from = m.told.strangers.of(node);
+      told_by& one =
+          all[from == nullptr ? stranger_shares::account{} : stranger_shares::account_of(*from)];
+      if (m.random() % ++one.seen == 0) {
+        one.chosen = &e;
+      }
     }
   }
-  return chosen;
+  if (all.empty()) {
+    return nullptr;
+  }
+  if (const auto trusted = all.find({}); trusted != all.end() && m.random() % 2 == 0) {
+    return trusted->second.chosen;
+  }
+  return std::next(all.begin(), static_cast<std::ptrdiff_t>(m.random() % all.size()))
+      ->second.chosen;
 }
 
 /// The neighbours in turn.
@@ -217,8 +243,8 @@ void look_around(member_table& m, membership_time now, membership_effects& out) 
   }
 }
 
-/// Whether those drawn are of its site, or told of by who told of it, as many as may be. Never of a
-/// node that has leave.
+/// Whether those drawn beside it are of its site, or told of by who told of it, as many as may be.
+/// Never of a node that has leave.
 bool has_its_share(const member_table& m, const node_id& node) {
   const stranger_origin* const its = m.told.strangers.of(node);
   if (its == nullptr) {
@@ -227,7 +253,7 @@ bool has_its_share(const member_table& m, const node_id& node) {
   std::size_t of_site = 0;
   std::size_t told = 0;
   for (const auto& [drawn, since] : m.crowd.drawn) {
-    const stranger_origin* const other = m.told.strangers.of(drawn);
+    const stranger_origin* const other = drawn == node ? nullptr : m.told.strangers.of(drawn);
     of_site += other != nullptr && other->site == its->site ? 1 : 0;
     told +=
         other != nullptr && stranger_shares::account_of(*other) == stranger_shares::account_of(*its)
@@ -235,6 +261,30 @@ bool has_its_share(const member_table& m, const node_id& node) {
             : 0;
   }
   return of_site >= limits::drawn_per_site || told >= limits::drawn_per_introducer;
+}
+
+/// A node to draw: one that has leave while few have it, else one within the shares.
+member_entry* one_to_draw(member_table& m, bool share_counts) {
+  crowd_state& c = m.crowd;
+  const auto free = [&](const member_entry& one) {
+    return one.where == member_standing::alive && !one.open && !c.drawn.contains(one.shown.node);
+  };
+  if (!share_counts) {
+    return next_of(m, c.alive, free);
+  }
+  const auto with_leave = std::count_if(c.drawn.begin(), c.drawn.end(),
+                                        [&m](const auto& one) { return has_leave(m, one.first); });
+  if (m.told.strangers.size() > 0 && static_cast<std::size_t>(with_leave) < limits::drawn_leave) {
+    member_entry* const trusted = next_of(m, c.trusted, [&](const member_entry& one) {
+      return free(one) && has_leave(m, one.shown.node);
+    });
+    if (trusted != nullptr) {
+      return trusted;
+    }
+  }
+  return next_of(m, c.alive, [&](const member_entry& one) {
+    return free(one) && !has_its_share(m, one.shown.node);
+  });
 }
 
 /// As many as it wants, and a new one now and then.
@@ -249,17 +299,17 @@ void draw_neighbours(member_table& m, membership_time now, membership_effects& o
         std::min_element(c.drawn.begin(), c.drawn.end(),
                          [](const auto& a, const auto& b) { return a.second < b.second; }));
   }
-  if (c.drawn.size() >= limits::neighbours_drawn) {
+  // One beyond the share of its site was drawn when there was no better one.
+  const auto excess = std::find_if(c.drawn.begin(), c.drawn.end(),
+                                   [&](const auto& one) { return has_its_share(m, one.first); });
+  if (c.drawn.size() >= limits::neighbours_drawn && excess == c.drawn.end()) {
     return;
   }
-  const auto free = [&](const member_entry& one) {
-    return one.where == member_standing::alive && !one.open && !c.drawn.contains(one.shown.node);
-  };
-  member_entry* e = next_of(m, c.alive, [&](const member_entry& one) {
-    return free(one) && !has_its_share(m, one.shown.node);
-  });
-  if (e == nullptr && m.told.strangers.size() > 0) {
-    e = next_of(m, c.alive, free); // there is no better one
+  member_entry* e = one_to_draw(m, true);
+  if (e != nullptr && excess != c.drawn.end()) {
+    c.drawn.erase(excess);
+  } else if (e == nullptr && c.drawn.size() < limits::drawn_least) {
+    e = one_to_draw(m, false);
   }
   if (e != nullptr) {
     c.drawn[e->shown.node] = now;
@@ -308,7 +358,18 @@ void exchange_digests(member_table& m, membership_time now, membership_effects& 
     return;
   }
   m.crowd.next_exchange = now + m.intervals(limits::exchange_intervals);
-  for (const node_id& to : m.some_linked(1, m.self.node)) {
+  std::vector<node_id> partners = m.some_linked(1, m.self.node);
+  if (m.told.strangers.size() > 0) { // of many links most may be to strangers who tell nothing
+    const auto trusted = [&m](const auto& l) { return l.second.up && has_leave(m, l.first); };
+    if (const auto count = std::count_if(m.links.begin(), m.links.end(), trusted); count > 0) {
+      auto at = std::find_if(m.links.begin(), m.links.end(), trusted);
+      for (auto n = m.random() % static_cast<std::uint64_t>(count); n > 0; --n) {
+        at = std::find_if(std::next(at), m.links.end(), trusted);
+      }
+      partners.push_back(at->first);
+    }
+  }
+  for (const node_id& to : partners) {
     const std::uint64_t salt = m.random();
     m.send(to, digests{salt, sums_of(m, salt)}, out);
   }
@@ -322,14 +383,6 @@ void sweep(member_table& m, membership_time now, membership_effects& out) {
   for (auto& [peer, l] : m.links) {
     l.claims = 0;
   }
-}
-
-bool add_voucher(const member_table& m, std::vector<node_id>& vouchers, const node_id& by) {
-  if (vouchers.size() < limits::vouchers_min && !m.speaks_for(vouchers, by) &&
-      std::find(vouchers.begin(), vouchers.end(), by) == vouchers.end()) {
-    vouchers.push_back(by);
-  }
-  return vouchers.size() >= (OVIR_MUTANT("crowd_takes_one_word") ? 1 : limits::vouchers_min);
 }
 
 } // namespace
@@ -464,55 +517,6 @@ void hear_accusation(member_table& m, member_entry& subject, const signed_suspic
     look_at(m, subject, now, out);
   }
   judge(m, subject, now, out);
-}
-
-void hear_counted(member_table& m, const known_node& line, const node_id& from, membership_time now,
-                  membership_effects& out) {
-  if (!m.crowded() || !line.counted || line.node == m.self.node || line.node == from) {
-    return;
-  }
-  member_entry* const e = m.look_up(line.node);
-  const bool known = e != nullptr && line.incarnation <= e->reached();
-  if (known &&
-      (e->where != member_standing::heard_of || line.incarnation != e->newest.incarnation)) {
-    return;
-  }
-  const member_entry* const by = m.look_up(from);
-  if (by == nullptr || !m.counts(by->where) || !m.linked(from)) {
-    return;
-  }
-  if (known) {
-    if (add_voucher(m, e->vouchers, from)) {
-      m.found_alive(*e, now, out);
-    }
-    return;
-  }
-  gossip_link& l = m.links.at(from);
-  if (!m.crowd.claims.contains(line.node) &&
-      (m.crowd.claims.size() >= limits::claims_max || l.claims >= limits::peer_claims_max)) {
-    return;
-  }
-  ++l.claims;
-  early_claim& claim = m.crowd.claims[line.node];
-  if (claim.incarnation < line.incarnation) {
-    claim = {line.incarnation, {}};
-  }
-  if (claim.incarnation == line.incarnation) {
-    (void)add_voucher(m, claim.vouchers, from);
-  }
-}
-
-void take_claims(member_table& m, member_entry& e, membership_time now, membership_effects& out) {
-  const auto claim = m.crowd.claims.find(e.shown.node);
-  if (claim == m.crowd.claims.end() || e.where != member_standing::heard_of ||
-      claim->second.incarnation != e.newest.incarnation) {
-    return;
-  }
-  const auto vouchers = std::move(claim->second.vouchers);
-  m.crowd.claims.erase(claim);
-  for (const node_id& by : vouchers) {
-    hear_counted(m, {e.shown.node, e.newest.incarnation, true}, by, now, out);
-  }
 }
 
 void receive_digests(member_table& m, const digests& theirs, const node_id& from,

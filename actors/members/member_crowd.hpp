@@ -36,11 +36,6 @@ void look_at(member_table& m, member_entry& e, membership_time now, membership_e
 /// One more accuser, whose word was checked.
 void hear_accusation(member_table& m, member_entry& subject, const signed_suspicion& word,
                      membership_time now, membership_effects& out);
-/// `from` counts this node.
-void hear_counted(member_table& m, const known_node& line, const node_id& from, membership_time now,
-                  membership_effects& out);
-/// Its advert is here: what neighbours said before counts.
-void take_claims(member_table& m, member_entry& e, membership_time now, membership_effects& out);
 void receive_digests(member_table& m, const digests& theirs, const node_id& from,
                      membership_effects& out);
 void receive_parting(member_table& m, const node_id& from);

@@ -173,6 +173,7 @@ struct crowd_state {
   std::map<node_id, membership_time> looking; ///< short links that are wanted, until when
   std::priority_queue<due_node> due;
   std::vector<node_id> alive;    ///< shuffled, next at the back
+  std::vector<node_id> trusted;  ///< likewise, of those that have leave
   std::vector<node_id> lost;     ///< likewise
   std::vector<known_node> fresh; ///< counted lately, oldest first
   std::uint64_t fresh_first{0};  ///< the number of its first

@@ -1,5 +1,6 @@
 #include "actors/members/member_updates.hpp"
 
+#include "actors/members/crowd_vouchers.hpp"
 #include "actors/members/member_crowd.hpp"
 #include "actors/members/member_probes.hpp"
 #include "messages/limits/invitations.hpp"
@@ -63,26 +64,34 @@ bool make_room(member_table& m, const node_id& from, bool here) {
   return true;
 }
 
+bool may_enter(const member_table& m, const stranger_origin& from) {
+  return m.told.strangers.has_room(from) || m.told.strangers.has_fair_claim(from);
+}
+
 /// A place for a stranger: within the shares, or one that is here itself, for which another of its
 /// site goes that has no link.
 bool make_stranger_room(member_table& m, const stranger_origin& from, bool here) {
   if (m.told.strangers.has_room(from)) {
     return true;
   }
-  if (!here) {
+  if (!here && !m.told.strangers.has_fair_claim(from)) {
     return false;
   }
-  if (m.told.strangers.of_site(from.site) < limits::stranger_entries_per_site) {
-    return true;
-  }
   auto oldest = m.entries.end();
-  m.told.strangers.each_of(from.site, [&](const node_id& node) {
+  const auto consider = [&](const node_id& node) {
     const auto at = m.entries.find(node);
     if (at != m.entries.end() && !m.linked(node) &&
         (oldest == m.entries.end() || at->second.since < oldest->second.since)) {
       oldest = at;
     }
-  });
+  };
+  if (m.told.strangers.of_site(from.site) >= limits::stranger_entries_per_site) {
+    m.told.strangers.each_of(from.site, consider);
+  } else if (!m.told.strangers.is_full()) {
+    return true; // who told of it told of many, but it is here
+  } else {
+    m.told.strangers.each_of_largest(consider);
+  }
   if (oldest == m.entries.end()) {
     return false;
   }
@@ -141,10 +150,10 @@ void apply_advert(member_table& m, const signed_advert& a, const node_id& from, 
   const bool here = a.node == from || m.linked(a.node);
   const std::size_t most = m.crowded() ? limits::crowd_introductions : limits::introductions_max;
   const std::uint32_t cost = m.crowded() ? limits::crowd_advert_cost : 1;
-  const bool too_many = e == nullptr && !here &&
-                        (m.introduced_by(from) >= most ||
-                         (m.is_stranger(a.node) &&
-                          !m.told.strangers.has_room(m.origin_of(a.node, from, a.advert.address))));
+  const bool too_many =
+      e == nullptr && !here &&
+      (m.introduced_by(from) >= most ||
+       (m.is_stranger(a.node) && !may_enter(m, m.origin_of(a.node, from, a.advert.address))));
   if (e != nullptr && a.incarnation == e->newest.incarnation) {
     hear_counted(m, {a.node, a.incarnation, true}, from, now, out); // or it would not be told
   }

@@ -1,5 +1,6 @@
 #include "actors/members/membership_core.hpp"
 
+#include "actors/members/crowd_vouchers.hpp"
 #include "actors/members/member_crowd.hpp"
 #include "actors/members/member_probes.hpp"
 #include "actors/members/member_updates.hpp"

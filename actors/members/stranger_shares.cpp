@@ -81,9 +81,17 @@ address_prefix claimed_site(std::string_view address) noexcept {
 }
 
 bool stranger_shares::has_room(const stranger_origin& from) const {
-  return all_.size() < limits::stranger_entries_max &&
-         count_of(sites_, from.site) < limits::stranger_entries_per_site &&
+  return !is_full() && count_of(sites_, from.site) < limits::stranger_entries_per_site &&
          count_of(told_, account_of(from)) < limits::stranger_entries_per_introducer;
+}
+
+bool stranger_shares::is_full() const noexcept {
+  return all_.size() >= limits::stranger_entries_max;
+}
+
+bool stranger_shares::has_fair_claim(const stranger_origin& from) const {
+  return is_full() && count_of(sites_, from.site) < limits::stranger_entries_per_site &&
+         count_of(told_, account_of(from)) < limits::stranger_entries_fair;
 }
 
 void stranger_shares::enter(const node_id& node, const stranger_origin& from) {

@@ -4,6 +4,7 @@
 #include "messages/limits/strangers.hpp"
 #include "messages/node_id.hpp"
 
+#include <algorithm>
 #include <compare>
 #include <cstddef>
 #include <map>
@@ -32,6 +33,10 @@ struct stranger_origin {
 class stranger_shares {
 public:
   [[nodiscard]] bool has_room(const stranger_origin& from) const;
+  /// The table is full of what others told, and of those told of by who tells of this one are few:
+  /// one of whom told of most makes room for it.
+  [[nodiscard]] bool has_fair_claim(const stranger_origin& from) const;
+  [[nodiscard]] bool is_full() const noexcept;
   /// Also beyond the room, for one that is here itself. It is none yet.
   void enter(const node_id& node, const stranger_origin& from);
   /// It has a link: its site is where it was seen.
@@ -59,6 +64,18 @@ public:
   };
   [[nodiscard]] static account account_of(const stranger_origin& from) noexcept {
     return from.by_stranger ? account{{}, from.introducer_site} : account{from.introducer, {}};
+  }
+  /// Calls `act` with each that the introducer of most told of.
+  template <class Act>
+  void each_of_largest(Act act) const {
+    const auto most =
+        std::max_element(told_.begin(), told_.end(),
+                         [](const auto& a, const auto& b) { return a.second < b.second; });
+    for (const auto& [node, from] : all_) {
+      if (account_of(from) == most->first) {
+        act(node);
+      }
+    }
   }
 
 private:

@@ -31,8 +31,9 @@ double usual_rtt(const member& a, const member& b) { return std::max(rtt_of(a), 
 /// Requests share a machine; one that computes for others is slower for this one. What was seen of
 /// it was seen beside the others' requests.
 double share_of(const path_candidate& c) {
+  const bool full = c.who->advert.sessions >= limits::sessions_max;
   return c.trust * c.by_word / c.price /
-         slowed_by(c.seen ? c.own_requests : c.who->advert.sessions);
+         slowed_by(c.seen && !full ? c.own_requests : c.who->advert.sessions);
 }
 
 /// What was seen of a node's decoding says as much of its prompts, but makes it no faster than its
@@ -275,7 +276,9 @@ double rtt_between(const member& a, const member& b) {
 }
 
 double slowed_by(std::size_t others) {
-  return 1 + limits::sharing_cost * static_cast<double>(others);
+  constexpr double full = 1e6; // only where there is no other one
+  return others >= limits::sessions_max ? full
+                                        : 1 + limits::sharing_cost * static_cast<double>(others);
 }
 
 void add_seen(path_candidate& c, const seen_speeds& speeds, std::uint32_t own_requests,

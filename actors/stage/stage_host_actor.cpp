@@ -5,6 +5,7 @@
 #include "actors/stage/host_loads_actor.hpp"
 #include "actors/stage/signing_order.hpp"
 #include "messages/caf/system_config.hpp"
+#include "messages/limits/parts.hpp"
 #include "messages/mutant.hpp"
 
 #include <caf/all.hpp>
@@ -445,7 +446,8 @@ void report_load(host_pointer self) {
   const std::uint64_t all = state.environment.memory_bytes;
   const node_speeds speeds = state.meter->speeds();
   state.environment.report(
-      {static_cast<std::uint32_t>(state.core.sessions().size() + groups.joined),
+      {static_cast<std::uint32_t>(state.core.sessions().size() +
+                                  limits::group_load * groups.joined),
        all > used ? all - used : 0,
        static_cast<std::uint64_t>(speeds.decode_bytes_per_second.value_or(0)),
        static_cast<std::uint64_t>(speeds.prefill_bytes_per_second.value_or(0))});

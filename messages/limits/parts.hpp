@@ -25,6 +25,9 @@ inline constexpr std::uint32_t group_steps_max = 7 * layers_max;
 inline constexpr std::uint32_t group_kv_width_max = 1U << 22U;
 /// Words of others that a member keeps while it waits for what crosses.
 inline constexpr std::size_t group_orders_max = 64;
+/// A node that joined a group says that it is full: its leader is the one to ask, unless it is
+/// gone.
+inline constexpr std::size_t group_load = sessions_max;
 /// Bytes that wait for a member to take them: a pass's step and the next one of all others.
 inline constexpr std::size_t group_inbox_bytes_max = 8 * frame_bytes_max;
 inline constexpr std::size_t groups_joined_max = 8;              // that others lead, of a node

@@ -24,10 +24,16 @@ inline constexpr std::size_t stranger_entries_max = members_max / 4 * 3;
 inline constexpr std::size_t stranger_entries_per_site = 64;
 /// That one peer, or all strangers of one site together, told of.
 inline constexpr std::size_t stranger_entries_per_introducer = members_max / 16;
+/// Who told of fewer gets a place in a table that strangers fill, from whom told of most.
+inline constexpr std::size_t stranger_entries_fair = members_max / 128;
 /// Of the neighbours that a node of a crowd draws, strangers of one site, and those that one peer
 /// told of.
 inline constexpr std::size_t drawn_per_site = 1;
 inline constexpr std::size_t drawn_per_introducer = 3;
+/// Of them, nodes that have leave, as long as there are such.
+inline constexpr std::size_t drawn_leave = 2;
+/// So many are drawn also beyond these shares, as long as there are no others.
+inline constexpr std::size_t drawn_least = 3;
 
 /// What is asked of a member before its cluster is known (`ovir up --join HOST:PORT`).
 inline constexpr std::chrono::milliseconds introduction_wait{10'000};

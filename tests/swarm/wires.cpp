@@ -28,6 +28,21 @@ address_prefix place_of(std::size_t machine) {
   return prefix_of(static_cast<std::uint32_t>(10U << 24U | (machine + 1) << 8U | 1U));
 }
 
+/// What the options of a node's links say of it.
+actors::peer_hello hello_from(const actors::tls_options& how, channel kind, bool incoming) {
+  const actors::network_identity& is = how.identity;
+  actors::peer_hello hello;
+  hello.kind = kind;
+  hello.cluster = is.cluster;
+  hello.address = is.address.empty() ? how.listen : is.address;
+  hello.roles = is.roles;
+  hello.token = is.token;
+  hello.token_bound = !is.token.empty();
+  hello.incoming = incoming;
+  hello.life = is.life;
+  return hello;
+}
+
 std::size_t charge_of(std::size_t bytes) { return bytes + limits::message_overhead_bytes; }
 
 } // namespace
@@ -155,19 +170,11 @@ void wires::admit(const pointer& c, const node_id& expected) {
     carry(c, 1, hello_bytes, [this, c, why] { drop(c, 0, {errc::peer_lost, why}); });
   };
   const auto hello_of = [c](const side& who, bool incoming) {
-    const actors::network_identity& is = who.at->how_.identity;
-    const std::string& where = is.address.empty() ? who.at->how_.listen : is.address;
-    return actors::peer_hello{who.at->self_,
-                              c->kind,
-                              is.cluster,
-                              where,
-                              is.roles,
-                              is.token,
-                              !is.token.empty(),
-                              incoming,
-                              is.life,
-                              who.peer.told_loss,
-                              place_of(who.machine)};
+    actors::peer_hello hello = hello_from(who.at->how_, c->kind, incoming);
+    hello.node = who.at->self_;
+    hello.last_loss = who.peer.told_loss;
+    hello.from = place_of(who.machine);
+    return hello;
   };
   const auto info_of = [kind = c->kind](const side& me, const side& other, const auto& is,
                                         auto as) {

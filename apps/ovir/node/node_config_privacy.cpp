@@ -1,34 +1,8 @@
 #include "apps/ovir/node/node_config_privacy.hpp"
 
-#include <algorithm>
+#include "apps/ovir/node/node_config_ledger.hpp"
 
 namespace ovir::apps {
-
-namespace {
-
-result<void> read_ends_nodes(const config_reader& in, const toml::table& table,
-                             std::vector<node_id>& out) {
-  // This node is one, too.
-  OVIR_ASSIGN(const toml::array* const list, in.array(table, "nodes", limits::ends_nodes_max - 1));
-  if (list == nullptr) {
-    return {};
-  }
-  constexpr text_rule key_text{"key", 2 * node_id::size};
-  for (const toml::node& value : *list) {
-    OVIR_ASSIGN(const std::string text, in.text_of(value, "nodes", key_text));
-    const auto node = node_id_from_hex(text);
-    if (!node || node->empty()) {
-      return in.refuse(value.source(), "'nodes' must have keys of nodes, 64 hexadecimal digits");
-    }
-    if (std::find(out.begin(), out.end(), *node) != out.end()) {
-      return in.refuse(value.source(), "'nodes' names {}... twice", short_name(*node));
-    }
-    out.push_back(*node);
-  }
-  return {};
-}
-
-} // namespace
 
 result<void> read_privacy(const config_reader& in, const toml::table& root,
                           supervision::node_options& out) {
@@ -48,7 +22,8 @@ result<void> read_privacy(const config_reader& in, const toml::table& root,
     return in.refuse(table->get("requests")->source(), "{}", mode.error().message);
   }
   out.privacy.requests = *mode;
-  OVIR_TRY(read_ends_nodes(in, *table, out.privacy.nodes));
+  // This node is one, too.
+  OVIR_ASSIGN(out.privacy.nodes, read_node_keys(in, *table, "nodes", limits::ends_nodes_max - 1));
   constexpr whole_range layers{1, limits::ends_layers_max};
   OVIR_ASSIGN(const std::uint64_t first,
               in.whole(*table, "first_layers", layers, out.privacy.first_layers));

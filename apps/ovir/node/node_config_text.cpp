@@ -102,6 +102,46 @@ void write_identity(table_writer& out, const node_options& o) {
   }
 }
 
+std::string keys_text(const std::vector<node_id>& keys, std::string_view none) {
+  std::vector<std::string> words;
+  for (const node_id& key : keys) {
+    words.push_back(to_hex(key));
+  }
+  return words.empty() ? std::string{none} : fmt::format("{}", fmt::join(words, ", "));
+}
+
+void write_group(table_writer& out, const supervision::group_option& o) {
+  out.line("group.lead", "{}", o.chooses ? "auto" : keys_text(o.lead, "(none)"));
+  out.line("group.join", "{}", keys_text(o.join, "(those of its operator's nodes)"));
+  out.line("group.patience_ms", "{}", o.patience.count());
+}
+
+json group_document(const supervision::group_option& o) {
+  const auto words = [](const std::vector<node_id>& keys) {
+    json list = json::array();
+    for (const node_id& key : keys) {
+      list.push_back(to_hex(key));
+    }
+    return list;
+  };
+  return {{"lead", o.chooses ? json("auto") : words(o.lead)},
+          {"join", words(o.join)},
+          {"patience_ms", o.patience.count()}};
+}
+
+json models_document(const std::vector<supervision::model_option>& models) {
+  json list = json::array();
+  for (const supervision::model_option& model : models) {
+    json layers = nullptr;
+    if (model.layers) {
+      layers = {{"first", model.layers->first}, {"last", model.layers->last - 1}};
+    }
+    list.push_back(
+        {{"path", model.path}, {"layers", std::move(layers)}, {"draft", null_or(model.draft)}});
+  }
+  return list;
+}
+
 std::string_view layers_word(const node_options& o) {
   return !o.roles.has(role::worker)  ? "no layers"
          : supervision::is_placed(o) ? "the layers that the cluster places here"
@@ -212,6 +252,7 @@ std::string describe(const node_options& o) {
   out.line("audit.twice_tokens", "{}", number_text(o.audit_twice_tokens, "never"));
   out.line("audit.reveal", "{}", to_string(o.audit_reveal));
   write_privacy(out, o.privacy);
+  write_group(out, o.group);
   out.line("ledger.folder", "{}", or_else(o.ledger.folder, "(of a keeper: in the state folder)"));
   out.line("ledger.policy", "{}", or_else(o.ledger.policy, "(none)"));
   std::string mint_keys;
@@ -312,15 +353,6 @@ json document_of(const node_options& o) {
                       {"roles", words_of(entry.roles)},
                       {"operator", entry.operated_by}});
   }
-  json models = json::array();
-  for (const model_option& model : o.models) {
-    json layers = nullptr;
-    if (model.layers) {
-      layers = {{"first", model.layers->first}, {"last", model.layers->last - 1}};
-    }
-    models.push_back(
-        {{"path", model.path}, {"layers", std::move(layers)}, {"draft", null_or(model.draft)}});
-  }
   return {{"name", o.name},
           {"ledger", ledger_document(o.ledger)},
           {"cluster", o.cluster},
@@ -336,7 +368,7 @@ json document_of(const node_options& o) {
           {"reach", reach_document(o.reach)},
           {"admins", std::move(admins)},
           {"access", std::move(access)},
-          {"models", std::move(models)},
+          {"models", models_document(o.models)},
           {"limits",
            {{"memory_mib", o.memory_bytes >> 20U},
             {"threads", o.threads},
@@ -355,6 +387,7 @@ json document_of(const node_options& o) {
             {"reveal", to_string(o.audit_reveal)}}},
           {"privacy", privacy_document(o.privacy)},
           {"link", link_document(o)},
+          {"group", group_document(o.group)},
           {"probe",
            {{"interval_ms", o.probe_interval.count()},
             {"timeout_ms", o.probe_timeout.count()},

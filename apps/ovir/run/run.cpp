@@ -379,6 +379,20 @@ result<exit_code> run(const run_options& given, surroundings& around) {
   return exit_code::done;
 }
 
+/// Files that tell what was done.
+void add_outputs(CLI::App& command, run_options& given) {
+  command.add_option("--transcript", given.transcript,
+                     "Write what was computed to a file that ovir-verify checks");
+  command.add_option("--trace", given.trace,
+                     "Write what was done when, for Perfetto or chrome://tracing, to this file");
+  command.add_option("--receipt", given.receipt,
+                     "Write what every stage signed to a file that ovir-verify checks; the key is "
+                     "the state folder's node.key");
+  command.add_option("--capsule", given.capsule,
+                     "Write the receipt with the input of every stage, which ovir-verify --replay "
+                     "computes again");
+}
+
 } // namespace
 
 void add_run(CLI::App& app, chosen_command& chosen) {
@@ -432,16 +446,7 @@ void add_run(CLI::App& app, chosen_command& chosen) {
       ->add_option("--profile", given->profile,
                    "exact: the same bits everywhere; fast: OpenBLAS, NOT reproducible")
       ->capture_default_str();
-  command->add_option("--transcript", given->transcript,
-                      "Write what was computed to a file that ovir-verify checks");
-  command->add_option("--trace", given->trace,
-                      "Write what was done when, for Perfetto or chrome://tracing, to this file");
-  command->add_option("--receipt", given->receipt,
-                      "Write what every stage signed to a file that ovir-verify checks; the key is "
-                      "the state folder's node.key");
-  command->add_option("--capsule", given->capsule,
-                      "Write the receipt with the input of every stage, which ovir-verify --replay "
-                      "computes again");
+  add_outputs(*command, *given);
   command
       ->add_option("--drill", given->drill,
                    "Kill a segment's actor at this many random points; the text must not change")

@@ -115,9 +115,7 @@ TEST(node_config, takes_every_value) {
                                 "owner_key_file = \"owner.key\"\n[lan]\nannounce = true\n"
                                 "[link]\nshared_memory = false\nbusy_read_us = 50\n"
                                 "transport = \"auto\"\n"
-                                "[reach]\nthrough_nat = false\nport_mapping = \"off\"\n"
-                                "[group]\nlead = [\"" +
-                                key_a + "\"]\njoin = [\"" + key_b + "\"]\npatience_ms = 70\n");
+                                "[reach]\nthrough_nat = false\nport_mapping = \"off\"\n");
   EXPECT_EQ(o.name, "n");
   EXPECT_EQ(o.cluster, "c");
   EXPECT_EQ(o.roles, roles);
@@ -140,12 +138,6 @@ TEST(node_config, takes_every_value) {
   EXPECT_EQ(o.probe_timeout.count(), 20);
   EXPECT_EQ(o.suspect_timeout.count(), 20);
   EXPECT_EQ(o.drain_wait.count(), 0);
-  ASSERT_EQ(o.group.lead.size(), 1U);
-  EXPECT_EQ(to_hex(o.group.lead[0]), key_a);
-  ASSERT_EQ(o.group.join.size(), 1U);
-  EXPECT_EQ(to_hex(o.group.join[0]), key_b);
-  EXPECT_EQ(o.group.patience.count(), 70);
-  EXPECT_FALSE(o.group.chooses);
   EXPECT_EQ(o.log_level, "debug");
   EXPECT_EQ(o.log_file, "conf/n.log");
   EXPECT_EQ(o.log_bytes_max, std::uint64_t{2} << 20U);
@@ -157,6 +149,18 @@ TEST(node_config, takes_every_value) {
   EXPECT_EQ(o.reach, (supervision::reach_option{false, false}));
   EXPECT_EQ(o.cache, (supervision::cache_option{false, "conf/kept", std::uint64_t{7} << 20U, 0,
                                                 true, false, "conf/owner.key"}));
+}
+
+TEST(node_config, says_which_groups_a_worker_leads_and_joins) {
+  const auto group = parsed(worker + model + "[group]\nlead = [\"" + key_a + "\"]\njoin = [\"" +
+                            key_b + "\"]\npatience_ms = 70\n")
+                         .group;
+  ASSERT_EQ(group.lead.size(), 1U);
+  EXPECT_EQ(to_hex(group.lead[0]), key_a);
+  ASSERT_EQ(group.join.size(), 1U);
+  EXPECT_EQ(to_hex(group.join[0]), key_b);
+  EXPECT_EQ(group.patience.count(), 70);
+  EXPECT_FALSE(group.chooses);
 }
 
 TEST(node_config, counts_both_layers_that_are_named) {
@@ -540,8 +544,9 @@ TEST(node_config, says_which_nodes_may_see_requests) {
   EXPECT_EQ(ends.last_layers, 4U);
   const mistake mistakes[]{
       {scheduler + "[privacy]\nrequests = \"all\"\n", ":7:12: privacy 'all' is"},
-      {scheduler + "[privacy]\nnodes = [\"me\"]\n", ":7:10: 'nodes' must have keys"},
-      {scheduler + "[privacy]\nnodes = [\"" + one + "\", \"" + one + "\"]\n", "twice"},
+      {scheduler + "[privacy]\nnodes = [\"me\"]\n", ":7:10: 'nodes' must be a key:"},
+      {scheduler + "[privacy]\nnodes = [\"" + one + "\", \"" + one + "\"]\n",
+       ":7:78: 'nodes' names aaaaaaaa... twice"},
       {scheduler + "[privacy]\nfirst_layers = 0\n", ":7:16: 'first_layers'"},
       {scheduler + "[privacy]\nlast_layers = 65\n", ":7:15: 'last_layers'"},
       {scheduler + "[privacy]\nlayers = 1\n", ":7:1: "}};
