@@ -255,6 +255,7 @@ caf::actor start_verifier(caf::actor_system& system, const parts_pointer& parts,
   around.state = parts->options->state;
   around.meter = parts->meter;
   around.addenda = parts->addenda;
+  around.parts = parts->groups == nullptr ? nullptr : &parts->groups->parts();
   around.software = parts->desk->software;
   around.audits = parts->options->roles.has(role::verifier);
   around.how.least_rate_ppm = parts->options->least_audit_rate();

@@ -5,6 +5,7 @@
 #include "actors/audit/conviction_news_actor.hpp"
 #include "actors/audit/open_cases_actor.hpp"
 #include "actors/audit/questions_actor.hpp"
+#include "actors/audit/shown_parts_actor.hpp"
 #include "actors/audit/verifier_parts_actor.hpp"
 #include "actors/audit/window_inputs_actor.hpp"
 #include "verify/capsule_replay.hpp"
@@ -315,6 +316,9 @@ void plead_from_inputs(verifier_pointer self,
   }
   fetch_windows(self, r, {at->stage, {at->window}}, {self->state.environment.key->id(), a->from},
                 [self, a, r](const known_inputs& inputs) {
+                  if (show_parts(self, *a, *r, inputs)) {
+                    return;
+                  }
                   const auto said = defence_from(self, a->what, *r, inputs);
                   say_defence(self, *a, said ? said : defence(self, a->what));
                 });

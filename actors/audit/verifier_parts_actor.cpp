@@ -145,8 +145,8 @@ std::vector<node_id> others_of(verifier_pointer self, std::vector<node_id> there
 void note_for_ledger(verifier_pointer self, const conviction& c) {
   verifier_state& state = self->state;
   const auto& around = state.environment;
-  if (c.admission) {
-    return; // who admits a fault loses no stake
+  if (c.admission || c.kind == conviction_kind::parts) {
+    return; // who admits a fault loses no stake; a member had no share of the request's pay
   }
   const bool own = std::any_of(c.verdicts.begin(), c.verdicts.end(), [&](const audit_verdict& v) {
     return v.verifier == around.key->id();

@@ -111,7 +111,7 @@ result<std::optional<audit_admission>> read_admission(std::uint8_t fault,
 result<conviction> read(audit_schema::Conviction::Reader in, std::size_t present) {
   conviction c;
   c.kind = static_cast<conviction_kind>(in.getKind());
-  if (in.getKind() < 1 || in.getKind() > 2) {
+  if (in.getKind() < 1 || in.getKind() > 3) {
     return fail(errc::unsupported, "a conviction of kind {} is not known to this version",
                 in.getKind());
   }

@@ -94,6 +94,9 @@ using operator_of = std::function<std::string(const node_id&)>;
 enum class conviction_kind : std::uint8_t {
   replay = 1,       ///< one receipt, and what at least two hosts computed instead
   equivocation = 2, ///< two receipts, in which it states different outputs for the same input
+  /// One receipt, as of a replay, and a statement about parts (compute/parts/part_statement.hpp):
+  /// the unit was computed by a group that its signer leads, and this member of it was wrong.
+  parts = 3,
 };
 
 /// What a node says made it state something wrong.
