@@ -2,6 +2,7 @@
 // computed again in a sandboxed process and equal, what is not is named or refused.
 #include "messages/evidence/capsule.hpp"
 #include "messages/sanitized.hpp"
+#include "apps/console.hpp"
 #include "tests/support/cluster/cli.hpp"
 #include "tests/support/shared_files.hpp"
 
@@ -11,7 +12,7 @@
 namespace ovir::test {
 namespace {
 
-using nlohmann::json;
+using apps::json;
 using ::testing::HasSubstr;
 
 class capsule_files : public ::testing::Test {
