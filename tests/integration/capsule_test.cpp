@@ -1,8 +1,8 @@
 // `ovir run --capsule`, `ovir receipt capsule` and `ovir-verify --replay`: what is honest is
 // computed again in a sandboxed process and equal, what is not is named or refused.
+#include "apps/console.hpp"
 #include "messages/evidence/capsule.hpp"
 #include "messages/sanitized.hpp"
-#include "apps/console.hpp"
 #include "tests/support/cluster/cli.hpp"
 #include "tests/support/shared_files.hpp"
 
