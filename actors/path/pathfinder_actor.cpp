@@ -93,6 +93,7 @@ void install(pathfinder_pointer self, request_id id, watched& request, const lay
   request.opened.insert(route.begin(), route.end());
   for (const auto& [node, layers] : path) {
     request.led_to.insert(node);
+    request.had_strangers = request.had_strangers || around.links->is_stranger(node);
   }
   request.broken = false;
   request.told_missing = false;
@@ -449,7 +450,13 @@ path_description describe(pathfinder_pointer self, const describe_path& wanted) 
   asker.ends = wanted.ends;
   const watched* const request = wanted.ends ? &asker : nullptr;
   const auto now = self->clock().now();
-  auto best = plan_best(state, terms, candidates_for(state, terms, {all}, request, now));
+  const auto nodes = candidates_for(state, terms, {all}, request, now);
+  auto best = wanted.twin == twin_rule::alone
+                  ? plan_best(state, terms, nodes)
+                  : plan_best(state, terms, with_leave(state, nodes)); // as its run goes
+  if (!best && wanted.twin != twin_rule::alone) {
+    best = plan_best(state, terms, nodes);
+  }
   if (!best) {
     answer.planned = lacking_ends_of(state, terms, asker, now).value_or(best.error());
     return answer;

@@ -39,6 +39,7 @@ struct describe_path {
   digest model;
   std::uint32_t positions{0};
   std::optional<ends_rule> ends{}; ///< which nodes may have its ends; none: any
+  twin_rule twin{twin_rule::alone}; ///< of its run: as the pathfinder would give it
 };
 struct planned_stage {
   node_id node;
@@ -133,6 +134,7 @@ struct pathfinder_state {
     std::string load_told;                ///< what its lead heard of layers to be fetched
     twin_rule twin{twin_rule::alone};
     std::set<node_id> led_to{};      ///< all nodes it had a stage on: the twin gets none of them
+    bool had_strangers{false};       ///< among these: the twin gets none at all
     std::optional<ends_rule> ends{}; ///< which nodes may have its ends; none: any
     bool lacks_ends{false};          ///< it has no path because these do not hold them
   };

@@ -170,14 +170,14 @@ void wires::admit(const pointer& c, const node_id& expected) {
     drop(c, 1, {errc::peer_lost, why});
     carry(c, 1, hello_bytes, [this, c, why] { drop(c, 0, {errc::peer_lost, why}); });
   };
-  const auto hello_of = [c](const side& who, bool incoming) {
+  const auto hello_of = [this, c](const side& who, bool incoming) {
     actors::peer_hello hello = hello_from(who.at->how_, c->kind, incoming);
     hello.node = who.at->self_;
     hello.last_loss = who.peer.told_loss;
     hello.from = place_of(who.machine);
     return hello;
   };
-  const auto info_of = [kind = c->kind](const side& me, const side& other, const auto& is,
+  const auto info_of = [this, kind = c->kind](const side& me, const side& other, const auto& is,
                                         auto as) {
     return actors::peer_info{me.own,       is.node,          kind,    as,
                              is.address,   is.incoming,      is.life, place_of(other.machine),
