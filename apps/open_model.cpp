@@ -1,5 +1,6 @@
 #include "apps/open_model.hpp"
 
+#include "compute/gguf/join_adapter.hpp"
 #include "compute/gguf/split_gguf.hpp"
 #include "compute/kernels/numerics.hpp"
 #include "messages/hash_pieces.hpp"
@@ -128,8 +129,39 @@ digest digest_of(const open_model& model) {
   return hash_plain_in_order(pieces, [&model] { model.file->release_pages(); });
 }
 
+namespace {
+
+/// A base with an adapter's pairs among its tensors.
+result<open_model> open_adapted(storage::env& environment, const std::string& path,
+                                const compute::adapted_path& names) {
+  OVIR_ASSIGN(open_model base, open_model_at(environment, names.base));
+  OVIR_ASSIGN(auto file, map_file(environment, names.adapter));
+  OVIR_ASSIGN(compute::gguf pairs, parse_alone(names.adapter, *file));
+  auto joined = compute::join_adapter(std::move(base.metadata), std::move(pairs));
+  if (!joined) {
+    return in_context(path, joined.error());
+  }
+  open_model model;
+  model.path = path;
+  model.parts = std::move(base.parts);
+  model.parts.push_back(file->bytes());
+  model.metadata = std::move(joined).value();
+  std::vector<std::unique_ptr<storage::mapped_file>> files;
+  files.push_back(std::move(base.file));
+  files.push_back(std::move(file));
+  model.file = std::make_unique<several_files>(std::move(files));
+  return model;
+}
+
+} // namespace
+
 result<open_model> open_model_at(storage::env& environment, const std::string& path) {
-  OVIR_ASSIGN(auto file, map_file(environment, path));
+  auto mapped = map_file(environment, path);
+  if (const auto names = compute::adapted_path_from(path); !mapped && names) {
+    return open_adapted(environment, path, *names);
+  }
+  OVIR_TRY(mapped);
+  auto file = std::move(mapped).value();
   const auto first = parse_alone(path, *file);
   OVIR_TRY(first);
   const auto place = compute::split_place_of(*first);

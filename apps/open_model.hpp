@@ -46,7 +46,8 @@ struct ready_model {
 [[nodiscard]] result<std::string> read_text(storage::env& environment, const std::string& path);
 
 /// Maps and parses a model file, and with the first of several (`-00001-of-0000N.gguf`) all others
-/// beside it, of which it makes one model.
+/// beside it, of which it makes one model. "BASE.gguf+ADAPTER.gguf", where no file is called so, is
+/// the model of the first with the LoRA adapter of the second.
 [[nodiscard]] result<open_model> open_model_at(storage::env& environment, const std::string& path);
 /// The same, bound and with its tokenizer.
 [[nodiscard]] result<ready_model> ready_model_at(storage::env& environment,

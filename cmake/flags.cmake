@@ -51,8 +51,21 @@ if(OVIR_BUILD_FUZZERS)
   target_link_options(ovir_flags INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 
+string(TOLOWER "${CMAKE_SYSTEM_PROCESSOR}" processor)
+set(OVIR_X86_64 OFF)
+set(OVIR_AARCH64 OFF)
+if(processor MATCHES "^(x86_64|amd64)$")
+  set(OVIR_X86_64 ON)
+elseif(processor MATCHES "^(aarch64|arm64)$")
+  set(OVIR_AARCH64 ON)
+  # As on x86-64. Nothing may depend on it, and this way nothing can.
+  target_compile_options(ovir_flags INTERFACE -fsigned-char)
+endif()
+
 # Instruction sets by file name: x_avx2.cpp, x_avx512.cpp. Such files must not instantiate shared
 # inline functions (the linker could pick their copy for every processor): docs/adr/0002-kernels.md.
 set(OVIR_FLAGS_AVX2 "-mavx2 -mfma -mf16c")
 set(OVIR_FLAGS_AVX512
     "-mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni")
+set(OVIR_FLAGS_DOTPROD "-march=armv8.2-a+dotprod")
+set(OVIR_FLAGS_I8MM "-march=armv8.2-a+dotprod+i8mm")

@@ -3,7 +3,13 @@
 # README's "May include" line allows; tests/tidy checks the includes as well.
 function(ovir_set_isa_flags)
   foreach(source ${ARGN})
-    if(source MATCHES "(/avx2/|_avx2)[^/]*\\.cpp$")
+    if(source MATCHES "/kernels/arm/(dotprod|i8mm)/[^/]*\\.cpp$" AND OVIR_AARCH64)
+      string(TOUPPER ${CMAKE_MATCH_1} isa)
+      set_source_files_properties(${source} PROPERTIES COMPILE_FLAGS "${OVIR_FLAGS_${isa}}"
+                                  SKIP_PRECOMPILE_HEADERS ON)
+    elseif(NOT OVIR_X86_64)
+      continue() # these files are empty then
+    elseif(source MATCHES "(/avx2/|_avx2)[^/]*\\.cpp$")
       set_source_files_properties(${source} PROPERTIES COMPILE_FLAGS "${OVIR_FLAGS_AVX2}"
                                   SKIP_PRECOMPILE_HEADERS ON)
     elseif(source MATCHES "(/avx512/|_avx512)[^/]*\\.cpp$")

@@ -51,6 +51,7 @@ desk_of(const node_options& options, const node_surroundings& around, actors::pe
   desk.checks = [env = around.env](std::uint64_t pass) {
     return pass == 1 || drawn_from(*env) % limits::group_check_every == 0;
   };
+  desk.key = around.key;
   return desk;
 }
 

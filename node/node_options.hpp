@@ -4,6 +4,7 @@
 #include "ledger/rules/policy.hpp"
 #include "ledger/rules/rewards.hpp"
 #include "messages/digest.hpp"
+#include "messages/evidence/attestation.hpp"
 #include "messages/ids.hpp"
 #include "messages/limits/fetch.hpp"
 #include "messages/limits/gateway.hpp"
@@ -160,7 +161,8 @@ struct node_options {
   std::vector<node_id> admins; ///< keys whose join tokens count
   bool open{false};            ///< keys without leave are let in as strangers
   std::string join_token;      ///< presented to the seeds; empty: the key must be known there
-  bool announce{false};        ///< to the local network, unless it listens on loopback alone
+  std::vector<attestation> attestations; ///< of this node, which it shows to all
+  bool announce{false}; ///< to the local network, unless it listens on loopback alone
   actors::link_transport transport{actors::link_transport::automatic}; ///< of links between members
   reach_option reach;
   std::vector<model_option> models;

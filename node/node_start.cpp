@@ -4,6 +4,8 @@
 #include "actors/link/link_format.hpp"
 #include "messages/limits/general.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <thread>
 
@@ -53,6 +55,20 @@ result<actors::access_list::settings> access_of(const node_options& options, con
     access.token = to_bytes(token);
   }
   return access;
+}
+
+result<std::vector<attestation>> own_attestations(const node_options& options,
+                                                  const node_id& self) {
+  for (const attestation& a : options.attestations) {
+    if (a.node != self || !is_genuine(a)) {
+      return fail(errc::invalid_argument,
+                  "attestations: one is {}; this node is {}, ask its attestor for another",
+                  a.node != self ? fmt::format("about {}", to_hex(a.node))
+                                 : "not signed by the key that it names",
+                  to_hex(self));
+    }
+  }
+  return options.attestations;
 }
 
 result<std::string> admin_address_of(const node_options& options, const std::string& member_address,

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <vector>
 
 /// What follows from a node's options before it starts.
 namespace ovir::supervision {
@@ -26,6 +27,10 @@ void judge_by(actors::kept_ledger_options& how, storage::env& env, const std::st
 /// What the node's access list starts with; `malformed` for a join token that is none.
 [[nodiscard]] result<actors::access_list::settings> access_of(const node_options& options,
                                                               const node_id& self);
+/// What the node shows of attestations; `invalid_argument` for one of another node, or one that its
+/// attestor did not sign. Expired ones are shown, and count for nothing.
+[[nodiscard]] result<std::vector<attestation>> own_attestations(const node_options& options,
+                                                                const node_id& self);
 /// Shells reach this node under the host that members do. `shells_address`: where it listens for
 /// them.
 [[nodiscard]] result<std::string> admin_address_of(const node_options& options,

@@ -58,6 +58,18 @@ child_spec kept(std::string name, const known_pointer& known,
   return spec;
 }
 
+/// Those of `names` that are there.
+std::vector<caf::actor> those_of(const known_pointer& known,
+                                 const std::vector<const char*>& names) {
+  std::vector<caf::actor> list;
+  for (const char* const name : names) {
+    if (caf::actor one = known->get(name)) {
+      list.push_back(std::move(one));
+    }
+  }
+  return list;
+}
+
 child_spec kept_supervisor(std::string name, const known_pointer& known,
                            std::function<supervisor_spec()> make) {
   child_spec spec =
@@ -152,7 +164,8 @@ caf::actor start_paths(caf::actor_system& system, const parts_pointer& parts,
       actors::pathfinder_behavior,
       actors::pathfinder_environment{parts->key->id(), parts->links, parts->models,
                                      parts->journal_of("paths"), !parts->keepers.empty(),
-                                     parts->options->ledger.ask_max_ppm, parts->forecasts, asked}));
+                                     parts->options->ledger.ask_max_ppm, parts->forecasts, asked,
+                                     [env = parts->env] { return env->unix_seconds(); }}));
 }
 
 caf::actor start_placer(caf::actor_system& system, const parts_pointer& parts,
@@ -228,15 +241,7 @@ caf::actor start_membership(caf::actor_system& system, const parts_pointer& part
   around.advert.draining = parts->drains != nullptr && parts->drains->load();
   // A restart must not look older than what the others know already.
   around.incarnation = std::max(around.incarnation, parts->env->unix_seconds() * 1'000);
-  around.watchers = [known] {
-    std::vector<caf::actor> list;
-    for (const char* name : hearers_of_members()) {
-      if (caf::actor watcher = known->get(name)) {
-        list.push_back(std::move(watcher));
-      }
-    }
-    return list;
-  };
+  around.watchers = [known] { return those_of(known, hearers_of_members()); };
   return system.spawn(actors::membership_behavior, std::move(around));
 }
 
@@ -254,18 +259,11 @@ caf::actor start_verifier(caf::actor_system& system, const parts_pointer& parts,
   around.state = parts->options->state;
   around.meter = parts->meter;
   around.addenda = parts->addenda;
+  around.parts = parts->groups == nullptr ? nullptr : &parts->groups->parts();
   around.software = parts->desk->software;
   around.audits = parts->options->roles.has(role::verifier);
   around.how.least_rate_ppm = parts->options->least_audit_rate();
-  around.watchers = [known] {
-    std::vector<caf::actor> list;
-    for (const char* const name : {"paths", "placer"}) {
-      if (caf::actor watcher = known->get(name)) {
-        list.push_back(std::move(watcher));
-      }
-    }
-    return list;
-  };
+  around.watchers = [known] { return those_of(known, {"paths", "placer"}); };
   if (parts->reuse.quarantine) {
     // Weakly: what waits for the disk may outlive the actors.
     around.quarantine = [quarantine = parts->reuse.quarantine,
@@ -312,6 +310,7 @@ caf::actor start_payments(caf::actor_system& system, const parts_pointer& parts,
     return who == parts->key->id() || parts->access->roles_of(who).has(role::scheduler);
   };
   around.obeys = parts->obeys;
+  around.carried = parts->carried;
   around.eject = [parts](const node_id& node) {
     if (const auto kicked = parts->access->kick(node); !kicked) {
       parts->journal->say(actors::log_level::error, std::nullopt, "{}", kicked.error().message);

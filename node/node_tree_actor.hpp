@@ -123,6 +123,7 @@ struct node_parts {
   std::vector<node_id> keepers;         ///< of the ledger this node uses; empty: none
   durable_file* ledger_copy{nullptr};   ///< of the keeper's log; null: none is kept
   std::function<result<void>(const ledger::policy&)> obeys; ///< an error ends the node
+  std::function<std::vector<carried_part>()> carried;       ///< as a relay; empty: it is none
   std::vector<actors::fetch_order> fetches;                 ///< what the configuration wants here
   actors::layer_fetcher fetch_ordered; ///< null: schedulers order nothing of this node
   actors::layer_fetcher keep_ordered;  ///< on the disk alone; null: likewise

@@ -3,6 +3,8 @@
 #include "compute/forward/kv_digest.hpp"
 #include "compute/forward/prefix.hpp"
 #include "compute/forward/segment.hpp"
+#include "compute/parts/head_statement.hpp"
+#include "compute/parts/part_statement.hpp"
 #include "messages/limits/general.hpp"
 #include "verify/receipt_check.hpp"
 #include "verify/replay_draws.hpp"
@@ -412,26 +414,13 @@ result<receipt> sound_receipt(std::span<const std::byte> bytes) {
   return r;
 }
 
-result<void> check_replay(const conviction& c) {
-  if (c.receipts.size() != 1) {
-    return fail(errc::invalid_argument, "a conviction by replay has one receipt, this one {}",
-                c.receipts.size());
-  }
-  OVIR_ASSIGN(const receipt r, sound_receipt(c.receipts.front()));
-  const auto stated = stated_at(r, c.place);
-  if (!stated || stated->signer != c.guilty) {
-    return fail(errc::invalid_argument, "{} did not state what it is convicted of",
-                short_name(c.guilty));
-  }
-  if (stated->value == c.computed) {
-    return fail(errc::invalid_argument, "what was computed again equals what {} stated",
-                short_name(c.guilty));
-  }
+/// Two hosts' at least, and none of the guilty one or of `stated_by`.
+result<void> check_verdicts(const conviction& c, const node_id& stated_by) {
   const digest name = receipt_digest(c.receipts.front());
   std::set<node_id> verifiers;
   for (const audit_verdict& v : c.verdicts) {
-    if (v.verifier == c.guilty || !verify_verdict(v, name, c.place, c.computed) ||
-        !verifiers.insert(v.verifier).second) {
+    if (v.verifier == c.guilty || v.verifier == stated_by ||
+        !verify_verdict(v, name, c.place, c.computed) || !verifiers.insert(v.verifier).second) {
       return fail(errc::invalid_argument, "the verdict of {} does not count",
                   short_name(v.verifier));
     }
@@ -447,6 +436,67 @@ result<void> check_replay(const conviction& c) {
                 to_string(c.verdicts.front().means.kernels));
   }
   return {};
+}
+
+result<void> check_replay(const conviction& c) {
+  if (c.receipts.size() != 1) {
+    return fail(errc::invalid_argument, "a conviction by replay has one receipt, this one {}",
+                c.receipts.size());
+  }
+  OVIR_ASSIGN(const receipt r, sound_receipt(c.receipts.front()));
+  const auto stated = stated_at(r, c.place);
+  if (!stated || stated->signer != c.guilty) {
+    return fail(errc::invalid_argument, "{} did not state what it is convicted of",
+                short_name(c.guilty));
+  }
+  if (stated->value == c.computed) {
+    return fail(errc::invalid_argument, "what was computed again equals what {} stated",
+                short_name(c.guilty));
+  }
+  return check_verdicts(c, c.guilty);
+}
+
+/// The group of a statement about parts, or about logits, that is about this place.
+result<part_group> group_in(const conviction& c) {
+  if (c.place.part == audit_part::draw && is_head(c.receipts.back())) {
+    OVIR_ASSIGN(head_statement s, decode_head(c.receipts.back()));
+    OVIR_TRY(check_proofs(s));
+    return std::move(s.group);
+  }
+  OVIR_ASSIGN(part_statement s, decode_statement(c.receipts.back()));
+  if (!c.place.of_layer() || s.run.window() != c.place.window) {
+    return fail(errc::invalid_argument, "the statement about parts in it is about another window");
+  }
+  OVIR_TRY(check_proofs(s));
+  return std::move(s.group);
+}
+
+/// Whether a member's statement makes it the author of what its group's leader stated, as far as
+/// that shows without computing anything.
+result<void> check_parts(const conviction& c) {
+  if (c.receipts.size() != 2) {
+    return fail(errc::invalid_argument,
+                "a conviction by parts has a receipt and a statement about parts, this one has {}",
+                c.receipts.size());
+  }
+  OVIR_ASSIGN(const receipt r, sound_receipt(c.receipts.front()));
+  OVIR_ASSIGN(const part_group group, group_in(c));
+  const auto stated = stated_at(r, c.place);
+  const auto stage = std::find_if(r.stages.begin(), r.stages.end(), [&](const stage_records& one) {
+    return c.place.layer >= one.signer.layers.first && c.place.layer < one.signer.layers.last;
+  });
+  if (!stated || stage == r.stages.end() || stated->value == c.computed ||
+      stated->signer != stage->signer.node || group.nodes.empty() ||
+      stated->signer != group.nodes.front() || group.model != r.asked.model ||
+      group.cut.layers != stage->signer.layers) {
+    return fail(errc::invalid_argument,
+                "the statement about parts in it is not about what the receipt states");
+  }
+  if (std::find(group.nodes.begin() + 1, group.nodes.end(), c.guilty) == group.nodes.end()) {
+    return fail(errc::invalid_argument, "{} is no member of the group in question",
+                short_name(c.guilty));
+  }
+  return check_verdicts(c, stated->signer);
 }
 
 result<void> check_equivocation(const conviction& c) {
@@ -472,7 +522,12 @@ result<void> check_conviction(const conviction& c) {
     return fail(errc::invalid_argument, "{} did not sign what it is said to admit",
                 short_name(c.guilty));
   }
-  return c.kind == conviction_kind::replay ? check_replay(c) : check_equivocation(c);
+  switch (c.kind) {
+  case conviction_kind::replay: return check_replay(c);
+  case conviction_kind::equivocation: return check_equivocation(c);
+  case conviction_kind::parts: return check_parts(c);
+  }
+  return fail(errc::unsupported, "a conviction of a kind that this version does not know");
 }
 
 } // namespace ovir::compute

@@ -94,8 +94,10 @@ struct keyed_unit {
 /// Whether `c` holds by itself: receipts whose signatures and chain hold, `guilty` stated `place`,
 /// and for a replay at least two verdicts, of different verifiers and not of the guilty one, with
 /// two instruction sets or the reference; for an equivocation, the same software and the same input
-/// in all windows so far and another output. Whether the computed value is right only `replay` can
-/// tell, and which verifiers count only a node. `invalid_argument` says what is wrong.
+/// in all windows so far and another output; by parts, verdicts about what the leader of a group
+/// stated, and a statement about parts of that window that all of its members signed. Whether the
+/// computed value is right only `replay` can tell, whose part is wrong only `parts_examiner`, and
+/// which verifiers count only a node. `invalid_argument` says what is wrong.
 [[nodiscard]] result<void> check_conviction(const conviction& c);
 
 /// Two receipts that contradict each other, if they do: the first unit in which one stage, with the

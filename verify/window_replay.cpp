@@ -127,6 +127,21 @@ replay_outcome outcome_of(const segment& layers, std::uint32_t window, std::uint
 
 } // namespace
 
+result<window_start> start_window(const receipt& r, const stage_window& at, const segment& layers,
+                                  std::span<const input_bytes> inputs) {
+  OVIR_TRY(check_window(r, at, layers.config()));
+  const std::vector<window_input> named = inputs_of(r, layers.config(), at);
+  OVIR_TRY(check_inputs_fit(named, inputs));
+  const position first = at.window * limits::window_positions;
+  const std::uint32_t count = positions_of(at.window, r.positions);
+  OVIR_ASSIGN(segment_state state,
+              layers.open(first + count, std::numeric_limits<std::size_t>::max()));
+  window_start start{std::move(state), {}, first, count};
+  OVIR_TRY(load_inputs(named, inputs, start.state, start.boundary));
+  start.state.resume_at(at.window);
+  return start;
+}
+
 std::optional<stage_window> window_of(const receipt& r, const audit_place& place) {
   for (std::size_t i = 0; i < r.stages.size(); ++i) {
     const layer_range layers = r.stages[i].signer.layers;
@@ -176,27 +191,22 @@ result<replay_outcome> replay_window(const receipt& r, const stage_window& at, c
                                      std::span<const input_bytes> inputs, const kernel_set& kernels,
                                      parallel_runner& runner, const tokenizer* vocabulary) {
   OVIR_TRY(check_window(r, at, m.config));
-  const std::vector<window_input> named = inputs_of(r, m.config, at);
-  OVIR_TRY(check_inputs_fit(named, inputs));
   replay_draws draws{r, m.config, vocabulary};
-  step_input in;
-  in.first = at.window * limits::window_positions;
-  in.count = positions_of(at.window, r.positions);
-  const position end = in.first + in.count;
   OVIR_ASSIGN(const auto layers,
               segment::make_checked(m, r.stages[at.stage].signer.layers, kernels));
-  OVIR_ASSIGN(segment_state state, layers->open(end, std::numeric_limits<std::size_t>::max()));
-  std::vector<float> rows;
-  OVIR_TRY(load_inputs(named, inputs, state, rows));
-  state.resume_at(at.window);
+  OVIR_ASSIGN(window_start start, start_window(r, at, *layers, inputs));
+  step_input in;
+  in.first = start.first;
+  in.count = start.count;
+  const position end = in.first + in.count;
   if (layers->is_first()) {
     in.tokens = draws.tokens().subspan(in.first, in.count);
   }
-  in.boundary = rows;
+  in.boundary = start.boundary;
   in.logit_rows = layers->is_last() ? draws.rows_of(in.first, end) : 0;
   step_output step;
-  OVIR_TRY(layers->forward(state, in, runner, step));
-  replay_outcome out = outcome_of(*layers, at.window, in.count, state, step.leaves);
+  OVIR_TRY(layers->forward(start.state, in, runner, step));
+  replay_outcome out = outcome_of(*layers, at.window, in.count, start.state, step.leaves);
   draws.take(end - in.logit_rows, step.logits, out);
   return out;
 }

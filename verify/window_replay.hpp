@@ -1,6 +1,7 @@
 #pragma once
 
 #include "compute/base/parallel.hpp"
+#include "compute/forward/segment.hpp"
 #include "compute/kernels/kernels.hpp"
 #include "compute/model/model.hpp"
 #include "compute/text/tokenizer.hpp"
@@ -55,6 +56,19 @@ using input_bytes = std::shared_ptr<const std::vector<std::byte>>;
 /// Empty where the receipt has no such window.
 [[nodiscard]] std::vector<window_input> inputs_of(const receipt& r, const model_config& config,
                                                   const stage_window& at);
+
+/// A window before it is computed.
+struct window_start {
+  segment_state state;         ///< K and V of the windows before
+  std::vector<float> boundary; ///< [count][dim], what comes in; empty where the model begins
+  position first{0};
+  std::uint32_t count{0};
+};
+/// `inputs` as `replay_window` takes them, for a segment of the stage's layers. Errors are those of
+/// `replay_window`.
+[[nodiscard]] result<window_start> start_window(const receipt& r, const stage_window& at,
+                                                const segment& layers,
+                                                std::span<const input_bytes> inputs);
 
 /// Computes the window again from `inputs`, which are as `inputs_of` lists them. The outcome holds
 /// what the stage states of this window alone: units, K and V, and where it ends the model draws

@@ -16,11 +16,15 @@ std::string place_text(const audit_place& place) {
 }
 
 std::string conviction_text(const conviction& c) {
-  return fmt::format("{} {} {}", short_name(c.guilty),
-                     c.kind == conviction_kind::replay ? "stated something else than two hosts "
-                                                         "compute:"
-                                                       : "contradicted itself about",
-                     place_text(c.place));
+  const auto what = [&]() -> std::string_view {
+    switch (c.kind) {
+    case conviction_kind::replay: return "stated something else than two hosts compute:";
+    case conviction_kind::equivocation: return "contradicted itself about";
+    case conviction_kind::parts: return "computed its part of a group wrongly, of";
+    }
+    return {};
+  };
+  return fmt::format("{} {} {}", short_name(c.guilty), what(), place_text(c.place));
 }
 
 } // namespace ovir::actors

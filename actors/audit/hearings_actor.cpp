@@ -5,6 +5,7 @@
 #include "actors/audit/conviction_news_actor.hpp"
 #include "actors/audit/open_cases_actor.hpp"
 #include "actors/audit/questions_actor.hpp"
+#include "actors/audit/shown_parts_actor.hpp"
 #include "actors/audit/verifier_parts_actor.hpp"
 #include "actors/audit/window_inputs_actor.hpp"
 #include "verify/capsule_replay.hpp"
@@ -280,7 +281,7 @@ result<audit_defence> defence_from(verifier_pointer self, const audit_accusation
     said.admission = admit_fault(key, a.what, audit_fault::hardware);
     return said;
   }
-  constexpr std::array fast{audit_kernels::avx2, audit_kernels::avx512};
+  constexpr std::array fast{audit_kernels::avx2, audit_kernels::avx512, audit_kernels::neon};
   OVIR_ASSIGN(const bool by_reference, computes_it(fast));
   if (!by_reference) {
     said.admission = admit_fault(key, a.what, audit_fault::software);
@@ -315,6 +316,9 @@ void plead_from_inputs(verifier_pointer self,
   }
   fetch_windows(self, r, {at->stage, {at->window}}, {self->state.environment.key->id(), a->from},
                 [self, a, r](const known_inputs& inputs) {
+                  if (show_parts(self, *a, *r, inputs)) {
+                    return;
+                  }
                   const auto said = defence_from(self, a->what, *r, inputs);
                   say_defence(self, *a, said ? said : defence(self, a->what));
                 });

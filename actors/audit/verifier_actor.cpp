@@ -9,6 +9,7 @@
 #include "actors/audit/open_cases_actor.hpp"
 #include "actors/audit/questions_actor.hpp"
 #include "actors/audit/receipt_audits_actor.hpp"
+#include "actors/audit/shown_parts_actor.hpp"
 #include "actors/audit/verifier_parts_actor.hpp"
 #include "actors/audit/window_inputs_actor.hpp"
 #include "messages/caf/system_config.hpp"
@@ -145,6 +146,7 @@ result<examined> examine(verifier_pointer self, const conviction& c) {
   if (c.kind == conviction_kind::equivocation) {
     return examined::right;
   }
+  // By parts it is a member of a group, which no verdict names: it is seen or not taken.
   for (const audit_verdict& v : c.verdicts) {
     if (!is_verifier(self, v.verifier)) {
       return fail(errc::invalid_argument, "{} is no verifier here", short_name(v.verifier));
@@ -153,6 +155,9 @@ result<examined> examine(verifier_pointer self, const conviction& c) {
   if (!are_two_opinions(c.verdicts, operators_of(self))) {
     return fail(errc::invalid_argument,
                 "its verdicts are of one operator, or of one kind of kernels");
+  }
+  if (c.kind == conviction_kind::parts) {
+    return examined::by_inputs;
   }
   OVIR_ASSIGN(const receipt r, decode_receipt(c.receipts.front()));
   const auto again = replay(self, r, compute::bounds_of(c.place));
@@ -189,9 +194,9 @@ void take_by_inputs(verifier_pointer self, const node_id& from, const conviction
   examine_by_inputs(self, c, [self, from, c, seen](const result<bool>& holds) {
     self->state.under_way.convictions.erase(accusation_digest(c));
     if (holds && !*holds) {
-      return blame(self, from,
-                   fmt::format("wants {} convicted, whose statement is right by its inputs",
-                               short_name(c.guilty)));
+      return blame(
+          self, from,
+          fmt::format("wants {} convicted, who is not wrong by the inputs", short_name(c.guilty)));
     }
     if (!holds && seen == examined::by_inputs) {
       return say(self, log_level::warn,
@@ -199,6 +204,7 @@ void take_by_inputs(verifier_pointer self, const node_id& from, const conviction
                  "{}",
                  short_name(c.guilty), holds.error().message);
     }
+    excuse_leader(self, c);
     if (is_news(self, c)) {
       publish(self, c, from);
     }
@@ -207,7 +213,8 @@ void take_by_inputs(verifier_pointer self, const node_id& from, const conviction
 
 void take_conviction(verifier_pointer self, const node_id& from, const conviction& c) {
   verifier_state& state = self->state;
-  if (!is_news(self, c)) {
+  const bool heard = is_said_in_hearing(self, from, c);
+  if (!heard && !is_news(self, c)) {
     return;
   }
   if (!state.environment.access->was_member(c.guilty)) {

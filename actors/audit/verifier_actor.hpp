@@ -36,6 +36,7 @@
 namespace ovir::actors {
 
 class addendum_shelf;
+class part_shelf;
 
 /// From this node's requests: one ended with this receipt.
 struct receipt_finished {
@@ -108,6 +109,8 @@ struct verifier_environment {
   std::string software;             ///< what a verdict says it was computed by
   bool audits{false}; ///< it is a verifier; else it only checks what others convict of
   ledger::audit_settings how;
+  /// What members of groups that this node led signed; null: it leads none.
+  const part_shelf* parts{nullptr};
   /// Told of every conviction.
   std::function<std::vector<caf::actor>()> watchers;
   /// Takes away what was kept for reuse, because of this one's conviction. `quarantine_written`
@@ -192,6 +195,7 @@ struct verifier_state {
     std::uint64_t number{0}; ///< of what was asked last
     storage::env::time_point until;
     digest outcome{};     ///< as of an open case; of an equivocation nothing is asked
+    bool shown{false};    ///< it says that a member of its group was wrong, which is looked at
     bool answered{false}; ///< likewise
   };
   struct accusation {

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 namespace ovir::actors {
 
@@ -42,6 +43,9 @@ audit_kernels named(compute::isa id) {
   switch (id) {
   case compute::isa::avx2: return audit_kernels::avx2;
   case compute::isa::avx512: return audit_kernels::avx512;
+  case compute::isa::neon:
+  case compute::isa::dotprod:
+  case compute::isa::i8mm: return audit_kernels::neon;
   case compute::isa::reference: break;
   }
   return audit_kernels::reference;
@@ -49,13 +53,10 @@ audit_kernels named(compute::isa id) {
 
 const compute::kernel_set& kernels_beside(const compute::kernel_set& own,
                                           std::span<const audit_kernels> taken) {
-  const auto free = [&](const compute::kernel_set* set) {
-    return set != nullptr && compute::processor_has(set->id) &&
-           std::find(taken.begin(), taken.end(), named(set->id)) == taken.end();
-  };
-  for (const compute::kernel_set* set :
-       {&own, compute::kernels_avx512(), compute::kernels_avx2()}) {
-    if (free(set)) {
+  std::vector<const compute::kernel_set*> sets = compute::fast_kernels_here();
+  sets.insert(sets.begin(), &own);
+  for (const compute::kernel_set* set : sets) {
+    if (std::find(taken.begin(), taken.end(), named(set->id)) == taken.end()) {
       return *set;
     }
   }
@@ -144,8 +145,8 @@ std::vector<node_id> others_of(verifier_pointer self, std::vector<node_id> there
 void note_for_ledger(verifier_pointer self, const conviction& c) {
   verifier_state& state = self->state;
   const auto& around = state.environment;
-  if (c.admission) {
-    return; // who admits a fault loses no stake
+  if (c.admission || c.kind == conviction_kind::parts) {
+    return; // who admits a fault loses no stake; a member had no share of the request's pay
   }
   const bool own = std::any_of(c.verdicts.begin(), c.verdicts.end(), [&](const audit_verdict& v) {
     return v.verifier == around.key->id();

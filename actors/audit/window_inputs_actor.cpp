@@ -140,30 +140,93 @@ void fetch_windows(verifier_pointer self, const std::shared_ptr<const receipt>& 
   fetch_more(self, f);
 }
 
-result<replayed> replay_window(verifier_pointer self, const receipt& r,
-                               const compute::stage_window& at, const known_inputs& inputs,
-                               std::span<const audit_kernels> taken) {
-  OVIR_ASSIGN(const audited_model model,
-              model_with(self, r.asked.model, r.stages[at.stage].signer.layers));
+namespace {
+
+/// What a window is computed again from, and with.
+struct window_again {
+  audited_model model;
   std::vector<compute::input_bytes> given;
-  for (const compute::window_input& one : compute::inputs_of(r, model.weights->config, at)) {
+};
+
+result<window_again> window_with(verifier_pointer self, const receipt& r,
+                                 const compute::stage_window& at, const known_inputs& inputs) {
+  OVIR_ASSIGN(audited_model model,
+              model_with(self, r.asked.model, r.stages[at.stage].signer.layers));
+  window_again again{std::move(model), {}};
+  for (const compute::window_input& one : compute::inputs_of(r, again.model.weights->config, at)) {
     const auto known = inputs.by_name.find(one.name);
     if (known == inputs.by_name.end()) {
       return fail(errc::not_found, "what window {} was computed from is not to be had", at.window);
     }
-    given.push_back(known->second);
+    again.given.push_back(known->second);
   }
+  return again;
+}
+
+} // namespace
+
+result<void> examine_window(verifier_pointer self, const receipt& r,
+                            const compute::stage_window& at, const known_inputs& inputs,
+                            const std::function<void(compute::parts_examiner&)>& look) {
+  OVIR_ASSIGN(const window_again window, window_with(self, r, at, inputs));
+  compute::serial_runner runner;
+  compute::parts_examiner examiner{
+      r, at, *window.model.weights, window.given, *window.model.part->kernels, runner};
+  look(examiner);
+  return {};
+}
+
+result<replayed> replay_window(verifier_pointer self, const receipt& r,
+                               const compute::stage_window& at, const known_inputs& inputs,
+                               std::span<const audit_kernels> taken) {
+  OVIR_ASSIGN(const window_again window, window_with(self, r, at, inputs));
+  const audited_model& model = window.model;
   const compute::kernel_set& own = *model.part->kernels;
   const compute::kernel_set& with = kernels_beside(own, taken);
   compute::serial_runner runner;
   const auto compute_again = [&](const compute::model& m) {
-    return compute::replay_window(r, at, m, given, with, runner, model.part->vocabulary.get());
+    return compute::replay_window(r, at, m, window.given, with, runner,
+                                  model.part->vocabulary.get());
   };
   // What is packed is in the order that the model's own kernels read fastest.
   OVIR_ASSIGN(auto again, with.id == own.id ? compute_again(*model.weights)
                                             : compute_again(unpacked(*model.weights)));
   return replayed{std::move(again), {named(with.id), self->state.environment.software}};
 }
+
+namespace {
+
+result<compute::examined_parts> examine_shown(compute::parts_examiner& examiner,
+                                              const conviction& c) {
+  if (compute::is_head(c.receipts.back())) {
+    OVIR_ASSIGN(const compute::head_statement s, compute::decode_head(c.receipts.back()));
+    return examiner.examine(s, c.place.at);
+  }
+  OVIR_ASSIGN(const compute::part_statement s, compute::decode_statement(c.receipts.back()));
+  return examiner.examine(s);
+}
+
+/// Whether the unit is wrong where a conviction says, and by parts that the guilty one is its
+/// author.
+result<bool> holds_by_inputs(verifier_pointer self, const conviction& c, const receipt& r,
+                             const compute::stage_window& at, const known_inputs& inputs) {
+  OVIR_ASSIGN(const replayed again, replay_window(self, r, at, inputs));
+  const auto fault = compute::window_fault(r, at, again.again);
+  if (!fault || fault->place != c.place || fault->computed != c.computed) {
+    return false;
+  }
+  if (c.kind != conviction_kind::parts) {
+    return true;
+  }
+  result<compute::examined_parts> found{compute::examined_parts{}};
+  OVIR_TRY(examine_window(self, r, at, inputs, [&](compute::parts_examiner& examiner) {
+    found = examine_shown(examiner, c);
+  }));
+  OVIR_TRY(found);
+  return found->author && found->author->node == c.guilty;
+}
+
+} // namespace
 
 void examine_by_inputs(verifier_pointer self, const conviction& c,
                        std::function<void(result<bool>)> then) {
@@ -177,17 +240,11 @@ void examine_by_inputs(verifier_pointer self, const conviction& c,
   for (const audit_verdict& v : c.verdicts) {
     sources.push_back(v.verifier);
   }
-  sources.push_back(c.guilty);
+  sources.push_back(r->stages[at->stage].signer.node);
   sources.resize(std::min(sources.size(), limits::audit_sources_max));
   fetch_windows(self, r, {at->stage, {at->window}}, std::move(sources),
-                [self, r, at = *at, place = c.place, computed = c.computed,
-                 then = std::move(then)](const known_inputs& inputs) {
-                  const auto again = replay_window(self, *r, at, inputs);
-                  if (!again) {
-                    return then(again.error());
-                  }
-                  const auto fault = compute::window_fault(*r, at, again->again);
-                  then(fault && fault->place == place && fault->computed == computed);
+                [self, r, at = *at, c, then = std::move(then)](const known_inputs& inputs) {
+                  then(holds_by_inputs(self, c, *r, at, inputs));
                 });
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/audit/verifier_parts_actor.hpp"
+#include "verify/part_audit.hpp"
 #include "verify/window_replay.hpp"
 
 #include <cstddef>
@@ -44,8 +45,15 @@ void fetch_windows(verifier_pointer self, const std::shared_ptr<const receipt>& 
                                              const known_inputs& inputs,
                                              std::span<const audit_kernels> taken = {});
 
-/// Whether a conviction by replay is right by the inputs that the guilty one itself named, as its
-/// verifiers have them; `not_found` and other errors: it cannot be told here.
+/// Looks at statements about parts of the window, as `replay_window` computes it. What `look` is
+/// given does not outlive the call. `not_found` where an input is missing.
+[[nodiscard]] result<void>
+examine_window(verifier_pointer self, const receipt& r, const compute::stage_window& at,
+               const known_inputs& inputs,
+               const std::function<void(compute::parts_examiner&)>& look);
+
+/// Whether a conviction by replay or by parts is right by the inputs that the guilty one itself
+/// named, as its verifiers have them; `not_found` and other errors: it cannot be told here.
 void examine_by_inputs(verifier_pointer self, const conviction& c,
                        std::function<void(result<bool>)> then);
 

@@ -93,6 +93,9 @@ group_desk::engine(std::uint64_t group, compute::parallel_runner& runner,
   // The weights, and the group's end with the engine.
   leader->keep(std::shared_ptr<const void>{
       held.weights, [this, group, keeps = held.keeps](const void*) { end(group); }});
+  if (around_.key != nullptr) {
+    leader->sign_parts(*around_.key, order, shelf_);
+  }
   leader->when_lost(std::move(lost));
   leader->check_passes(around_.checks);
   return std::unique_ptr<compute::layer_engine>{std::move(leader)};
@@ -281,6 +284,9 @@ void group_desk::make_member(std::uint64_t group, const group_order& order,
   joined->member = std::make_unique<group_member>(
       group_seat{group, joined->self, 2 * around_.patience}, std::move(*part), *joined->links,
       around_.kv_bytes_max / limits::groups_joined_max);
+  if (around_.key != nullptr) {
+    joined->member->sign_parts(signing_by(*around_.key, order));
+  }
   answer(joined->leader, group, joined->self, {});
   around_.log(
       fmt::format("joined group {} of {}: {}", group, short_name(joined->leader),

@@ -3,6 +3,7 @@
 #include "actors/group/group_links.hpp"
 #include "actors/group/group_member.hpp"
 #include "actors/group/group_order.hpp"
+#include "actors/group/part_shelf.hpp"
 #include "actors/group/seat_links.hpp"
 #include "actors/runtime/compute_executor.hpp"
 #include "compute/forward/layer_engine.hpp"
@@ -10,8 +11,10 @@
 #include "compute/model/model.hpp"
 #include "messages/digest.hpp"
 #include "messages/ids.hpp"
+#include "messages/limits/parts.hpp"
 #include "messages/node_id.hpp"
 #include "messages/result.hpp"
+#include "messages/signing.hpp"
 
 #include <chrono>
 #include <cstddef>
@@ -49,6 +52,9 @@ public:
     /// Passes that a leader computes alone as well (`group_leader`). May be empty: none.
     std::function<bool(std::uint64_t pass)> checks{};
     std::chrono::nanoseconds busy_read{0}; ///< as of `seat_links`
+    /// By which this node signs what its groups compute; null: nothing is signed, here and by those
+    /// it forms groups with. Outlives the desk.
+    const secret_key* key{nullptr};
   };
 
   explicit group_desk(surroundings around);
@@ -86,6 +92,8 @@ public:
     std::uint64_t dropped{0}; ///< messages of no group
   };
   [[nodiscard]] counters count() const;
+  /// What members signed of the groups that this node led.
+  [[nodiscard]] const part_shelf& parts() const noexcept { return shelf_; }
   /// Promised to the groups of others.
   [[nodiscard]] std::size_t kv_bytes_promised() const;
 
@@ -118,6 +126,7 @@ private:
   void part_from(const group_order& order, std::uint64_t group) const;
 
   const surroundings around_;
+  part_shelf shelf_{limits::part_shelf_bytes_max};
   mutable std::mutex guard_;
   std::map<std::uint64_t, led_group> led_;
   std::map<std::uint64_t, std::shared_ptr<joined_group>> joined_;

@@ -60,6 +60,8 @@ public:
   /// The segment of a group of exactly these layers, once for each group that is formed.
   [[nodiscard]] std::optional<grouped_segment> take(const digest& model, layer_range layers);
 
+  [[nodiscard]] const part_shelf& parts() const noexcept { return around_.desk->parts(); }
+
   struct load {
     std::size_t joined{0};  ///< groups that others lead
     std::uint64_t bytes{0}; ///< promised to them

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
+#include <map>
 #include <utility>
 
 namespace ovir::actors {
@@ -24,13 +25,25 @@ struct group_leader::request final : compute::engine_state {
   std::uint32_t capacity{0};
   std::optional<compute::kv_cache> kv{}; ///< of the leader's heads
   position synced{0};                    ///< positions before it are those of the request's cache
+  std::optional<compute::part_record> record{}; ///< where parts are signed
+};
+
+/// Runs of a pass, of all its requests, and who signed them so far.
+struct group_leader::signed_pass {
+  struct runs_of_window {
+    std::uint64_t request{0};
+    position first{0}; ///< of the pass
+    std::vector<compute::part_run> runs;
+    std::vector<compute::part_proof> proofs; ///< by member, of those that were asked
+  };
+  std::vector<runs_of_window> all;
 };
 
 group_leader::group_leader(const group_seat& seat, std::unique_ptr<compute::segment_part> part,
                            std::unique_ptr<compute::segment_part> alone,
                            std::shared_ptr<group_links> links)
     : part_(std::move(part)), alone_(std::move(alone)), links_(std::move(links)),
-      passes_(seat, *part_, *links_), layers_(part_->cut().layers),
+      passes_(seat, *part_, *links_), records_(*part_), layers_(part_->cut().layers),
       rows_max_(compute::rows_that_fit(part_->config(), part_->cut())) {
   OVIR_CHECK(seat.self == 0, seat.self);
   OVIR_CHECK(!alone_ || (alone_->cut().members.size() == 1 && alone_->cut().layers == layers_));
@@ -40,6 +53,17 @@ group_leader::~group_leader() {
   for (std::uint32_t i = 1; i < passes_.members(); ++i) {
     passes_.send(i, {.kind = group_kind::part}, {});
   }
+}
+
+void group_leader::sign_parts(const secret_key& key, compute::part_group group, part_shelf& shelf) {
+  group_ = std::move(group);
+  shelf_ = &shelf;
+  signing_ = signing_by(key, group_);
+  passes_.watch_crossings([this](const compute::crossing_place& place,
+                                 compute::activation_form form,
+                                 std::span<const std::span<const std::byte>> all) {
+    records_.crossed(place, form, all);
+  });
 }
 
 error group_leader::lose(const error& reason) {
@@ -60,6 +84,9 @@ result<group_leader::request*> group_leader::prepare(engine_session& s) {
     made->number = ++numbers_;
     made->capacity = s.kv->capacity();
     OVIR_ASSIGN(made->kv, part_->open(s.kv->capacity(), std::numeric_limits<std::size_t>::max()));
+    if (signing_.key != nullptr) {
+      made->record.emplace(layers_.size(), passes_.members());
+    }
     known = made.get();
     requests_.push_back({made->number, made});
     *s.own = std::move(made);
@@ -71,13 +98,16 @@ result<group_leader::request*> group_leader::prepare(engine_session& s) {
       std::vector<std::uint16_t> rows;
       compute::read_kv_rows(*s.kv, at, rows);
       compute::write_kv_rows(rows, {layers_, {0, at.heads.size()}, from, at.count}, *known->kv);
+      if (known->record) {
+        known->record->add_history(0, from, at.count, rows);
+      }
     }
   }
   known->synced = s.first;
   return known;
 }
 
-void group_leader::send_history(const engine_session& s, const request& r, position from) {
+void group_leader::send_history(const engine_session& s, request& r, position from) {
   for (std::uint32_t i = 1; i < passes_.members(); ++i) {
     kv_place at{layers_, part_->cut().members[i].kv_heads, from, 0};
     const std::size_t width = compute::kv_width(at, s.kv->head_dim());
@@ -90,6 +120,9 @@ void group_leader::send_history(const engine_session& s, const request& r, posit
       at.count = std::min(together, s.first - at.first);
       std::vector<std::uint16_t> rows;
       compute::read_kv_rows(*s.kv, at, rows);
+      if (r.record) {
+        r.record->add_history(i, at.first, at.count, rows);
+      }
       passes_.send(i,
                    {.kind = group_kind::history,
                     .rows = static_cast<std::uint16_t>(at.count),
@@ -123,10 +156,14 @@ result<void> group_leader::begin(engine_pass& pass) {
   close_ended();
   std::vector<group_session> sessions;
   std::vector<compute::session_rows> rows;
+  records_.begin(pass.rows);
   for (engine_session& s : pass.sessions) {
     OVIR_ASSIGN(request* const known, prepare(s));
     sessions.push_back({known->number, s.first, s.count, known->capacity, s.failed ? 1U : 0U});
     rows.push_back({known->kv ? &*known->kv : nullptr, s.first, s.count, s.row, s.failed});
+    if (known->record && !s.failed) {
+      records_.follow(*known->record, rows.back(), pass.stream);
+    }
   }
   ++pass_;
   alone_pass_ = false;
@@ -170,10 +207,68 @@ result<void> group_leader::gather_kv(engine_pass& pass) {
         compute::read_kv_rows(*dynamic_cast<request&>(**s.own).kv,
                               {layers_, {0, heads.size()}, s.first, s.count}, own);
       }
-      compute::write_kv_rows(i == 0 ? std::span<const std::uint16_t>{own}
-                                    : sent->view.halves().subspan(s.row * width, s.count * width),
-                             at, *s.kv);
+      const auto rows = i == 0 ? std::span<const std::uint16_t>{own}
+                               : sent->view.halves().subspan(s.row * width, s.count * width);
+      compute::write_kv_rows(rows, at, *s.kv);
+      if (auto& record = dynamic_cast<request&>(**s.own).record) {
+        record->add_kv(i, rows);
+      }
     }
+  }
+  return {};
+}
+
+// One of the others signs what this node computed and was sent, or the group is no more: so what
+// this node states of the group's work it can show to be another's.
+result<void> group_leader::take_proofs(std::uint32_t member, signed_pass& made) {
+  OVIR_ASSIGN(const group_pass::order sent, passes_.answer(group_kind::proofs, member, pass_));
+  const std::vector<signature> proofs = sent.view.proofs();
+  if (proofs.size() != made.all.size()) {
+    return fail(errc::malformed, "member {} signed {} runs of pass {}, which has {}", member,
+                proofs.size(), pass_, made.all.size());
+  }
+  for (std::size_t n = 0; n < proofs.size(); ++n) {
+    auto& window = made.all[n];
+    window.proofs.push_back({ends_of(*signing_.terms, window.runs, member), proofs[n]});
+    if (!compute::verify_parts(group_.nodes[member], window.proofs.back())) {
+      return fail(errc::digest_mismatch,
+                  "member {} signed something else than it sent in pass {}, or was sent something "
+                  "else than this node",
+                  member, pass_);
+    }
+  }
+  return {};
+}
+
+result<void> group_leader::gather_proofs(engine_pass& pass) {
+  signed_pass made;
+  for (engine_session& s : pass.sessions) {
+    auto& known = dynamic_cast<request&>(**s.own);
+    if (!known.record || s.failed) {
+      continue;
+    }
+    for (auto& runs : known.record->end()) {
+      auto& window = made.all.emplace_back();
+      window.request = known.number;
+      window.first = s.first;
+      window.proofs.push_back(
+          compute::sign_parts(*signing_.key, ends_of(*signing_.terms, runs, 0)));
+      window.runs = std::move(runs);
+    }
+  }
+  for (std::uint32_t i = 1; i < passes_.members() && !made.all.empty(); ++i) {
+    OVIR_TRY(take_proofs(i, made));
+  }
+  std::map<std::pair<std::uint64_t, position>, std::vector<part_shelf::statement>> kept;
+  for (auto& window : made.all) {
+    for (compute::part_run& run : window.runs) {
+      kept[{window.request, window.first}].push_back(
+          std::make_shared<const compute::part_statement>(
+              compute::part_statement{group_, std::move(run), window.proofs}));
+    }
+  }
+  for (auto& [of, statements] : kept) {
+    shelf_->keep({passes_.seat().group, of.first}, of.second, std::move(statements));
   }
   return {};
 }
@@ -187,6 +282,7 @@ result<void> group_leader::run_all(engine_pass& pass) {
     pass.sessions[i].failed = part_->sessions()[i].failed;
   }
   OVIR_TRY(gather_kv(pass));
+  OVIR_TRY(gather_proofs(pass));
   // Only now: until here the pass can be computed again.
   std::copy(part_->stream().begin(), part_->stream().end(), pass.stream.begin());
   for (engine_session& s : pass.sessions) {
@@ -329,6 +425,29 @@ result<void> group_leader::run(engine_pass& pass) {
 
 bool group_leader::has_head() const noexcept { return layers_.last == part_->config().layers; }
 
+// Of the logits that came, whose digests are in `made`.
+result<void> group_leader::take_head_proofs(std::uint32_t member,
+                                            std::span<compute::head_statement> made) {
+  std::vector<signature> proofs;
+  if (member != 0) {
+    OVIR_ASSIGN(const group_pass::order sent, passes_.answer(group_kind::proofs, member, pass_));
+    proofs = sent.view.proofs();
+    if (proofs.size() != made.size()) {
+      return fail(errc::malformed, "member {} signed logits of {} rows of pass {}; {} were wanted",
+                  member, proofs.size(), pass_, made.size());
+    }
+  }
+  for (std::size_t t = 0; t < made.size(); ++t) {
+    const digest said = signing_.head->said(made[t].row, made[t].logits[member], member);
+    made[t].proofs.push_back(member == 0 ? compute::sign_head(*signing_.key, said) : proofs[t]);
+    if (!compute::verify_head(group_.nodes[member], said, made[t].proofs.back())) {
+      return fail(errc::digest_mismatch, "member {} signed other logits than it sent in pass {}",
+                  member, pass_);
+    }
+  }
+  return {};
+}
+
 result<void> group_leader::gather_logits(std::span<const float* const> rows,
                                          std::span<float> logits, std::span<std::uint8_t> ok) {
   const std::size_t dim = part_->config().dim;
@@ -346,6 +465,10 @@ result<void> group_leader::gather_logits(std::span<const float* const> rows,
   }
   std::vector<float> own;
   part_->head(rows, *runner_, own, ok);
+  std::vector<compute::head_statement> made;
+  for (std::size_t t = 0; t < rows.size() && signing_.key != nullptr; ++t) {
+    made.push_back({group_, compute::row_digest(std::as_bytes(std::span{rows[t], dim})), {}, {}});
+  }
   for (std::uint32_t i = 0; i < passes_.members(); ++i) {
     const compute::part_range& words = part_->cut().members[i].words;
     std::optional<group_pass::order> sent;
@@ -361,6 +484,16 @@ result<void> group_leader::gather_logits(std::span<const float* const> rows,
       std::memcpy(logits.data() + t * vocabulary + words.first,
                   from + t * words.size() * sizeof(float), words.size() * sizeof(float));
     }
+    for (std::size_t t = 0; t < made.size(); ++t) {
+      const std::size_t bytes = words.size() * sizeof(float);
+      made[t].logits.push_back(compute::row_digest({from + t * bytes, bytes}));
+    }
+    if (!made.empty()) {
+      OVIR_TRY(take_head_proofs(i, made));
+    }
+  }
+  for (compute::head_statement& one : made) {
+    shelf_->keep_head(std::make_shared<const compute::head_statement>(std::move(one)));
   }
   return {};
 }

@@ -2,6 +2,8 @@
 
 #include "actors/group/group_links.hpp"
 #include "actors/group/group_pass.hpp"
+#include "actors/group/part_shelf.hpp"
+#include "actors/group/pass_records.hpp"
 #include "compute/base/parallel.hpp"
 #include "compute/forward/layer_engine.hpp"
 #include "compute/parts/segment_part.hpp"
@@ -41,6 +43,10 @@ public:
   /// What it computes alone stands; where that is not what the group said, the group is no more,
   /// and `when_lost` hears `digest_mismatch`.
   void check_passes(std::function<bool(std::uint64_t pass)> which) { checked_ = std::move(which); }
+  /// Every member signs what comes of each pass, this one with `key`, and what they signed is put
+  /// on `shelf`; a pass under which a signature is missing, or is under something else than what
+  /// came here, does not count. `group`: as the members know it. Both others outlive the engine.
+  void sign_parts(const secret_key& key, compute::part_group group, part_shelf& shelf);
   /// What lives as long as the weights are used.
   void keep(std::shared_ptr<const void> weights) { keeps_ = std::move(weights); }
   /// Why the group is no more.
@@ -48,18 +54,23 @@ public:
 
 private:
   struct request;
+  struct signed_pass;
   struct known_request {
     std::uint64_t number{0};
     std::weak_ptr<compute::engine_state> state;
   };
 
   [[nodiscard]] result<request*> prepare(compute::engine_session& s);
-  void send_history(const compute::engine_session& s, const request& r, position from);
+  void send_history(const compute::engine_session& s, request& r, position from);
   void close_ended();
   [[nodiscard]] result<void> begin(compute::engine_pass& pass);
   [[nodiscard]] result<void> run_all(compute::engine_pass& pass);
   [[nodiscard]] result<void> run_alone(compute::engine_pass& pass);
   [[nodiscard]] result<void> gather_kv(compute::engine_pass& pass);
+  [[nodiscard]] result<void> gather_proofs(compute::engine_pass& pass);
+  [[nodiscard]] result<void> take_proofs(std::uint32_t member, signed_pass& made);
+  [[nodiscard]] result<void> take_head_proofs(std::uint32_t member,
+                                              std::span<compute::head_statement> made);
   [[nodiscard]] result<void> gather_logits(std::span<const float* const> rows,
                                            std::span<float> logits, std::span<std::uint8_t> ok);
   struct said_of_pass;
@@ -79,6 +90,10 @@ private:
   std::vector<float> told_logits_;      ///< by the group, of a pass that is checked
   std::vector<std::uint8_t> told_ok_{}; ///< likewise
   group_pass passes_;
+  pass_records records_;
+  part_signing signing_{};
+  compute::part_group group_; ///< where parts are signed
+  part_shelf* shelf_{nullptr};
   compute::parallel_runner* runner_{nullptr}; ///< of the last pass
   layer_range layers_;
   std::uint32_t rows_max_; ///< of a pass

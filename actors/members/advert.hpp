@@ -1,6 +1,7 @@
 #pragma once
 
 #include "messages/digest.hpp"
+#include "messages/evidence/attestation.hpp"
 #include "messages/ids.hpp"
 #include "messages/node_id.hpp"
 
@@ -45,6 +46,8 @@ struct node_advert {
   std::uint32_t sessions{0};                 ///< requests it computes for
   std::uint32_t ask_ppm{1'000'000};          ///< what it asks, of a model's rate (LEDGER.md, 1)
   std::vector<measured_rtt> rtts;
+  /// What attestors say of it: at most limits::attestations_per_node_max, all of them about it.
+  std::vector<attestation> attested{};
 
   friend bool operator==(const node_advert&, const node_advert&) = default;
 };

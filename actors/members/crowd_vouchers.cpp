@@ -33,7 +33,7 @@ void hear_counted(member_table& m, const known_node& line, const node_id& from, 
   member_entry* const e = m.look_up(line.node);
   const bool known = e != nullptr && line.incarnation <= e->reached();
   if (known &&
-      (e->where != member_standing::heard_of || line.incarnation != e->newest.incarnation)) {
+      (e->where != member_standing::heard_of || line.incarnation != e->newest->incarnation)) {
     return;
   }
   const member_entry* const by = m.look_up(from);
@@ -41,7 +41,7 @@ void hear_counted(member_table& m, const known_node& line, const node_id& from, 
     return;
   }
   if (known) {
-    if (add_voucher(m, e->vouchers, from)) {
+    if (add_voucher(m, m.words(*e).vouchers, from)) {
       m.found_alive(*e, now, out);
     }
     return;
@@ -64,13 +64,13 @@ void hear_counted(member_table& m, const known_node& line, const node_id& from, 
 void take_claims(member_table& m, member_entry& e, membership_time now, membership_effects& out) {
   const auto claim = m.crowd.claims.find(e.shown.node);
   if (claim == m.crowd.claims.end() || e.where != member_standing::heard_of ||
-      claim->second.incarnation != e.newest.incarnation) {
+      claim->second.incarnation != e.newest->incarnation) {
     return;
   }
   const auto vouchers = std::move(claim->second.vouchers);
   m.crowd.claims.erase(claim);
   for (const node_id& by : vouchers) {
-    hear_counted(m, {e.shown.node, e.newest.incarnation, true}, by, now, out);
+    hear_counted(m, {e.shown.node, e.newest->incarnation, true}, by, now, out);
   }
 }
 

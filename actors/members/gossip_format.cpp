@@ -23,7 +23,7 @@ constexpr std::string_view magic = "OVG1";
 constexpr std::size_t bytes_expected = 512;
 
 static_assert(std::is_same_v<std::variant_alternative_t<4, gossip_body>, life_sign> &&
-                  std::variant_size_v<gossip_body> == 10 && std::variant_size_v<signed_update> == 3,
+                  std::variant_size_v<gossip_body> == 12 && std::variant_size_v<signed_update> == 3,
               "the kinds on the wire are the places in these variants plus one");
 
 } // namespace
@@ -41,6 +41,12 @@ void fields(Io& io, T& k) {
   io(k.node, k.incarnation, k.counted);
 }
 
+/// Whether all attestations that a node shows are about it.
+bool is_attested_itself(const signed_advert& a) {
+  return std::all_of(a.advert.attested.begin(), a.advert.attested.end(),
+                     [&a](const attestation& one) { return one.node == a.node; });
+}
+
 // What is signed of an update: all of it but the signature.
 
 template <class Io, of_type<signed_advert> T>
@@ -55,6 +61,10 @@ void statement(Io& io, T& s) {
   io(a.spare_free, a.memory_bytes, a.memory_free, a.decode_bytes_per_second,
      a.prefill_bytes_per_second, a.sessions, a.ask_ppm);
   io.template list<std::uint16_t>(a.rtts, "round trips", limits::advert_rtts_max);
+  io.template list<std::uint8_t>(
+      a.attested, "attestations", limits::attestations_per_node_max, [&io](auto& one) {
+        io.formed(one, "an attestation", limits::attestation_bytes_max, attestation_from_bytes);
+      });
 }
 template <class Io, of_type<signed_suspicion> T>
 void statement(Io& io, T& s) {
@@ -75,6 +85,7 @@ void fields(Io& io, T& a) {
   io(a.proof);
   if constexpr (Io::reads) {
     io.expect(!io.sound() || check_advert(a.advert), "an advert outside its bounds");
+    io.expect(is_attested_itself(a), "an advert with another node's attestation");
   }
 }
 template <class Io, of_type<signed_suspicion> T>
@@ -141,6 +152,27 @@ void fields(Io& io, T& n) {
     io.block(token, "a token", limits::shown_token_bytes_max);
   });
 }
+template <class Io, of_type<latest> T>
+void fields(Io& io, T& l) {
+  io(l.salt);
+  io.template list<std::uint16_t>(l.marks, "marks", limits::latest_marks_max);
+}
+template <class Io, of_type<accuser_word> T>
+void fields(Io& io, T& w) {
+  io(w.accuser, w.proof);
+}
+template <class Io, of_type<told_case> T>
+void fields(Io& io, T& c) {
+  io(c.subject, c.incarnation);
+  io.template list<std::uint8_t>(c.words, "accusers", limits::accusers_min);
+}
+template <class Io, of_type<latest_answer> T>
+void fields(Io& io, T& a) {
+  io(a.salt);
+  io.template list<std::uint16_t>(a.wanted, "marks", limits::latest_answer_max);
+  io.template list<std::uint16_t>(a.counted, "marks", limits::latest_marks_max);
+  io.template list<std::uint16_t>(a.cases, "cases", limits::latest_answer_max);
+}
 template <class Io, of_type<news> T>
 void fields(Io&, T&) {}
 template <class Io, of_type<gossip_message> T>
@@ -200,14 +232,16 @@ result<void> check_advert(const node_advert& advert) {
   if (advert.name.size() > limits::node_name_bytes_max ||
       std::max(advert.address.size(), advert.admin_address.size()) > limits::address_bytes_max ||
       std::max(advert.held.size(), advert.spares.size()) > limits::advert_segments_max ||
-      advert.rtts.size() > limits::advert_rtts_max) {
+      advert.rtts.size() > limits::advert_rtts_max ||
+      advert.attested.size() > limits::attestations_per_node_max) {
     return fail(errc::over_limit,
-                "advert: a name of {} bytes, an address of {}, {} segments and {} round trips, of "
-                "which at most {}, {}, {} and {} are allowed; advertise less",
+                "advert: a name of {} bytes, an address of {}, {} segments, {} round trips and {} "
+                "attestations, of which at most {}, {}, {}, {} and {} are allowed; advertise less",
                 advert.name.size(), std::max(advert.address.size(), advert.admin_address.size()),
                 std::max(advert.held.size(), advert.spares.size()), advert.rtts.size(),
-                limits::node_name_bytes_max, limits::address_bytes_max, limits::advert_segments_max,
-                limits::advert_rtts_max);
+                advert.attested.size(), limits::node_name_bytes_max, limits::address_bytes_max,
+                limits::advert_segments_max, limits::advert_rtts_max,
+                limits::attestations_per_node_max);
   }
   if (!compute::is_utf8(advert.name) ||
       std::any_of(advert.name.begin(), advert.name.end(), control) ||

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/members/advert.hpp"
+#include "messages/limits/crowd.hpp"
 #include "messages/limits/general.hpp"
 #include "messages/result.hpp"
 #include "messages/signing.hpp"
@@ -8,6 +9,7 @@
 #include <bitset>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 #include <variant>
 #include <vector>
@@ -101,6 +103,13 @@ using bucket_set = std::bitset<limits::gossip_buckets>;
 /// The bucket of a node: the first byte of its key.
 [[nodiscard]] inline std::size_t bucket_of(const node_id& node) noexcept { return node.key[0]; }
 
+/// The first 8 bytes of its key.
+[[nodiscard]] inline std::uint64_t head_of(const node_id& node) noexcept {
+  std::uint64_t head = 0;
+  std::memcpy(&head, node.key.data(), sizeof head);
+  return head;
+}
+
 /// Everything the sender knows of these buckets, without the adverts.
 struct summary {
   bool answer_wanted{false}; ///< with a summary, where the receiver lacks something
@@ -128,13 +137,46 @@ struct notices {
 
   friend bool operator==(const notices&, const notices&) = default;
 };
+/// What came to the sender lately, as marks: the receiver tells what is not among them, and asks
+/// for what it does not know (member_latest.hpp). Salted, as digests are.
+struct latest {
+  std::uint64_t salt{0};
+  std::vector<std::uint32_t> marks; ///< at most limits::latest_marks_max
+
+  friend bool operator==(const latest&, const latest&) = default;
+};
+/// One accuser's word in a `told_case`: its key by the first 8 bytes, since it is a member.
+struct accuser_word {
+  std::uint64_t accuser{0};
+  signature proof;
+
+  friend bool operator==(const accuser_word&, const accuser_word&) = default;
+};
+/// Suspicions of one node at one incarnation.
+struct told_case {
+  node_id subject;
+  std::uint64_t incarnation{0};
+  std::vector<accuser_word> words; ///< at most limits::accusers_min
+
+  friend bool operator==(const told_case&, const told_case&) = default;
+};
+/// Answers `latest` or another answer: beside its updates, what the sender wants and counts, by
+/// marks. Each at most limits::latest_answer_max, counted ones limits::latest_marks_max.
+struct latest_answer {
+  std::uint64_t salt{0};
+  std::vector<std::uint32_t> wanted;
+  std::vector<std::uint32_t> counted; ///< marks of the list that the sender counts
+  std::vector<told_case> cases;
+
+  friend bool operator==(const latest_answer&, const latest_answer&) = default;
+};
 /// Nothing but updates.
 struct news {
   friend bool operator==(const news&, const news&) = default;
 };
 
 using gossip_body = std::variant<ping, ping_answer, probe_order, relayed_ping, life_sign, summary,
-                                 news, digests, parting, notices>;
+                                 news, digests, parting, notices, latest, latest_answer>;
 
 struct gossip_message {
   gossip_body body;

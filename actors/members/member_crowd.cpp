@@ -1,6 +1,8 @@
 #include "actors/members/member_crowd.hpp"
 
+#include "actors/members/member_latest.hpp"
 #include "actors/members/member_probes.hpp"
+#include "actors/members/member_sums.hpp"
 #include "messages/mutant.hpp"
 
 #include <algorithm>
@@ -49,6 +51,31 @@ member_entry* next_of(member_table& m, std::vector<node_id>& round, Wanted wante
   return nullptr;
 }
 
+/// One of the dead and of those that are only told of, likewise.
+member_entry* next_lost_of(member_table& m) {
+  const auto wanted = [&m](const member_entry* e) {
+    return e != nullptr &&
+           (e->where == member_standing::dead || e->where == member_standing::heard_of) &&
+           !m.linked(e->shown.node);
+  };
+  auto& round = m.crowd.lost;
+  for (int refilled = 0; refilled < 2; ++refilled) {
+    while (!round.empty()) {
+      member_entry* const e = m.look_up(round.back());
+      round.pop_back();
+      if (wanted(e)) {
+        return e;
+      }
+    }
+    for (const auto* const nodes : {&m.told.gone, &m.told.unreached}) {
+      std::copy_if(nodes->begin(), nodes->end(), std::back_inserter(round),
+                   [&](const node_id& node) { return wanted(m.look_up(node)); });
+    }
+    shuffle(m, round);
+  }
+  return nullptr;
+}
+
 bool has_leave(const member_table& m, const node_id& node) { return !m.is_stranger(node); }
 
 /// Whom an accusation comes from: of the strangers of one site one counts, and all of them only
@@ -58,11 +85,15 @@ std::size_t voices_against(const member_table& m, const member_entry& e) {
   const node_id& accused = e.shown.node;
   bool counted = e.accusation != nullptr;
   if (!counted && !has_leave(m, accused) && !m.linked(accused)) {
-    counted = std::any_of(e.accused_by.begin(), e.accused_by.end(),
-                          [&m](const auto& one) { return has_leave(m, one.first); });
+    counted =
+        e.accusers() > 0 && std::any_of(e.words->accused_by.begin(), e.words->accused_by.end(),
+                                        [&m](const auto& one) { return has_leave(m, one.first); });
   }
   std::vector<node_id> voices;
-  for (const auto& [by, when] : e.accused_by) {
+  if (e.accusers() == 0) {
+    return 0;
+  }
+  for (const auto& [by, when] : e.words->accused_by) {
     if ((counted || has_leave(m, by)) && !m.speaks_for(voices, by)) {
       voices.push_back(by);
     }
@@ -78,6 +109,7 @@ void judge(member_table& m, member_entry& e, membership_time now, membership_eff
     return;
   }
   e.doomed = true;
+  note_doomed(m, e.shown.node, now);
   e.death = now + suspicion_time(m);
   attend_at(m, e.shown.node, e.death);
   if (e.where == member_standing::alive) {
@@ -104,8 +136,8 @@ void accuse(member_table& m, member_entry& e, membership_time now, membership_ef
   suspect(m, e, now, out);
   if (!e.accusation) {
     e.accusation = std::make_unique<signed_suspicion>(
-        sign_suspicion(m.key, e.shown.node, e.newest.incarnation));
-    m.queue.push(*e.accusation, limits::accusers_min);
+        sign_suspicion(m.key, e.shown.node, e.newest->incarnation));
+    m.tell(*e.accusation, now, limits::accusers_min);
   }
   judge(m, e, now, out);
   e.contact = now + m.intervals(limits::suspect_intervals);
@@ -171,14 +203,14 @@ member_entry* one_told(member_table& m, membership_time now) {
     member_entry* chosen{nullptr};
   };
   std::map<stranger_shares::account, told_by> all;
-  for (auto& [node, e] : m.entries) {
-    if (e.where == member_standing::heard_of && now - e.since >= m.intervals(told_intervals) &&
-        !m.linked(node)) {
+  for (const node_id& node : m.told.unreached) {
+    member_entry* const e = m.look_up(node);
+    if (now - e->since >= m.intervals(told_intervals) && !m.linked(node)) {
       const stranger_origin* const from = m.told.strangers.of(node);
       told_by& one =
           all[from == nullptr ? stranger_shares::account{} : stranger_shares::account_of(*from)];
       if (m.random() % ++one.seen == 0) {
-        one.chosen = &e;
+        one.chosen = e;
       }
     }
   }
@@ -209,13 +241,16 @@ void ping_neighbour(member_table& m, membership_time now, membership_effects& ou
 void look_around(member_table& m, membership_time now, membership_effects& out) {
   crowd_state& c = m.crowd;
   if (now >= c.next_ping) {
-    c.next_ping = now + m.intervals(limits::neighbour_intervals);
+    c.next_ping =
+        now + m.intervals(m.lists() ? limits::lists_ping_intervals : limits::neighbour_intervals);
     ping_neighbour(m, now, out);
   }
   const bool room = c.looking.size() < limits::short_links_max;
   if (now >= c.next_look && room && m.counted > 0) {
-    const bool known = std::uint64_t{c.met} * limits::met_share >= m.alive_count();
-    c.next_look = now + m.intervals(known ? limits::look_intervals : limits::neighbour_intervals);
+    const std::uint32_t share = m.lists() ? limits::lists_met_share : limits::met_share;
+    const bool known = std::uint64_t{c.met} * share >= m.alive_count();
+    const std::uint32_t hurry = m.lists() ? 1 : limits::neighbour_intervals;
+    c.next_look = now + (known ? m.thinned(limits::look_intervals) : m.intervals(hurry));
     member_entry* const e = next_of(m, c.alive, [&m](const member_entry& one) {
       return one.where == member_standing::alive && !one.open && !m.linked(one.shown.node);
     });
@@ -225,19 +260,16 @@ void look_around(member_table& m, membership_time now, membership_effects& out) 
   }
   if (now >= c.next_lost && room && m.entries.size() > m.counted &&
       !OVIR_MUTANT("members_look_for_nobody")) {
-    c.next_lost =
-        now + m.intervals(c.lost_hopes > 0 ? limits::neighbour_intervals : limits::lost_intervals);
+    c.next_lost = now + (c.lost_hopes > 0 ? m.intervals(limits::neighbour_intervals)
+                                          : m.thinned(limits::lost_intervals));
     c.lost_hopes -= c.lost_hopes > 0 ? 1 : 0;
     member_entry* e = one_told(m, now);
     if (e != nullptr) { // it is there, most likely
       c.next_lost = std::min(c.next_lost, now + m.intervals(limits::look_intervals));
     } else {
-      e = next_of(m, c.lost, [&m](const member_entry& one) {
-        return (one.where == member_standing::dead || one.where == member_standing::heard_of) &&
-               !m.linked(one.shown.node);
-      });
+      e = next_lost_of(m);
     }
-    if (e != nullptr && m.may_be(e->shown.node, e->newest.advert.roles) && dial(m, *e, now, out)) {
+    if (e != nullptr && m.may_be(e->shown.node, e->newest->advert.roles) && dial(m, *e, now, out)) {
       c.looking[e->shown.node] = now + m.intervals(limits::dial_intervals);
     }
   }
@@ -337,44 +369,6 @@ void part_idle(member_table& m, membership_time now, membership_effects& out) {
   }
 }
 
-std::vector<std::uint32_t> sums_of(const member_table& m, std::uint64_t salt) {
-  std::vector<std::uint32_t> sums(limits::gossip_buckets);
-  const auto count = [&](const node_id& node, std::uint64_t incarnation) {
-    std::uint64_t z = node_hash{salt}(node) ^ incarnation * 0xbf58476d1ce4e5b9U;
-    z = (z ^ (z >> 30U)) * 0x94d049bb133111ebU;
-    sums[bucket_of(node)] += static_cast<std::uint32_t>(z >> 32U);
-  };
-  count(m.self.node, m.own.incarnation);
-  for (const auto& [node, e] : m.entries) {
-    if (m.counts(e.where)) {
-      count(node, e.newest.incarnation);
-    }
-  }
-  return sums;
-}
-
-void exchange_digests(member_table& m, membership_time now, membership_effects& out) {
-  if (now < m.crowd.next_exchange) {
-    return;
-  }
-  m.crowd.next_exchange = now + m.intervals(limits::exchange_intervals);
-  std::vector<node_id> partners = m.some_linked(1, m.self.node);
-  if (m.told.strangers.size() > 0) { // of many links most may be to strangers who tell nothing
-    const auto trusted = [&m](const auto& l) { return l.second.up && has_leave(m, l.first); };
-    if (const auto count = std::count_if(m.links.begin(), m.links.end(), trusted); count > 0) {
-      auto at = std::find_if(m.links.begin(), m.links.end(), trusted);
-      for (auto n = m.random() % static_cast<std::uint64_t>(count); n > 0; --n) {
-        at = std::find_if(std::next(at), m.links.end(), trusted);
-      }
-      partners.push_back(at->first);
-    }
-  }
-  for (const node_id& to : partners) {
-    const std::uint64_t salt = m.random();
-    m.send(to, digests{salt, sums_of(m, salt)}, out);
-  }
-}
-
 void sweep(member_table& m, membership_time now, membership_effects& out) {
   m.crowd.next_sweep = now + m.intervals(limits::sweep_intervals);
   check_allowed(m, now, out);
@@ -412,7 +406,7 @@ void follow_size(member_table& m, membership_time now) {
         attend_at(m, node, e.death);
       }
       if (m.counts(e.where)) {
-        c.fresh.push_back({node, e.newest.incarnation, true});
+        c.fresh.push_back({node, e.newest->incarnation, true});
       }
     }
   } else if (m.crowded() && members <= m.options.full_mesh_max / 4 * 3) {
@@ -437,7 +431,8 @@ bool may_advertise(member_table& m, const node_advert& next, membership_time now
   if (now < m.crowd.next_advert && !(urgent && m.crowd.urgent.spend(1, now))) {
     return false;
   }
-  m.crowd.next_advert = now + m.intervals(static_cast<std::uint32_t>(m.alive_count()));
+  m.crowd.next_advert =
+      now + m.thinned(static_cast<std::uint32_t>(m.alive_count())) / (m.lists() ? 2 : 1);
   return true;
 }
 
@@ -458,7 +453,11 @@ void crowd_tick(member_table& m, membership_time now, membership_effects& out) {
     std::erase_if(c.looking, [now](const auto& one) { return now >= one.second; });
     look_around(m, now, out);
     draw_neighbours(m, now, out);
-    spread_news(m, out);
+    if (m.lists()) {
+      exchange_latest(m, now, out);
+    } else {
+      spread_news(m, out);
+    }
     exchange_digests(m, now, out);
     part_idle(m, now, out);
   }
@@ -482,7 +481,7 @@ void crowd_link_up(member_table& m, const node_id& peer, membership_time now,
   m.crowd.looking.erase(peer);
   ++m.crowd.met;
   const member_entry* const e = m.look_up(peer);
-  if (e != nullptr && !m.counts(e->where)) {
+  if (e != nullptr && !m.counts(e->where) && (e->was_member || !m.lists())) {
     // Where one of the lost is back, there may be more.
     m.crowd.lost_hopes = limits::short_links_max;
     m.crowd.next_lost = std::min(m.crowd.next_lost, now);
@@ -502,7 +501,8 @@ void crowd_link_lost(member_table& m, member_entry& e, membership_time now,
 
 void look_at(member_table& m, member_entry& e, membership_time now, membership_effects& out) {
   if (!e.open) {
-    e.open = open_probe{m.random(), now, now, false, m.linked(e.shown.node)};
+    e.open = std::make_unique<open_probe>(
+        open_probe{m.random(), now, now, false, m.linked(e.shown.node)});
     e.probed = now;
     ask(m, e, now, out);
   }
@@ -510,32 +510,13 @@ void look_at(member_table& m, member_entry& e, membership_time now, membership_e
 
 void hear_accusation(member_table& m, member_entry& subject, const signed_suspicion& word,
                      membership_time now, membership_effects& out) {
-  subject.accused_by[word.accuser] = now;
-  m.queue.push(word, limits::accusers_min);
+  m.words(subject).accused_by[word.accuser] = now;
+  m.tell(word, now, limits::accusers_min);
   if (m.random() % m.alive_count() < limits::lookers &&
       m.crowd.looking.size() < limits::short_links_max) {
     look_at(m, subject, now, out);
   }
   judge(m, subject, now, out);
-}
-
-void receive_digests(member_table& m, const digests& theirs, const node_id& from,
-                     membership_effects& out) {
-  if (!m.crowded()) {
-    return;
-  }
-  const std::vector<std::uint32_t> mine = sums_of(m, theirs.salt);
-  bucket_set differ;
-  const std::size_t first = m.random() % limits::gossip_buckets;
-  for (std::size_t i = 0; i < limits::gossip_buckets; ++i) {
-    const std::size_t b = (first + i) % limits::gossip_buckets;
-    if (mine[b] != theirs.sums[b] && differ.count() < limits::exchanged_buckets_max) {
-      differ.set(b);
-    }
-  }
-  if (differ.any()) {
-    m.send_summary(from, true, differ, out);
-  }
 }
 
 void receive_parting(member_table& m, const node_id& from) {

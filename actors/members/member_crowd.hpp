@@ -16,6 +16,8 @@
 /// incarnation. A newcomer begins as in a full mesh, so that many have had a link with it when it
 /// finds itself in a crowd. Neighbours tell each other whom they begin to count, and compare sums
 /// of what they count, by parts of the keys; parts that differ are told in full.
+///
+/// Above limits::lists_above members news goes by lists instead (member_latest.hpp).
 namespace ovir::actors {
 
 /// A crowd begins above the full mesh, and ends well below it.
@@ -36,8 +38,6 @@ void look_at(member_table& m, member_entry& e, membership_time now, membership_e
 /// One more accuser, whose word was checked.
 void hear_accusation(member_table& m, member_entry& subject, const signed_suspicion& word,
                      membership_time now, membership_effects& out);
-void receive_digests(member_table& m, const digests& theirs, const node_id& from,
-                     membership_effects& out);
 void receive_parting(member_table& m, const node_id& from);
 
 } // namespace ovir::actors

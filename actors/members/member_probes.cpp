@@ -20,8 +20,8 @@ void ask_others(member_table& m, member_entry& e, membership_effects& out) {
 } // namespace
 
 bool dial(member_table& m, member_entry& e, membership_time now, membership_effects& out) {
-  const std::string& address = e.newest.advert.address;
-  const node_id& account = e.was_member ? e.shown.node : e.introducer;
+  const std::string& address = e.newest->advert.address;
+  const node_id& account = e.was_member ? e.shown.node : e.words->introducer;
   if (address.empty() || address == m.own.advert.address ||
       !m.dials.may_dial(account, address, e.was_member, now)) {
     return false;
@@ -33,7 +33,8 @@ bool dial(member_table& m, member_entry& e, membership_time now, membership_effe
 void begin_probe(member_table& m, member_entry& e, bool ask_at_once, membership_time now,
                  membership_effects& out) {
   const bool direct = m.linked(e.shown.node);
-  e.open = open_probe{m.random(), now, now + m.options.probe_timeout, false, direct};
+  e.open = std::make_unique<open_probe>(
+      open_probe{m.random(), now, now + m.options.probe_timeout, false, direct});
   e.probed = now;
   if (direct) {
     m.send(e.shown.node, ping{e.open->nonce}, out);
@@ -105,10 +106,11 @@ void probe_next(member_table& m, membership_time now, membership_effects& out) {
 void check_allowed(member_table& m, membership_time now, membership_effects& out) {
   for (auto& [node, e] : m.entries) {
     const bool counted = e.where == member_standing::alive || e.where == member_standing::suspect;
+    m.forget_words(e, now);
     if (m.told.strangers.of(node) != nullptr && !m.is_stranger(node)) {
       m.told.strangers.leave(node); // it has leave since, or is out
     }
-    if (counted && !m.may_be(node, e.newest.advert.roles)) {
+    if (counted && !m.may_be(node, e.newest->advert.roles)) {
       m.queue.forget(node);
       m.bury(e, now, out);
     }
@@ -135,7 +137,7 @@ void look_for_members(member_table& m, membership_time now, membership_effects& 
     const bool needed = e.where == member_standing::dead || e.where == member_standing::heard_of ||
                         (!up && e.where != member_standing::left);
     if (!needed || now < e.contact || OVIR_MUTANT("members_look_for_nobody") ||
-        !m.may_be(node, e.newest.advert.roles)) {
+        !m.may_be(node, e.newest->advert.roles)) {
       continue;
     }
     if (tried++ == limits::contacts_per_tick_max) {
@@ -166,10 +168,15 @@ void exchange_summaries(member_table& m, membership_effects& out) {
 }
 
 void forget_old_members(member_table& m, membership_time now) {
-  for (auto it = m.entries.begin(); it != m.entries.end();) {
-    const member_entry& e = it->second;
-    const auto lifetime = e.was_member ? m.options.forget_dead : limits::unreached_lifetime;
-    it = !m.counts(e.where) && now - e.since >= lifetime ? m.erase(it) : std::next(it);
+  std::vector<node_id> old;
+  for (const auto* const nodes : {&m.told.gone, &m.told.unreached}) {
+    std::copy_if(nodes->begin(), nodes->end(), std::back_inserter(old), [&](const node_id& node) {
+      const member_entry* const e = m.look_up(node);
+      return now - e->since >= (e->was_member ? m.options.forget_dead : limits::unreached_lifetime);
+    });
+  }
+  for (const node_id& node : old) {
+    m.erase(m.entries.find(node));
   }
   std::erase_if(m.links, [&](const auto& named) {
     return !named.second.up && m.entries.find(named.first) == m.entries.end();

@@ -1,5 +1,6 @@
 #include "actors/members/member_table.hpp"
 
+#include "actors/members/member_latest.hpp"
 #include "messages/mutant.hpp"
 
 #include <algorithm>
@@ -19,34 +20,70 @@ constexpr std::size_t body_bytes_max = 48U << 10U;
 void member_table::move_to(member_entry& e, member_standing where, time_point now) {
   counted -= counts(e.where) ? 1 : 0;
   counted += counts(where) ? 1 : 0;
+  const bool indexed = !counts(e.where) || !counts(where);
   e.where = where;
   e.since = now;
+  if (indexed) {
+    index(e);
+  }
+}
+
+void member_table::index(const member_entry& e) {
+  told.unreached.erase(e.shown.node);
+  told.gone.erase(e.shown.node);
+  if (!counts(e.where)) {
+    (e.where == member_standing::heard_of ? told.unreached : told.gone).insert(e.shown.node);
+  }
 }
 
 member_entry& member_table::add(const node_id& node, member_entry fresh) {
   member_entry& e = entries.emplace(node, std::move(fresh)).first->second;
-  places.emplace(node, &e);
+  places.insert(&e);
   counted += counts(e.where) ? 1 : 0;
+  index(e);
   if (!e.was_member) {
-    ++told.introduced[e.introducer];
+    ++told.introduced[words(e).introducer];
   }
   return e;
 }
 
 /// It is no longer somebody that is only told of.
 void member_table::now_member(member_entry& e) {
-  if (const auto from = told.introduced.find(e.introducer);
-      from != told.introduced.end() && !e.was_member && --from->second == 0) {
-    told.introduced.erase(from);
+  if (!e.was_member) {
+    const auto from = told.introduced.find(words(e).introducer);
+    if (from != told.introduced.end() && --from->second == 0) {
+      told.introduced.erase(from);
+    }
   }
   e.was_member = true;
+}
+
+heard_words& member_table::words(member_entry& e) const {
+  if (e.words == nullptr) {
+    const auto period = options.probe_interval;
+    e.words = std::make_unique<heard_words>(
+        heard_words{.adverts = allowance{limits::advert_allowance, 1, period},
+                    .accusations = allowance{limits::accusation_allowance, 1, period}});
+  }
+  return *e.words;
+}
+
+void member_table::forget_words(member_entry& e, time_point now) const {
+  heard_words* const words = e.was_member ? e.words.get() : nullptr;
+  if (words != nullptr && words->accused_by.empty() && words->vouchers.empty() &&
+      words->adverts.has(limits::advert_allowance, now) &&
+      words->accusations.has(limits::accusation_allowance, now)) {
+    e.words.reset();
+  }
 }
 
 std::map<node_id, member_entry>::iterator
 member_table::erase(std::map<node_id, member_entry>::iterator at) {
   queue.forget(at->first);
   told.strangers.leave(at->first);
-  places.erase(at->first);
+  told.unreached.erase(at->first);
+  told.gone.erase(at->first);
+  places.erase(&at->second);
   counted -= counts(at->second.where) ? 1 : 0;
   now_member(at->second);
   return entries.erase(at);
@@ -54,8 +91,8 @@ member_table::erase(std::map<node_id, member_entry>::iterator at) {
 
 const signed_suspicion* member_table::word_against(member_entry& e) const {
   if (e.where == member_standing::dead && !e.accusation) {
-    e.accusation =
-        std::make_unique<signed_suspicion>(sign_suspicion(key, e.shown.node, e.newest.incarnation));
+    e.accusation = std::make_unique<signed_suspicion>(
+        sign_suspicion(key, e.shown.node, e.newest->incarnation));
   }
   return e.accusation.get();
 }
@@ -92,7 +129,7 @@ std::uint64_t member_table::random() noexcept {
 
 member_entry* member_table::look_up(const node_id& node) const {
   const auto it = places.find(node);
-  return it == places.end() ? nullptr : it->second;
+  return it == places.end() ? nullptr : *it;
 }
 
 /// Null when there are too many; messages may come before their link is announced.
@@ -152,7 +189,8 @@ void member_table::send(const node_id& to, gossip_body body, effects& out,
   const std::uint32_t tellings = crowded() ? gossip_queue::crowd_tellings(alive_count())
                                            : gossip_queue::mesh_tellings(alive_count());
   const std::size_t most = crowded() ? limits::crowd_news_max : limits::gossip_news_max;
-  for (signed_update& u : queue.take(to, tellings, most, bytes)) {
+  auto queued = lists() ? std::vector<signed_update>{} : queue.take(to, tellings, most, bytes);
+  for (signed_update& u : queued) {
     if (std::find(first.begin(), first.end(), u) == first.end()) {
       first.push_back(std::move(u));
     }
@@ -191,9 +229,9 @@ void member_table::show(member_entry& e, bool health_changed, effects& out) {
   case member_standing::left: e.shown.health = member_health::left; break;
   }
   e.shown.incarnation = e.reached();
-  e.shown.advert = e.newest.advert;
+  e.shown.advert = e.newest;
   if (e.was_member) {
-    out.emplace_back(member_changed{e.shown, health_changed});
+    out.emplace_back(member_changed{e.to_member(), health_changed});
   }
 }
 
@@ -210,9 +248,15 @@ void member_table::raise(node_advert advert, time_point now, effects& out) {
   crowd.accusers.clear();
   crowd.advert_waits = false;
   raised = now;
-  queue.push(own);
-  for (const node_id& to : some_linked(std::bit_width(entries.size()) + 1, self.node)) {
-    send(to, news{}, out);
+  tell(own, now);
+  if (lists()) {
+    for (const node_id& to : some_linked(limits::lists_first_told, self.node)) {
+      send(to, news{}, out, {own});
+    }
+  } else {
+    for (const node_id& to : some_linked(std::bit_width(entries.size()) + 1, self.node)) {
+      send(to, news{}, out);
+    }
   }
   for (const node_id& to : std::exchange(doubters, {})) {
     send(to, news{}, out, {own});
@@ -235,18 +279,21 @@ void member_table::found_alive(member_entry& e, time_point now, effects& out) {
   }
   const bool fresh = e.where == member_standing::heard_of;
   if (!e.was_member || (fresh && crowded())) {
-    queue.push(e.newest); // only now: this node vouches for what it reached
+    tell(*e.newest, now); // only now: this node vouches for what it reached
   }
   now_member(e);
   if (crowded() && fresh) {
-    crowd.fresh.push_back({e.shown.node, e.newest.incarnation, true});
+    crowd.fresh.push_back({e.shown.node, e.newest->incarnation, true});
   }
-  dials.reached(e.newest.advert.address);
+  dials.reached(e.newest->advert.address);
   move_to(e, member_standing::alive, now);
   e.doomed = false;
-  e.vouchers.clear();
+  if (e.words) {
+    e.words->vouchers.clear();
+  }
   e.accusation.reset();
   queue.drop_suspicion(e.shown.node);
+  close_latest_case(*this, e.shown.node);
   show(e, true, out);
 }
 
@@ -272,17 +319,27 @@ std::optional<address_prefix> member_table::site_of_stranger(const node_id& node
   return from == nullptr ? std::nullopt : std::optional{from->site};
 }
 
+void member_table::tell(const signed_update& update, time_point now, std::size_t suspicions) {
+  if (crowded()) {
+    note_latest(*this, update, now);
+  }
+  if (!lists()) {
+    queue.push(update, suspicions);
+  }
+}
+
 void member_table::make_suspect(member_entry& e, time_point now, effects& out) {
   move_to(e, member_standing::suspect, now);
   e.death = now + options.suspect_timeout;
   e.accusation =
-      std::make_unique<signed_suspicion>(sign_suspicion(key, e.shown.node, e.newest.incarnation));
-  queue.push(*e.accusation);
+      std::make_unique<signed_suspicion>(sign_suspicion(key, e.shown.node, e.newest->incarnation));
+  tell(*e.accusation, now);
   show(e, true, out);
 }
 
 void member_table::bury(member_entry& e, time_point now, effects& out) {
   move_to(e, member_standing::dead, now);
+  forget_latest_life(*this, e.shown.node);
   e.open.reset();
   e.doomed = false;
   look_for_soon(e, now);
@@ -336,7 +393,7 @@ void member_table::send_summary(const node_id& to, bool answer_wanted, const buc
 /// What this node has begun to count since it last told this neighbour.
 std::vector<known_node> member_table::fresh_for(const node_id& to) {
   const auto l = links.find(to);
-  if (!crowded() || l == links.end() || !l->second.up) {
+  if (!crowded() || lists() || l == links.end() || !l->second.up) {
     return {};
   }
   const std::uint64_t end = crowd.fresh_first + crowd.fresh.size();

@@ -26,7 +26,7 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_map>
+#include <unordered_set>
 #include <variant>
 #include <vector>
 
@@ -47,6 +47,9 @@ struct member {
   std::optional<std::chrono::microseconds> rtt; ///< measured by us: what is usual
 };
 
+/// Shared by what shows an advert, what passes it on, and in simulations by many nodes.
+using kept_advert = std::shared_ptr<const signed_advert>;
+
 /// Times are handed in; nothing here reads a clock.
 struct membership_options {
   std::chrono::milliseconds probe_interval{100};  ///< one probe of one member each
@@ -55,9 +58,12 @@ struct membership_options {
   std::uint32_t indirect_probes{3};
   std::chrono::seconds forget_dead{600}; ///< how long a dead name is remembered, against ghosts
   std::size_t full_mesh_max{limits::mesh_members_max}; ///< above, nodes keep links to a few
-  std::size_t members_max{limits::members_max};
+  std::size_t lists_above{limits::lists_above}; ///< then news goes by lists (member_latest.hpp)
+  std::size_t members_max{limits::crowd_members_max};
   /// Whether a key may be here without leave, of an open cluster. Empty: none may.
   std::function<bool(const node_id&)> stranger{};
+  /// Where many nodes of one process keep one copy of an advert. Empty: each has its own.
+  std::function<kept_advert(const signed_advert&)> keep{};
 };
 
 // What the shell must do.
@@ -102,31 +108,51 @@ struct open_probe {
   bool others_asked{false};
   bool measures{true}; ///< its answer tells a round trip
 };
+/// What people see of a node, but for round trips.
+struct shown_member {
+  node_id node;
+  std::uint64_t incarnation{0};
+  kept_advert advert;
+  member_health health{member_health::alive};
+};
+/// What others said of a node, and what it may still make us do. Few entries have one at a time.
+struct heard_words {
+  node_id introducer{}; ///< who told of it, for as long as it is no member
+  std::map<node_id, membership_time> accused_by{}; ///< at this incarnation
+  std::vector<node_id> vouchers{}; ///< neighbours that count it at this incarnation; in a crowd
+  allowance adverts;
+  allowance accusations; ///< by it
+};
+/// One of thousands: what most of them lack is behind pointers.
 struct member_entry {
   member_standing where{member_standing::heard_of};
   bool was_member{false}; ///< people see it; else it is hidden until it has a link with us
-  node_id introducer;     ///< who told of it, for as long as it is no member
-  member shown;
-  round_trips measured; ///< by us
-  signed_advert newest;
+  bool doomed{false};     ///< `death` counts; in a crowd alone
+  shown_member shown;
+  kept_advert newest;
+  std::unique_ptr<round_trips> measured;        ///< by us
+  std::unique_ptr<member> view;                 ///< as it was asked for last
   std::unique_ptr<signed_suspicion> accusation; ///< our own, while suspect or dead
   std::unique_ptr<signed_farewell> farewell;
-  std::optional<open_probe> open;
-  membership_time probed;                        ///< when it was last
-  membership_time since;                         ///< of the standing
-  membership_time death;                         ///< of a suspect
-  membership_time contact;                       ///< when to look for it next
-  std::chrono::milliseconds wait{0};             ///< then, until the next time
-  std::map<node_id, membership_time> accused_by; ///< at this incarnation
-  bool doomed{false};                            ///< `death` counts; in a crowd alone
-  std::vector<node_id> vouchers; ///< neighbours that count it at this incarnation; in a crowd
-  allowance adverts;
-  allowance accusations; ///< by it
+  std::unique_ptr<open_probe> open;
+  std::unique_ptr<heard_words> words; ///< always of one that never was a member
+  membership_time probed;             ///< when it was last
+  membership_time since;              ///< of the standing
+  membership_time death;              ///< of a suspect
+  membership_time contact;            ///< when to look for it next
+  std::chrono::milliseconds wait{0};  ///< then, until the next time
 
+  [[nodiscard]] member to_member() const {
+    return {shown.node, shown.incarnation, shown.health, shown.advert->advert,
+            measured ? measured->usual() : std::nullopt};
+  }
+  [[nodiscard]] std::size_t accusers() const noexcept {
+    return words == nullptr ? 0 : words->accused_by.size();
+  }
   /// The highest incarnation it signed for, whether or not people see it yet.
   [[nodiscard]] std::uint64_t reached() const noexcept {
-    return farewell && farewell->incarnation > newest.incarnation ? farewell->incarnation
-                                                                  : newest.incarnation;
+    return farewell && farewell->incarnation > newest->incarnation ? farewell->incarnation
+                                                                   : newest->incarnation;
   }
 };
 struct gossip_link {
@@ -145,6 +171,8 @@ struct gossip_link {
 /// Who told of those that this node did not find by itself.
 struct told_members {
   std::map<node_id, std::size_t> introduced{}; ///< that were never members, by who told of them
+  std::set<node_id> unreached{};               ///< heard_of
+  std::set<node_id> gone{};                    ///< dead or left
   stranger_shares strangers{};                 ///< in an open cluster, also once they are members
 };
 struct probe_relay {
@@ -166,6 +194,32 @@ struct due_node {
     return a.at != b.at ? a.at > b.at : a.node > b.node;
   }
 };
+/// An advert or a farewell that came lately.
+struct latest_life {
+  node_id node;
+  std::uint64_t incarnation{0};
+  bool believed{false}; ///< counted, or gone by its own word
+  membership_time at;
+};
+/// What was said lately against a node at this incarnation.
+struct latest_case {
+  node_id node;
+  std::uint64_t incarnation{0};
+  bool doomed{false}; ///< these are enough
+  bool closed{false}; ///< nothing more is wanted: it is no member, or answered this node
+  std::vector<signed_suspicion> words; ///< checked; at most limits::accusers_min, the newest
+  membership_time at;                  ///< of its last change
+};
+/// What a node of a large crowd heard lately, and tells its neighbours (`member_latest.hpp`).
+struct latest_state {
+  std::vector<latest_life> lives;
+  std::vector<latest_case> cases;
+  membership_time next{};
+  std::uint64_t salt{0}; ///< of the last digests sent
+  /// Neighbours that sent lists, limits::vouchers_min at most: a newcomer's crowd is a large one.
+  std::vector<node_id> listers;
+  std::size_t walked{0}; ///< buckets that a newcomer asked for
+};
 /// What a node above a full mesh keeps in mind (`member_crowd.hpp`).
 struct crowd_state {
   bool on{false};
@@ -179,6 +233,7 @@ struct crowd_state {
   std::uint64_t fresh_first{0};  ///< the number of its first
   std::map<node_id, early_claim> claims;
   std::set<node_id> accusers; ///< of this node, at this incarnation
+  latest_state latest;
   node_id pinged;
   std::uint32_t lost_hopes{0}; ///< looks at the dead to make soon
   std::uint32_t met{0};        ///< links since the crowd began
@@ -205,6 +260,28 @@ struct node_hash {
   }
 };
 
+/// Finds an entry by its node.
+struct entry_hash {
+  using is_transparent = void;
+  node_hash hash;
+  [[nodiscard]] std::size_t operator()(const node_id& node) const noexcept { return hash(node); }
+  [[nodiscard]] std::size_t operator()(const member_entry* e) const noexcept {
+    return hash(e->shown.node);
+  }
+};
+struct entry_equal {
+  using is_transparent = void;
+  [[nodiscard]] bool operator()(const member_entry* a, const member_entry* b) const noexcept {
+    return a == b;
+  }
+  [[nodiscard]] bool operator()(const node_id& a, const member_entry* b) const noexcept {
+    return a == b->shown.node;
+  }
+  [[nodiscard]] bool operator()(const member_entry* a, const node_id& b) const noexcept {
+    return a->shown.node == b;
+  }
+};
+
 /// What a node knows of the others and of itself, and what probes (`member_probes.hpp`) and updates
 /// (`member_updates.hpp`) do with it.
 struct member_table {
@@ -217,7 +294,7 @@ struct member_table {
                std::function<bool(const signed_update&)> check)
       : key(signing_key), options(times), allowed(std::move(may)), genuine(std::move(check)),
         own(sign_advert(signing_key, incarnation, std::move(advert))), random_state(seed),
-        places(0, node_hash{seed}), dials(times.probe_timeout) {
+        places(0, entry_hash{node_hash{seed}}), dials(times.probe_timeout) {
     self.node = key.id();
     self.incarnation = incarnation;
     self.advert = own.advert;
@@ -250,6 +327,27 @@ struct member_table {
   member_entry& add(const node_id& node, member_entry fresh);
   std::map<node_id, member_entry>::iterator erase(std::map<node_id, member_entry>::iterator at);
   void now_member(member_entry& e);
+  /// `told.unreached` and `told.gone` follow the standing.
+  void index(const member_entry& e);
+  [[nodiscard]] kept_advert keep(const signed_advert& a) const {
+    return options.keep ? options.keep(a) : std::make_shared<const signed_advert>(a);
+  }
+  [[nodiscard]] heard_words& words(member_entry& e) const;
+  /// If they are as at first.
+  void forget_words(member_entry& e, time_point now) const;
+  /// Whether news goes by lists.
+  [[nodiscard]] bool lists() const noexcept {
+    return crowd.on && (counted + 1 > options.lists_above ||
+                        crowd.latest.listers.size() >= limits::vouchers_min);
+  }
+  /// In a large crowd longer, as there are more to share the work.
+  [[nodiscard]] std::chrono::milliseconds thinned(std::uint32_t count) const {
+    const std::size_t times =
+        lists() ? std::max<std::size_t>(1, (counted + 1) / limits::thinned_each) : 1;
+    return intervals(count) * static_cast<std::int64_t>(times);
+  }
+  /// Of who was found, refuted or left, or of an accusation; to those that do not know.
+  void tell(const signed_update& update, time_point now, std::size_t suspicions = 1);
   /// Our accusation of a suspect, or of a dead node; null where there is none.
   const signed_suspicion* word_against(member_entry& e) const;
 
@@ -308,9 +406,9 @@ struct member_table {
   std::optional<time_point> raised;
   std::uint64_t random_state;
 
-  std::map<node_id, member_entry> entries;                      ///< without this node
-  std::unordered_map<node_id, member_entry*, node_hash> places; ///< of these
-  std::size_t counted{0};                                       ///< of them, alive or suspect
+  std::map<node_id, member_entry> entries;                           ///< without this node
+  std::unordered_set<member_entry*, entry_hash, entry_equal> places; ///< of these
+  std::size_t counted{0};                                            ///< of them, alive or suspect
   told_members told;
   std::map<node_id, gossip_link> links;
   std::vector<probe_relay> relays; ///< oldest first

@@ -2,7 +2,9 @@
 
 #include "actors/members/crowd_vouchers.hpp"
 #include "actors/members/member_crowd.hpp"
+#include "actors/members/member_latest.hpp"
 #include "actors/members/member_probes.hpp"
+#include "actors/members/member_sums.hpp"
 #include "messages/limits/invitations.hpp"
 #include "messages/mutant.hpp"
 
@@ -45,7 +47,7 @@ bool make_room(member_table& m, const node_id& from, bool here) {
   std::size_t oldest_rank = 0;
   for (auto it = m.entries.begin(); it != m.entries.end(); ++it) {
     const member_entry& e = it->second;
-    const std::size_t told = e.was_member ? 0 : m.introduced_by(e.introducer);
+    const std::size_t told = e.was_member ? 0 : m.introduced_by(e.words->introducer);
     const bool unreached = !e.was_member && (here || told > own + 1);
     const bool gone =
         e.was_member && (e.where == member_standing::dead || e.where == member_standing::left ||
@@ -101,13 +103,15 @@ bool make_stranger_room(member_table& m, const stranger_origin& from, bool here)
 
 void apply_newer_advert(member_table& m, member_entry& e, const signed_advert& a,
                         membership_time now, membership_effects& out) {
-  const bool changed = e.newest.advert != a.advert;
-  const bool moved = e.newest.advert.address != a.advert.address;
-  e.newest = a;
+  const bool changed = e.newest->advert != a.advert;
+  const bool moved = e.newest->advert.address != a.advert.address;
+  e.newest = m.keep(a);
   e.accusation.reset();
   e.farewell.reset();
-  e.accused_by.clear();
-  e.vouchers.clear();
+  if (e.words) {
+    e.words->accused_by.clear();
+    e.words->vouchers.clear();
+  }
   if (moved) {
     e.wait = std::chrono::milliseconds{0};
     m.look_for_soon(e, now);
@@ -116,6 +120,7 @@ void apply_newer_advert(member_table& m, member_entry& e, const signed_advert& a
   case member_standing::heard_of: break;
   case member_standing::alive:
     e.shown.incarnation = a.incarnation;
+    e.shown.advert = e.newest;
     if (changed) {
       m.show(e, false, out);
     }
@@ -130,10 +135,8 @@ void apply_newer_advert(member_table& m, member_entry& e, const signed_advert& a
   case member_standing::left:
     // It may be back; that it is, it has to say itself.
     m.move_to(e, member_standing::heard_of, now);
-    e.vouchers.clear();
     e.wait = std::chrono::milliseconds{0};
-    e.measured = {};
-    e.shown.rtt.reset();
+    e.measured.reset();
     m.look_for_soon(e, now);
     if (m.linked(a.node) && m.crowded()) {
       look_at(m, e, now, out);
@@ -154,17 +157,21 @@ void apply_advert(member_table& m, const signed_advert& a, const node_id& from, 
       e == nullptr && !here &&
       (m.introduced_by(from) >= most ||
        (m.is_stranger(a.node) && !may_enter(m, m.origin_of(a.node, from, a.advert.address))));
-  if (e != nullptr && a.incarnation == e->newest.incarnation) {
+  if (e != nullptr && a.incarnation == e->newest->incarnation) {
     hear_counted(m, {a.node, a.incarnation, true}, from, now, out); // or it would not be told
   }
   if ((e != nullptr && a.incarnation <= e->reached()) || !m.may_be(a.node, a.advert.roles) ||
-      (e != nullptr && !e->adverts.has(cost, now)) || too_many || !checked(m, a, by, now)) {
+      (e != nullptr && !m.words(*e).adverts.has(cost, now)) || too_many ||
+      !checked(m, a, by, now)) {
+    if (too_many) {
+      note_heard(m, a, now); // not to be asked for again
+    }
     return;
   }
   if (e != nullptr) {
-    e->adverts.spend(cost, now);
+    m.words(*e).adverts.spend(cost, now);
     if (e->was_member && (m.counts(e->where) || !m.crowded())) {
-      m.queue.push(a);
+      m.tell(a, now);
     }
     apply_newer_advert(m, *e, a, now, out);
     hear_counted(m, {a.node, a.incarnation, true}, from, now, out);
@@ -176,25 +183,12 @@ void apply_advert(member_table& m, const signed_advert& a, const node_id& from, 
   if ((stranger && !make_stranger_room(m, origin, here)) || !make_room(m, from, here)) {
     return;
   }
-  const auto period = m.options.probe_interval;
-  member_entry fresh{.where = member_standing::heard_of,
-                     .was_member = false,
-                     .introducer = from,
-                     .shown = {a.node, a.incarnation, member_health::alive, a.advert, std::nullopt},
-                     .newest = a,
-                     .accusation = nullptr,
-                     .farewell = nullptr,
-                     .open = std::nullopt,
-                     .probed = now,
-                     .since = now,
-                     .death = now,
-                     .contact = now,
-                     .wait = std::chrono::milliseconds{0},
-                     .accused_by = {},
-                     .doomed = false,
-                     .vouchers = {},
-                     .adverts = allowance{limits::advert_allowance, 1, period},
-                     .accusations = allowance{limits::accusation_allowance, 1, period}};
+  const kept_advert kept = m.keep(a);
+  member_entry fresh;
+  fresh.shown = {a.node, a.incarnation, kept, member_health::alive};
+  fresh.newest = kept;
+  fresh.probed = fresh.since = fresh.death = fresh.contact = now;
+  m.words(fresh).introducer = from;
   m.look_for_soon(fresh, now);
   e = &m.add(a.node, std::move(fresh));
   if (stranger) {
@@ -204,6 +198,7 @@ void apply_advert(member_table& m, const signed_advert& a, const node_id& from, 
     m.found_alive(*e, now, out);
     return;
   }
+  note_heard(m, a, now);
   hear_counted(m, {a.node, a.incarnation, true}, from, now, out);
   take_claims(m, *e, now, out);
 }
@@ -250,29 +245,30 @@ void apply_suspicion(member_table& m, const signed_suspicion& s, const node_id& 
   member_entry* subject = m.look_up(s.subject);
   member_entry* accuser = m.look_up(s.accuser);
   if (subject == nullptr || !m.counts(subject->where) ||
-      s.incarnation != subject->newest.incarnation || accuser == nullptr ||
+      s.incarnation != subject->newest->incarnation || accuser == nullptr ||
       !m.counts(accuser->where)) {
     return;
   }
   const std::uint32_t cost = m.crowded() ? limits::crowd_accusation_cost : 1;
-  const auto earlier = subject->accused_by.find(s.accuser);
-  const bool known = earlier != subject->accused_by.end();
+  auto& accused_by = m.words(*subject).accused_by;
+  const auto earlier = accused_by.find(s.accuser);
+  const bool known = earlier != accused_by.end();
   // Already looking into it, or it did not long ago because of the same word.
   const bool looked = m.crowded()
                           ? known || subject->doomed
                           : subject->where != member_standing::alive ||
                                 (subject->open && subject->open->others_asked) ||
                                 (known && now - earlier->second < 2 * m.options.suspect_timeout);
-  if (looked || !accuser->accusations.has(cost, now) || !checked(m, s, by, now)) {
+  if (looked || !m.words(*accuser).accusations.has(cost, now) || !checked(m, s, by, now)) {
     return;
   }
-  accuser->accusations.spend(cost, now);
+  m.words(*accuser).accusations.spend(cost, now);
   if (m.crowded()) {
     hear_accusation(m, *subject, s, now, out);
     return;
   }
-  subject->accused_by[s.accuser] = now;
-  m.queue.push(s);
+  accused_by[s.accuser] = now;
+  m.tell(s, now);
   begin_probe(m, *subject, true, now, out);
 }
 
@@ -289,7 +285,7 @@ void apply_farewell(member_table& m, const signed_farewell& f, gossip_link& by, 
   e->accusation.reset();
   e->farewell = std::make_unique<signed_farewell>(f);
   m.queue.forget(f.node);
-  m.queue.push(f);
+  m.tell(f, now);
   m.show(*e, true, out);
 }
 
@@ -318,7 +314,7 @@ void receive_life_sign(member_table& m, const life_sign& sign, const node_id& fr
 /// What the sender of this summary lacks, in the buckets it is about.
 std::vector<signed_update> lacking(member_table& m, const summary& s, const node_id& from) {
   std::unordered_map<node_id, known_node, node_hash> theirs{s.nodes.size(),
-                                                            m.places.hash_function()};
+                                                            m.places.hash_function().hash};
   for (const known_node& k : s.nodes) {
     theirs.emplace(k.node, k);
   }
@@ -336,19 +332,23 @@ std::vector<signed_update> lacking(member_table& m, const summary& s, const node
     if (node == from && lacks(node, e.reached())) {
       // Its clock went back, or it lost what it knew: what it signed itself raises it above that.
       const bool left = e.farewell != nullptr && e.farewell->incarnation == e.reached();
-      updates.push_back(left ? signed_update{*e.farewell} : signed_update{e.newest});
+      updates.push_back(left ? signed_update{*e.farewell} : signed_update{*e.newest});
       return;
     }
     const auto it = theirs.find(node);
     const bool counted_there = it != theirs.end() && it->second.counted;
     if (m.counts(e.where)) {
-      if (lacks(node, e.newest.incarnation)) {
-        updates.emplace_back(e.newest);
+      if (lacks(node, e.newest->incarnation)) {
+        updates.emplace_back(*e.newest);
       }
     } else if (e.farewell && counted_there && it->second.incarnation <= e.farewell->incarnation) {
       updates.emplace_back(*e.farewell);
-    } else if (counted_there && it->second.incarnation == e.newest.incarnation &&
+    } else if (counted_there && it->second.incarnation <= e.newest->incarnation &&
                m.word_against(e) != nullptr) {
+      if (it->second.incarnation < e.newest->incarnation) {
+        updates.emplace_back(
+            *e.newest); // or the word would be against an incarnation unknown there
+      }
       updates.emplace_back(*e.accusation);
     }
   });
@@ -383,8 +383,9 @@ void receive_summary(member_table& m, const summary& s, const node_id& from, mem
     const auto most = static_cast<std::uint32_t>(std::min<std::size_t>(updates.size(), may));
     gossip_link* const l = m.link_of(from);
     updates.resize(l == nullptr ? 0 : l->answers.spend_up_to(most, now));
-    missing = missing && !newcomer;
-    if (s.answer_wanted && s.buckets.count() >= limits::exchanged_buckets_max) {
+    missing = missing && !newcomer && (!m.lists() || s.buckets.count() == 1);
+    vouch_for_heard(m, s, from, out);
+    if (s.answer_wanted && s.buckets.count() >= limits::exchanged_buckets_max && !m.lists()) {
       m.crowd.next_exchange =
           std::min(m.crowd.next_exchange, now + m.intervals(limits::catch_up_intervals));
     }
@@ -410,6 +411,7 @@ void receive_summary(member_table& m, const summary& s, const node_id& from, mem
 constexpr std::uint32_t summary_cost = 8;
 constexpr std::uint32_t digests_cost = 48;
 constexpr std::uint32_t relayed_cost = 2;
+constexpr std::uint32_t latest_cost = 8;
 
 std::uint32_t cost_of(const gossip_body& body) {
   if (std::holds_alternative<summary>(body)) {
@@ -417,6 +419,9 @@ std::uint32_t cost_of(const gossip_body& body) {
   }
   if (std::holds_alternative<digests>(body)) {
     return digests_cost;
+  }
+  if (std::holds_alternative<latest>(body) || std::holds_alternative<latest_answer>(body)) {
+    return latest_cost;
   }
   if (const auto* const told = std::get_if<notices>(&body)) {
     return 1 + static_cast<std::uint32_t>(limits::notices_cost * told->tokens.size());
@@ -468,8 +473,10 @@ void receive_gossip(member_table& m, const gossip_body& body, const node_id& fro
       return;
     }
     if (e->open->measures) {
-      e->measured.add(std::chrono::duration_cast<round_trips::duration>(now - e->open->begun));
-      e->shown.rtt = e->measured.usual();
+      if (e->measured == nullptr) {
+        e->measured = std::make_unique<round_trips>();
+      }
+      e->measured->add(std::chrono::duration_cast<round_trips::duration>(now - e->open->begun));
     }
     e->wait = std::chrono::milliseconds{0};
     m.found_alive(*e, now, out);
@@ -492,7 +499,11 @@ void receive_gossip(member_table& m, const gossip_body& body, const node_id& fro
   } else if (const auto* s = std::get_if<summary>(&body)) {
     receive_summary(m, *s, from, now, out);
   } else if (const auto* sums = std::get_if<digests>(&body)) {
-    receive_digests(m, *sums, from, out);
+    receive_digests(m, *sums, from, now, out);
+  } else if (const auto* list = std::get_if<latest>(&body)) {
+    receive_latest(m, *list, from, now, out);
+  } else if (const auto* told_latest = std::get_if<latest_answer>(&body)) {
+    receive_latest_answer(m, *told_latest, from, now, out);
   } else if (std::holds_alternative<parting>(body)) {
     receive_parting(m, from);
   } else if (const auto* told = std::get_if<notices>(&body)) {

@@ -166,10 +166,13 @@ void look_after_links(membership_pointer self) {
   }
   const std::vector<std::string>& seeds = state.environment.seeds;
   const std::size_t round = state.ticks / link_ticks;
+  // Thousands would take all places of a seed.
+  const std::size_t knocks =
+      limits::seed_knocks * std::max<std::size_t>(1, state.view->size() / limits::lists_above);
   for (std::size_t i = 0; i < seeds.size(); ++i) {
     const std::string& seed = seeds[i];
-    const bool due = !state.core->crowded() || (round % limits::seed_knocks == 0 &&
-                                                round / limits::seed_knocks % seeds.size() == i);
+    const bool due =
+        !state.core->crowded() || (round % knocks == 0 && round / knocks % seeds.size() == i);
     if (due && !links.reached(seed)) {
       links.connect(seed, {});
     }

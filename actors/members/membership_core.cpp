@@ -24,6 +24,32 @@ membership_core::membership_core(const secret_key& key, node_advert self, std::u
     : s_(key, std::move(self), incarnation, options, seed, std::move(allowed), std::move(genuine)) {
 }
 
+void membership_core::settle_among(std::span<const kept_advert> others, time_point now) {
+  for (const kept_advert& a : others) {
+    if (a->node == s_.self.node) {
+      continue;
+    }
+    member_entry e;
+    e.where = member_standing::alive;
+    e.was_member = true;
+    e.shown = {a->node, a->incarnation, a, member_health::alive};
+    e.newest = a;
+    e.probed = e.since = e.death = e.contact = now;
+    s_.add(a->node, std::move(e));
+  }
+  follow_size(s_, now);
+  s_.crowd.met = static_cast<std::uint32_t>(others.size());
+  s_.crowd.latest.walked = limits::gossip_buckets;
+  s_.crowd.fresh.clear();
+  const auto within = [&](std::chrono::milliseconds most) {
+    return now +
+           std::chrono::milliseconds{s_.random() % static_cast<std::uint64_t>(most.count() + 1)};
+  };
+  s_.crowd.next_look = within(s_.thinned(limits::look_intervals));
+  s_.crowd.next_exchange = within(s_.thinned(limits::exchange_intervals));
+  s_.crowd.latest.next = within(s_.intervals(limits::latest_intervals));
+}
+
 membership_core::effects membership_core::on_tick(time_point now) {
   effects out;
   if (s_.goodbye) {
@@ -163,7 +189,7 @@ std::vector<member> membership_core::members() const {
   out.reserve(s_.entries.size() + 1);
   for (const auto& [node, e] : s_.entries) {
     if (e.was_member) {
-      out.push_back(e.shown);
+      out.push_back(e.to_member());
     }
   }
   const auto place = std::find_if(out.begin(), out.end(),
@@ -176,8 +202,23 @@ const member* membership_core::find(const node_id& node) const {
   if (node == s_.self.node) {
     return &s_.self;
   }
+  member_entry* const e = s_.look_up(node);
+  if (e == nullptr || !e->was_member) {
+    return nullptr;
+  }
+  if (e->view == nullptr) {
+    e->view = std::make_unique<member>();
+  }
+  *e->view = e->to_member();
+  return e->view.get();
+}
+
+std::optional<member_health> membership_core::health(const node_id& node) const {
+  if (node == s_.self.node) {
+    return s_.self.health;
+  }
   const member_entry* const e = s_.look_up(node);
-  return e != nullptr && e->was_member ? &e->shown : nullptr;
+  return e != nullptr && e->was_member ? std::optional{e->shown.health} : std::nullopt;
 }
 
 std::vector<node_id> membership_core::drawn() const {

@@ -14,7 +14,7 @@ namespace ovir::actors {
 /// subject, a suspicion by the accuser; a forged, replayed or outdated one changes nothing. A dead
 /// node returns only with a higher incarnation, which only it can sign. A state machine: events and
 /// time in, effects out; random choices come from `seed`. Members are at most
-/// limits::members_max; an update about a node that is not allowed here is dropped. Above
+/// limits::crowd_members_max; an update about a node that is not allowed here is dropped. Above
 /// limits::mesh_members_max members a node keeps links to a few: member_crowd.hpp says what is then
 /// different from the following.
 ///
@@ -47,6 +47,9 @@ public:
         return is_genuine(update);
       });
 
+  /// For simulations: these are members from the beginning, as if this node had been among them for
+  /// long. None is linked. Precondition: nothing happened yet.
+  void settle_among(std::span<const kept_advert> others, time_point now);
   /// Call it at least every `probe_interval`, better four times as often. A gap of more than two
   /// intervals between events counts as this node's own halt, not as the others' silence.
   [[nodiscard]] effects on_tick(time_point now);
@@ -70,6 +73,8 @@ public:
   /// Every member known, this node included, in order of name.
   [[nodiscard]] std::vector<member> members() const;
   [[nodiscard]] const member* find(const node_id& node) const;
+  /// Of `find`, without the rest.
+  [[nodiscard]] std::optional<member_health> health(const node_id& node) const;
   [[nodiscard]] const node_id& self() const noexcept;
   /// Whether there are more members than are all linked (`member_crowd.hpp`).
   [[nodiscard]] bool crowded() const noexcept { return s_.crowded(); }

@@ -145,15 +145,4 @@ std::vector<std::byte> seen_statement(const node_id& node, std::string_view addr
   return out;
 }
 
-std::vector<std::byte> count_statement(const counted_stream& what) {
-  std::vector<std::byte> out;
-  byte_writer w{out};
-  w.write(what.relay);
-  w.write(what.sender);
-  w.write(what.receiver);
-  w.bytes(what.session.data(), what.session.size());
-  w.number(what.bytes);
-  return out;
-}
-
 } // namespace ovir::actors

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "messages/evidence/stream_count.hpp"
 #include "messages/limits/nat.hpp"
 #include "messages/node_id.hpp"
 #include "messages/result.hpp"
@@ -83,7 +84,8 @@ struct stream_bytes {
   std::vector<std::byte> bytes; ///< at least one
   friend bool operator==(const stream_bytes&, const stream_bytes&) = default;
 };
-/// From who receives: it has taken so many bytes of the stream, from its beginning.
+/// From who receives: it has taken so many bytes of the stream, from its beginning. `proof` is of a
+/// `counted_stream`.
 struct stream_count {
   std::uint32_t stream{0};
   std::uint64_t bytes{0};
@@ -120,18 +122,5 @@ using nat_message = std::variant<helper_join, address_seen, helper_ask, helper_a
 /// What `address_seen::proof` signs, by the helper.
 inline constexpr std::string_view seen_domain = "ovir/address-seen/v1";
 [[nodiscard]] std::vector<std::byte> seen_statement(const node_id& node, std::string_view address);
-
-/// What `stream_count::proof` signs, by the node that received. Names every party, so that it
-/// proves to others how much the relay carried.
-inline constexpr std::string_view count_domain = "ovir/stream-count/v1";
-struct counted_stream {
-  node_id relay{};
-  node_id sender{};
-  node_id receiver{};
-  std::array<std::uint8_t, 16> session{};
-  std::uint64_t bytes{0};
-  friend bool operator==(const counted_stream&, const counted_stream&) = default;
-};
-[[nodiscard]] std::vector<std::byte> count_statement(const counted_stream& what);
 
 } // namespace ovir::actors

@@ -476,6 +476,7 @@ void reaching::tell_news() {
   told_ = fresh;
   if (nat_.board) {
     nat_.board->put(fresh, desk_.relayed());
+    nat_.board->add_bills(book_.take_bills());
   }
   if (news && nat_.say) {
     nat_.say(fmt::format("from outside: {}{}{}", fresh.verdict, fresh.router.empty() ? "" : "; ",

@@ -1,5 +1,7 @@
 #include "actors/nat/relay_book.hpp"
 
+#include "messages/limits/carriage.hpp"
+
 #include <algorithm>
 #include <utility>
 
@@ -16,6 +18,8 @@ relay_clock::duration worth_of(std::uint64_t bytes) {
       std::chrono::nanoseconds{bytes * nanoseconds / limits::relay_key_bytes_per_second});
 }
 
+// So a count reaches at most one part further than the one before it.
+static_assert(limits::relay_window_bytes < limits::relay_part_bytes);
 static_assert(limits::relay_key_bytes_burst < ~std::uint64_t{0} / 1'000'000'000);
 
 } // namespace
@@ -300,10 +304,41 @@ void relay_book::on(connection_id from, guest& g, const stream_count& m, time_po
       !verify(g.node, count_domain, count_statement(what), m.proof)) {
     return put_out(from, "a count is not what has come, or is not signed", now, out);
   }
+  const bool first = s.ends[0].sends.counted + s.ends[1].sends.counted == 0;
+  if (first && !keep_session(s.session)) {
+    return put_out(s.ends[0].guest, "a stream has the session of another one", now, out);
+  }
+  const std::uint64_t part = theirs.counted / limits::relay_part_bytes;
   theirs.counted = m.bytes;
   theirs.proof = m.proof;
+  if (m.bytes / limits::relay_part_bytes > part) {
+    bill(s, sender, part);
+  }
   theirs.told_at = std::max(now, use_of(s.ends[sender].node, now).paid_until);
   grant(s, sender, now, out);
+}
+
+bool relay_book::keep_session(const std::array<std::uint8_t, 16>& session) {
+  if (!sessions_.insert(session).second) {
+    return false;
+  }
+  sessions_by_age_.push_back(session);
+  if (sessions_by_age_.size() > limits::relay_sessions_max) {
+    sessions_.erase(sessions_by_age_.front());
+    sessions_by_age_.pop_front();
+  }
+  return true;
+}
+
+void relay_book::bill(const stream& s, std::size_t sender, std::uint64_t part) {
+  if (s.ends[0].node == self_.id() || s.ends[1].node == self_.id()) {
+    return;
+  }
+  bills_.push_back({statement_of(self_.id(), s, sender), static_cast<std::uint32_t>(part),
+                    s.ends[sender].sends.proof});
+  if (bills_.size() > limits::relay_bills_max) {
+    bills_.pop_front();
+  }
 }
 
 void relay_book::grant(stream& s, std::size_t sender, time_point now, effects& out) {
@@ -328,13 +363,10 @@ void relay_book::end(stream_number number, stream_ending why, std::optional<conn
   const auto at = streams_.find(number);
   const stream& s = at->second;
   for (std::size_t sender = 0; sender < s.ends.size(); ++sender) {
-    if (s.ends[sender].sends.counted > 0) {
-      bills_.push_back(
-          {statement_of(self_.id(), s, sender), s.ends[0].node, s.ends[sender].sends.proof});
+    const std::uint64_t counted = s.ends[sender].sends.counted;
+    if (counted % limits::relay_part_bytes > 0) {
+      bill(s, sender, counted / limits::relay_part_bytes);
     }
-  }
-  while (bills_.size() > limits::relay_bills_max) {
-    bills_.pop_front();
   }
   for (const stream_end_point& one : s.ends) {
     numbers_.erase({one.guest, one.number});
@@ -392,8 +424,8 @@ relay_book::effects relay_book::keep(const std::function<bool(const node_id&)>& 
   return out;
 }
 
-std::vector<relay_bill> relay_book::take_bills() {
-  std::vector<relay_bill> taken{bills_.begin(), bills_.end()};
+std::vector<carried_part> relay_book::take_bills() {
+  std::vector<carried_part> taken{bills_.begin(), bills_.end()};
   bills_.clear();
   return taken;
 }

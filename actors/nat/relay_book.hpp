@@ -25,13 +25,6 @@ struct helper_effect {
   std::string reason{};             ///< of a close, for people
 };
 
-/// What a receiver signed of one direction of a stream, at its end: what the relay may be paid for.
-struct relay_bill {
-  counted_stream what{};
-  node_id opened_by{};
-  signature proof{};
-};
-
 /// What a node does for members that reach it and not each other: it tells where it sees them,
 /// passes on the two messages of a meeting, and, with the role relay, the bytes of streams, which
 /// are TLS between the two ends. It holds no bytes: a sender that is more than
@@ -57,9 +50,10 @@ public:
 
   /// Puts out guests that are members no longer, with their streams.
   [[nodiscard]] effects keep(const std::function<bool(const node_id&)>& stays, time_point now);
-  /// Bytes counted by receivers, of streams that ended since the last call; the oldest are dropped
-  /// above limits::relay_bills_max.
-  [[nodiscard]] std::vector<relay_bill> take_bills();
+  /// What receivers signed since the last call: of each direction of a stream every part that was
+  /// passed whole, and at its end the rest; the oldest are dropped above limits::relay_bills_max.
+  /// Nothing of streams of which this node is an end.
+  [[nodiscard]] std::vector<carried_part> take_bills();
 
   struct counters {
     std::size_t guests{0};
@@ -134,6 +128,10 @@ private:
   /// The stream and which of its ends `from` is.
   [[nodiscard]] std::optional<std::pair<stream_number, std::size_t>>
   find(connection_id from, std::uint32_t number) const;
+  /// False: another stream of which something was counted had it. Of one session each part is paid
+  /// once (`carried_part`).
+  [[nodiscard]] bool keep_session(const std::array<std::uint8_t, 16>& session);
+  void bill(const stream& s, std::size_t sender, std::uint64_t part);
   void grant(stream& s, std::size_t sender, time_point now, effects& out);
   /// Tells both ends but `but`.
   void end(stream_number number, stream_ending why, std::optional<connection_id> but,
@@ -151,7 +149,9 @@ private:
   std::map<stream_number, stream> streams_;
   std::map<std::pair<connection_id, std::uint32_t>, stream_number> numbers_;
   std::map<node_id, key_use> uses_;
-  std::deque<relay_bill> bills_;
+  std::deque<carried_part> bills_;
+  std::set<std::array<std::uint8_t, 16>> sessions_; ///< of streams of which something was counted
+  std::deque<std::array<std::uint8_t, 16>> sessions_by_age_;
   stream_number last_stream_{0};
   std::uint64_t passed_bytes_{0};
 };

@@ -16,6 +16,15 @@ std::string_view name_of(audit_part part) {
   return "";
 }
 
+std::string_view kind_word(conviction_kind kind) {
+  switch (kind) {
+  case conviction_kind::replay: return "replay";
+  case conviction_kind::equivocation: return "equivocation";
+  case conviction_kind::parts: return "parts";
+  }
+  return "";
+}
+
 json conviction_json(const conviction_view& view) {
   json verifiers = json::array();
   for (const node_id& node : view.verifiers) {
@@ -23,7 +32,7 @@ json conviction_json(const conviction_view& view) {
   }
   const bool unit = view.place.of_layer();
   return {{"node", to_hex(view.node)},
-          {"kind", view.kind == conviction_kind::replay ? "replay" : "equivocation"},
+          {"kind", kind_word(view.kind)},
           {"part", name_of(view.place.part)},
           {"window", view.place.window},
           {"layer", view.place.layer},

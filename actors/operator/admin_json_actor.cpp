@@ -1,6 +1,8 @@
 #include "actors/operator/admin_json_actor.hpp"
 
+#include "actors/operator/attested_json.hpp"
 #include "actors/runtime/speed_estimate.hpp"
+#include "compute/gguf/join_adapter.hpp"
 #include "messages/limits/general.hpp"
 #include "messages/limits/trace.hpp"
 
@@ -255,7 +257,8 @@ json members_json(const std::vector<member>& members, const node_id& self) {
          {"prefill_bytes_per_second", speed_json(m.advert.prefill_bytes_per_second)},
          {"held", segments_json(m.advert.held)},
          {"spares", segments_json(m.advert.spares)},
-         {"spare_free", m.advert.spare_free}});
+         {"spare_free", m.advert.spare_free},
+         {"attested", attested_json(m.advert.attested)}});
   }
   std::stable_sort(list.begin(), list.end(), [](const json& a, const json& b) {
     return a["name"].get<std::string>() < b["name"].get<std::string>();
@@ -569,10 +572,13 @@ result<node_id> find_node(const std::vector<member>& members, const std::string&
 
 result<model_catalog::entry> find_model(const model_catalog& catalog, const std::string& name) {
   std::vector<model_catalog::entry> fits;
+  const auto adapted = compute::adapted_path_from(name); // "base.gguf+adapter"
+  const std::string bare = adapted ? compute::adapted_name(*adapted) : name;
   for (const auto& model : catalog.all()) {
+    const bool only = name.empty() && !model->weights.lora; // of a base and its adapters the base
     const bool digits = name.size() >= short_digits_min && to_hex(model->id).starts_with(name);
     const bool another_part = !fits.empty() && fits.back()->id == model->id;
-    if ((name.empty() || model->name == name || digits) && !another_part) {
+    if ((only || model->name == name || model->name == bare || digits) && !another_part) {
       fits.push_back(model);
     }
   }

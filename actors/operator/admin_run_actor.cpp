@@ -1,6 +1,7 @@
 // What a shell wants to have run, read from its command, and what that would cost it.
 #include "actors/operator/admin_call_actor.hpp"
 #include "actors/payment/payments_actor.hpp"
+#include "compute/gguf/join_adapter.hpp"
 #include "messages/caf/errors.hpp"
 #include "messages/hex.hpp"
 #include "messages/limits/credit.hpp"
@@ -57,7 +58,12 @@ result<run_order> read_run(const admin_call& c, admin_arguments& args) {
   OVIR_ASSIGN(order.named, args.request());
   request.id = own_request(c, order.named);
   OVIR_ASSIGN(const std::string name, args.text("model", ""));
+  OVIR_ASSIGN(const std::string adapter, args.text("adapter", ""));
   OVIR_ASSIGN(order.model, find_model(*c.self->state.environment.models, name));
+  if (!adapter.empty()) {
+    OVIR_ASSIGN(order.model, find_model(*c.self->state.environment.models,
+                                        compute::adapted_name({order.model->name, adapter})));
+  }
   request.model = order.model->id;
   if (args.has("prompt") == args.has("tokens")) {
     return fail(errc::invalid_argument, "give either 'prompt' or 'tokens'");
@@ -83,6 +89,10 @@ result<run_order> read_run(const admin_call& c, admin_arguments& args) {
   OVIR_ASSIGN(request.reveal, reveal_from(reveal));
   OVIR_ASSIGN(const std::string privacy, args.text("privacy", "none"));
   OVIR_ASSIGN(request.privacy, privacy_from(privacy));
+  OVIR_ASSIGN(const std::string tier, args.text("tier", ""));
+  if (!tier.empty()) {
+    OVIR_ASSIGN(request.tier, tier_from_text(tier));
+  }
   OVIR_ASSIGN(request.trace, args.boolean("trace", false));
   OVIR_ASSIGN(const std::string reuse, args.text("cache", "default"));
   OVIR_ASSIGN(const cache_choice choice, cache_choice_from(reuse));

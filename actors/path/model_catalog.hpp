@@ -36,6 +36,9 @@ struct catalog_model {
   std::uint32_t prefill_chunk{64}; ///< positions per step
   std::uint32_t context{0};        ///< positions promised to a request
   std::uint64_t held_bytes{0};     ///< of weights
+  /// Of a model with an adapter: the base whose weights these are, so that sessions of both share
+  /// passes, and the bytes above are those of the pairs alone. Null: its weights are its own.
+  std::shared_ptr<const catalog_model> base{};
 };
 
 /// Of all tensors of the model, as its manifest lists them: what a token's rate follows from.

@@ -1,5 +1,6 @@
 #include "actors/path/path_plans_actor.hpp"
 
+#include "actors/path/attested_tiers.hpp"
 #include "actors/path/path_speeds_actor.hpp"
 #include "actors/path/private_ends.hpp"
 #include "messages/limits/paths.hpp"
@@ -7,6 +8,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <limits>
 #include <map>
 #include <optional>
 #include <set>
@@ -39,6 +41,17 @@ bool takes_work(const pathfinder_state& state, const member& m, const watched* r
          (self || state.environment.links->reachable(m.node)) && m.advert.roles.has(role::worker) &&
          (!m.advert.draining || on_path) &&
          (!state.environment.pays || m.advert.ask_ppm <= state.environment.ask_max_ppm);
+}
+
+/// The same for the pathfinder's own request: it counts the tier, too.
+bool may_compute(pathfinder_state& state, const member& m, const watched* request,
+                 const watched* apart_from) {
+  return takes_work(state, m, request, apart_from) && has_tier(state, m, request);
+}
+
+std::uint64_t tier_clock(const pathfinder_state& state) {
+  const auto& clock = state.environment.unix_seconds;
+  return clock ? clock() : std::numeric_limits<std::uint64_t>::max();
 }
 
 layer_range layers_of(const path_terms& wanted) {
@@ -125,7 +138,7 @@ std::optional<layer_places> mended_at_once(pathfinder_state& state, const path_t
   }
   std::vector<path_candidate> nodes;
   for (const auto& [node, holding] : on_path) {
-    if (holding.who != nullptr && takes_work(state, *holding.who, &request, apart_from)) {
+    if (holding.who != nullptr && may_compute(state, *holding.who, &request, apart_from)) {
       add_candidates(state, holding, layers_of(wanted).last, &request, now, nodes);
     }
   }
@@ -247,7 +260,7 @@ std::vector<path_candidate> candidates_for(pathfinder_state& state, const path_t
   std::vector<path_candidate> list;
   for (const layer_holding& holding :
        state.holders.holders(wanted.model, layers_of(wanted).last, runs)) {
-    if (takes_work(state, *holding.who, request, apart_from)) {
+    if (may_compute(state, *holding.who, request, apart_from)) {
       add_candidates(state, holding, layers_of(wanted).last, request, now, list);
     }
   }
@@ -282,17 +295,57 @@ void take_out_weights(chosen_path& best, double lead_seconds) {
 result<layer_places> best_path(pathfinder_state& state, const path_terms& wanted,
                                const watched& request, fault_memory::time_point now,
                                const watched* apart_from) {
-  if (request.twin != twin_rule::alone && !OVIR_MUTANT("twins_of_strangers")) {
+  const bool twice = request.twin != twin_rule::alone && !OVIR_MUTANT("twins_of_strangers");
+  if (twice || request.wary) {
     auto path = best_among(state, wanted, request, now, apart_from, allowed_nodes::with_leave);
-    if (path || (apart_from != nullptr && apart_from->had_strangers)) {
+    if (path || (twice && apart_from != nullptr && apart_from->had_strangers)) {
       return path;
     }
   }
   return best_among(state, wanted, request, now, apart_from, allowed_nodes::any);
 }
 
-std::optional<error> lacking_ends_of(pathfinder_state& state, const path_terms& wanted,
-                                     const watched& request, fault_memory::time_point now) {
+bool has_tier(pathfinder_state& state, const member& m, const watched* request) {
+  return request == nullptr || !request->tier ||
+         state.tiers.has(*request->tier, m, tier_clock(state));
+}
+
+void add_attested(pathfinder_state& state, const watched& request, const node_id& node,
+                  std::vector<attestation>& to) {
+  const member* const m = request.tier ? state.holders.find(node) : nullptr;
+  if (m != nullptr) {
+    const auto shown = state.tiers.shown_for(*request.tier, *m, tier_clock(state));
+    to.insert(to.end(), shown.begin(), shown.end());
+  }
+}
+
+namespace {
+
+std::optional<error> lacking_tier_of(pathfinder_state& state, const path_terms& wanted,
+                                     const watched& request) {
+  const std::uint32_t layers = layers_of(wanted).last;
+  std::vector<attested_holder> held;
+  for (const layer_holding& holding :
+       state.holders.holders(wanted.model, layers, std::vector{layers_of(wanted)})) {
+    if (takes_work(state, *holding.who, &request, nullptr)) {
+      const auto shown = state.tiers.shown_for(*request.tier, *holding.who, tier_clock(state));
+      for (const layer_range& range : holding.ranges) {
+        held.push_back({range, shown});
+      }
+    }
+  }
+  return no_tier(*request.tier, wanted.name, held, layers);
+}
+
+} // namespace
+
+std::optional<error> lacking_allowed_of(pathfinder_state& state, const path_terms& wanted,
+                                        const watched& request, fault_memory::time_point now) {
+  if (request.tier) {
+    if (auto why = lacking_tier_of(state, wanted, request)) {
+      return why;
+    }
+  }
   if (!request.ends) {
     return std::nullopt;
   }

@@ -37,17 +37,26 @@ candidates_for(pathfinder_state& state, const path_terms& wanted,
 void take_out_weights(chosen_path& best, double lead_seconds);
 
 /// The path of a request: what works of the one it has, mended; else a new one. Of two runs
-/// strangers compute for one, and where there is no other way: what both agree on is told.
+/// strangers compute for one, and where there is no other way: what both agree on is told. A request
+/// that one of them failed goes on with none, where that can be.
 [[nodiscard]] result<layer_places> best_path(pathfinder_state& state, const path_terms& wanted,
                                              const pathfinder_state::watched& request,
                                              fault_memory::time_point now,
                                              const pathfinder_state::watched* apart_from);
 
-/// Of a request without a path whose ends none of its own nodes holds: the error that says which.
-[[nodiscard]] std::optional<error> lacking_ends_of(pathfinder_state& state,
-                                                   const path_terms& wanted,
-                                                   const pathfinder_state::watched& request,
-                                                   fault_memory::time_point now);
+/// Of a request without a path: the error that says which layers no node holds that has its tier,
+/// or which of its ends none of its own nodes holds; none where neither is in the way.
+[[nodiscard]] std::optional<error> lacking_allowed_of(pathfinder_state& state,
+                                                      const path_terms& wanted,
+                                                      const pathfinder_state::watched& request,
+                                                      fault_memory::time_point now);
+
+/// Whether a member has the tier that the request demands. `request`: null, or one without: it has.
+[[nodiscard]] bool has_tier(pathfinder_state& state, const member& m,
+                            const pathfinder_state::watched* request);
+/// Adds what counts of what a node of a request's path shows; nothing where no tier is demanded.
+void add_attested(pathfinder_state& state, const pathfinder_state::watched& request,
+                  const node_id& node, std::vector<attestation>& to);
 
 /// Of one of two runs, whose twin has no node yet: `best` where the nodes that it leaves make a
 /// whole path for the twin, else another path that leaves some. Both are of nodes with leave, or

@@ -79,6 +79,7 @@ void install(pathfinder_pointer self, request_id id, watched& request, const lay
     fresh.push_back({node, layers, proxy});
     route.emplace_back(node, layers.first);
     news.stages.push_back({proxy, node, layers});
+    add_attested(self->state, request, node, news.attested);
   }
   std::string shown;
   for (const place& p : fresh) {
@@ -157,11 +158,11 @@ void look(pathfinder_pointer self, request_id id, bool only_if_other) {
     request.in_a_hurry = true;
     path = find();
   }
-  request.lacks_ends = false;
+  request.lacks_allowed = false;
   if (!path) {
     if (auto lacking =
-            lacking_ends_of(state, terms_of(state, *model, request.positions), request, now)) {
-      request.lacks_ends = true;
+            lacking_allowed_of(state, terms_of(state, *model, request.positions), request, now)) {
+      request.lacks_allowed = true;
       path = *std::move(lacking);
     } else if (request.twin != twin_rule::alone) {
       path = no_two_paths(*model, path.error());
@@ -197,6 +198,10 @@ void watch(pathfinder_pointer self, const watch_path& command) {
   request.allowed = command.allowed;
   request.twin = command.twin;
   request.ends = command.ends;
+  request.tier = command.tier;
+  if (request.tier) { // what its nodes are attested ends
+    keep_ticking(self);
+  }
   self->monitor(command.lead);
   watched& known = self->state.requests[command.request];
   request.opened = std::move(known.opened); // of an earlier lead
@@ -289,6 +294,7 @@ void trouble(pathfinder_pointer self, const path_trouble& news) {
   state.environment.journal->say(log_level::info, news.request, "trouble with {}: {}",
                                  short_name(where->node), news.reason.message);
   const node_id node = where->node;
+  request.wary = request.wary || state.environment.links->is_stranger(node);
   const auto held_against = [&](std::uint32_t weight) {
     state.faults.note(node, weight, self->clock().now());
   };
@@ -345,9 +351,36 @@ void node_gone(pathfinder_pointer self, const node_id& node, const error& reason
         end_proxy(caf::actor_cast<caf::actor>(p.proxy), reason);
         p.proxy = nullptr;
         request.broken = true;
+        request.wary = request.wary || state.environment.links->is_stranger(node);
       }
     }
     if (request.broken) {
+      hurt.push_back(id);
+    }
+  }
+  for (const request_id id : hurt) {
+    look(self, id, false);
+  }
+}
+
+// Leaves the nodes of requests that are no longer attested what these demand.
+void leave_unattested(pathfinder_pointer self) {
+  pathfinder_state& state = self->state;
+  std::vector<request_id> hurt;
+  for (auto& [id, request] : state.requests) {
+    bool left = false;
+    for (place& p : request.path) {
+      const member* const m = request.tier && p.proxy ? state.holders.find(p.node) : nullptr;
+      if (m != nullptr && !has_tier(state, *m, &request)) {
+        const error reason{errc::peer_lost, fmt::format("{} is no longer attested what is demanded",
+                                                        short_name(p.node))};
+        state.environment.journal->say(log_level::info, id, "{}", reason.message);
+        end_proxy(caf::actor_cast<caf::actor>(p.proxy), reason);
+        p.proxy = nullptr;
+        request.broken = left = true;
+      }
+    }
+    if (left) {
       hurt.push_back(id);
     }
   }
@@ -381,6 +414,7 @@ void members_are(pathfinder_pointer self, const members_changed& news) {
         return m != nullptr && m->health == member_health::alive;
       },
       self->clock().now());
+  leave_unattested(self);
   mend_all(self);
 }
 
@@ -396,15 +430,15 @@ void refuse_without_two_paths(pathfinder_pointer self, watched& request) {
   self->send(request.lead, path_lost{request.missing});
 }
 
-/// The same for a request whose ends none of its own nodes holds.
-void refuse_without_ends(pathfinder_pointer self, watched& request) {
+/// The same for a request whose ends none of its own nodes holds, or whose tier none has.
+void refuse_without_allowed(pathfinder_pointer self, watched& request) {
   constexpr auto patience = static_cast<std::uint32_t>(limits::ends_wait / tick_interval);
   pathfinder_state& state = self->state;
-  if (!request.lacks_ends || !request.led_to.empty() || !request.lacking ||
+  if (!request.lacks_allowed || !request.led_to.empty() || !request.lacking ||
       state.ticks - *request.lacking < patience) {
     return;
   }
-  request.lacks_ends = false; // it is told once
+  request.lacks_allowed = false; // it is told once
   self->send(request.lead, path_lost{request.missing});
 }
 
@@ -415,6 +449,7 @@ void tick(pathfinder_pointer self) {
   bool retry = false;
   bool avoiding = false;
   bool lacking = false;
+  bool tiered = false;
   for (auto& [id, request] : state.requests) {
     const auto gone = std::erase_if(request.avoid,
                                     [&](const auto& entry) { return entry.second <= state.ticks; });
@@ -422,15 +457,17 @@ void tick(pathfinder_pointer self) {
     avoiding = avoiding || !request.avoid.empty();
     lacking = lacking || request.lacking;
     refuse_without_two_paths(self, request);
-    refuse_without_ends(self, request);
+    refuse_without_allowed(self, request);
+    tiered = tiered || request.tier;
   }
+  leave_unattested(self);
   if (retry) {
     mend_all(self);
   }
   if (lacking) {
     order_loads(self);
   }
-  if (avoiding || lacking) {
+  if (avoiding || lacking || tiered) {
     keep_ticking(self);
   }
 }
@@ -448,7 +485,8 @@ path_description describe(pathfinder_pointer self, const describe_path& wanted) 
   const layer_range all{0, model->weights.config.layers};
   watched asker;
   asker.ends = wanted.ends;
-  const watched* const request = wanted.ends ? &asker : nullptr;
+  asker.tier = wanted.tier;
+  const watched* const request = wanted.ends || wanted.tier ? &asker : nullptr;
   const auto now = self->clock().now();
   const auto nodes = candidates_for(state, terms, {all}, request, now);
   auto best = wanted.twin == twin_rule::alone
@@ -458,7 +496,7 @@ path_description describe(pathfinder_pointer self, const describe_path& wanted) 
     best = plan_best(state, terms, nodes);
   }
   if (!best) {
-    answer.planned = lacking_ends_of(state, terms, asker, now).value_or(best.error());
+    answer.planned = lacking_allowed_of(state, terms, asker, now).value_or(best.error());
     return answer;
   }
   take_out_weights(*best, lead_seconds(state, wanted.model, nullptr));

@@ -3,6 +3,7 @@
 #include "actors/members/convicted_actor.hpp"
 #include "actors/members/membership_actor.hpp"
 #include "actors/members/standing.hpp"
+#include "actors/path/attested_tiers.hpp"
 #include "actors/path/fault_memory.hpp"
 #include "actors/path/holder_index.hpp"
 #include "actors/path/load_orders.hpp"
@@ -38,8 +39,9 @@ struct paths_tick {};
 struct describe_path {
   digest model;
   std::uint32_t positions{0};
-  std::optional<ends_rule> ends{}; ///< which nodes may have its ends; none: any
-  twin_rule twin{twin_rule::alone}; ///< of its run: as the pathfinder would give it
+  std::optional<ends_rule> ends{};   ///< which nodes may have its ends; none: any
+  std::optional<tier_demand> tier{}; ///< of each of its nodes; none: any
+  twin_rule twin{twin_rule::alone};  ///< of its run: as the pathfinder would give it
 };
 struct planned_stage {
   node_id node;
@@ -98,6 +100,8 @@ struct pathfinder_environment {
   std::uint64_t ask_max_ppm{limits::ledger_ask_ppm_max}; ///< who asks for more gets no work
   std::shared_ptr<path_forecasts> forecasts{};           ///< for the leads; null: nobody asks
   std::function<void(const digest&)> asked{};            ///< hears which models requests want
+  /// By which attestations end; empty: no node counts as attested.
+  std::function<std::uint64_t()> unix_seconds{};
 };
 
 /// Finds each request of this node a path through the cluster and mends it: what still works stays
@@ -133,15 +137,20 @@ struct pathfinder_state {
     error missing;                        ///< ... and why
     std::string load_told;                ///< what its lead heard of layers to be fetched
     twin_rule twin{twin_rule::alone};
-    std::set<node_id> led_to{};      ///< all nodes it had a stage on: the twin gets none of them
-    bool had_strangers{false};       ///< among these: the twin gets none at all
-    std::optional<ends_rule> ends{}; ///< which nodes may have its ends; none: any
-    bool lacks_ends{false};          ///< it has no path because these do not hold them
+    std::set<node_id> led_to{};        ///< all nodes it had a stage on: the twin gets none of them
+    bool had_strangers{false};         ///< among these: the twin gets none at all
+    bool wary{false};                  ///< one of them failed it: it goes on without, where it can
+    std::optional<ends_rule> ends{};   ///< which nodes may have its ends; none: any
+    std::optional<tier_demand> tier{}; ///< of each of its nodes; none: any
+    /// It has no path because none of the nodes that may have its ends holds them, or none that
+    /// holds some layers has its tier.
+    bool lacks_allowed{false};
   };
   const char* name{"paths"};
   pathfinder_environment environment;
   members_view members;
   holder_index holders; ///< of these members
+  attested_tiers tiers;
   standing trusted;
   fault_memory faults;                            ///< of stages, over requests
   seen_speeds speeds;                             ///< of nodes, over requests

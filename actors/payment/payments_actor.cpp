@@ -492,6 +492,7 @@ void tick(payments_pointer self) {
   give_up_late(state.accusations, now);
   tend_convictions(self);
   tend_claims(self);
+  tend_bills(self);
   give_up_late(state.asked.accounts, now);
   give_up_late(state.asked.statements, now);
   give_up_late(state.asked.log_pages, now);
@@ -502,7 +503,7 @@ void tick(payments_pointer self) {
       !state.asked.statements.empty() || !state.asked.log_pages.empty() ||
       !state.accusations.empty() || !state.convictions.empty() || !state.waiting_plans.empty() ||
       !state.asked.claims.empty() || !state.asked.budgets.empty() ||
-      !state.asked.budget_requests.empty() || state.at.waits) {
+      !state.asked.budget_requests.empty() || state.at.waits || state.environment.carried) {
     keep_ticking(self);
   }
 }

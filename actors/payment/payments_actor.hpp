@@ -157,6 +157,8 @@ struct payments_environment {
   std::function<std::string(const node_id&)> operator_of{};
   /// Told what the copy says about this node's audits. Empty: nobody is.
   std::function<caf::actor()> verifier{};
+  /// What receivers signed for this node as a relay since the last call. Empty: it is none.
+  std::function<std::vector<carried_part>()> carried{};
 };
 
 /// What this node has to do with the ledger of its cluster, as one who uses it: its account, and as
@@ -314,6 +316,17 @@ struct payments_state {
     std::size_t claimed_bytes{0};
   };
   open_questions asked;
+  /// What this node is to be paid for as a relay, a command at a time, the oldest first.
+  struct relay_bills {
+    struct bill {
+      carried_part what;
+      storage::env::time_point since;
+    };
+    std::deque<bill> waiting;
+    bool under_way{false}; ///< the first of them
+    storage::env::time_point next{};
+  };
+  relay_bills bills;
   std::map<std::uint64_t, accusation> accusations;
   std::map<node_id, reported> convictions; ///< by the guilty one
   bool ticking{false};

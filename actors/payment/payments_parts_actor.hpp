@@ -73,6 +73,11 @@ void keep_claim(payments_pointer self, const claimable_work& done);
 [[nodiscard]] bool take_answer_to_claim(payments_pointer self, const ledger::message& m);
 void tend_claims(payments_pointer self);
 
+// payments_relays_actor.cpp
+
+/// Asks for what this node carried as a relay.
+void tend_bills(payments_pointer self);
+
 // payments_vouchers_actor.cpp
 
 /// Before the plan of a request that an API key pays for: which account that is. `take_budget` goes

@@ -32,6 +32,10 @@
 /// A new message between lead and stage: its body here and in `stage_orders` or `stage_news`, its
 /// form in messages/wire/wire.capnp and wire.cpp, and the two ends, actors/request and
 /// actors/stage.
+namespace ovir::compute {
+struct lora_weights; // compute/model/lora.hpp
+}
+
 namespace ovir::actors {
 
 /// An encoded frame, shared by all that keep or send it. Starts at a multiple of 8.
@@ -62,6 +66,13 @@ struct reuse_order {
 
   friend bool operator==(const reuse_order&, const reuse_order&) = default;
 };
+/// What a session is computed with, where it is not the stage's own model: one with an adapter
+/// shares the weights of its base, and passes with sessions of the base and of other adapters.
+struct session_model {
+  digest id;                                           ///< of zeros: the stage's own
+  std::shared_ptr<const compute::lora_weights> lora{}; ///< null: as the stage's own
+};
+
 /// What a stage is to be from a driver's epoch on. Said in `open_session` (protocol_actor.hpp) or
 /// `wire_open`.
 struct session_order {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/protocol/protocol.hpp"
+#include "messages/evidence/attestation.hpp"
 #include "messages/request/path.hpp"
 
 #include <caf/actor.hpp>
@@ -51,6 +52,7 @@ struct open_session : session_order {
   stage_index stage;
   lead_actor lead;
   frame_sink next; ///< the next stage, or the lead
+  session_model model{};
 };
 
 // Lead and pathfinder
@@ -65,6 +67,8 @@ struct path_stage {
 /// whose handle is the same has kept its sessions.
 struct path_found {
   std::vector<path_stage> stages;
+  /// What its nodes are attested, by whom a request that demands a tier names.
+  std::vector<attestation> attested{};
 };
 /// Asks for a path, and for news of it until the lead ends.
 struct watch_path {
@@ -77,7 +81,8 @@ struct watch_path {
   layer_places preferred;
   std::chrono::nanoseconds allowed{0}; ///< for a token, by its deadline; 0: it has none
   twin_rule twin{twin_rule::alone};
-  std::optional<ends_rule> ends{}; ///< which nodes may have its ends; none: any
+  std::optional<ends_rule> ends{};   ///< which nodes may have its ends; none: any
+  std::optional<tier_demand> tier{}; ///< of each of its nodes; none: any
 };
 /// A stage of the path is lost, refuses, is slow beyond its slack, or is at fault; or one that was
 /// left turned out to have stated what is wrong: then the reason is `digest_mismatch`.

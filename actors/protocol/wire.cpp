@@ -28,8 +28,8 @@ using root_reader = const WireMessage::Reader&;
 
 constexpr std::uint16_t wire_version = 1;
 constexpr std::size_t prefix_bytes = 8;
-/// Root, open, log, ends, nodes, a node.
-constexpr int nesting_max = 6;
+/// Root, open, log, tiered, ends, nodes, a node.
+constexpr int nesting_max = 7;
 /// Everything but what lists and texts hold; the largest kind has 45.
 constexpr std::size_t fixed_words_max = 60;
 

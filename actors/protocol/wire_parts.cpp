@@ -13,6 +13,7 @@ using wire_schema::Ends;
 using wire_schema::Failed;
 using wire_schema::Leaf;
 using wire_schema::RequestLog;
+using wire_schema::Tiered;
 
 // Bytes of one element in the lists of the schema; no element can be shorter in any message.
 constexpr std::size_t token_bytes = 4;
@@ -22,6 +23,8 @@ constexpr std::size_t name_bytes = 32;
 constexpr std::size_t text_pointer_bytes = 8;
 /// The struct, the tag of its list, its salt.
 constexpr std::size_t ends_words = 16;
+/// The struct, the tag of its list, and what its texts are rounded up to.
+constexpr std::size_t tiered_words = 16;
 
 std::size_t words_of(std::size_t bytes) { return (bytes + wire_word_bytes - 1) / wire_word_bytes; }
 
@@ -192,8 +195,52 @@ result<ends_rule> read_ends(const Ends::Reader& from) {
   return rule;
 }
 
+void write_tiered(Tiered::Builder to, const request_log& log) {
+  const tier_demand& tier = *log.tier;
+  to.setConstraint(data_of(log.sampling.constraint));
+  auto attestors = to.initAttestors(static_cast<unsigned>(tier.attestors.size()));
+  for (unsigned i = 0; i < attestors.size(); ++i) {
+    write_bytes32(attestors[i], tier.attestors[i].key);
+  }
+  to.setOperatedBy(data_of(tier.properties.operated_by));
+  to.setRegion(data_of(tier.properties.region));
+  to.setConfidential(data_of(tier.properties.confidential));
+  if (log.ends) {
+    write_ends(to.initEnds(), *log.ends, {});
+  }
+}
+
+result<void> read_tiered(const Tiered::Reader& from, request_log& log) {
+  tier_demand tier;
+  const auto attestors = from.getAttestors();
+  OVIR_TRY(at_most("the attestors of a tier are", attestors.size(), limits::tier_attestors_max));
+  for (const wire_schema::Bytes32::Reader attestor : attestors) {
+    tier.attestors.push_back(node_id{read_bytes32(attestor)});
+  }
+  const auto keep = [](capnp::Data::Reader text, std::size_t most,
+                       std::string& to) -> result<void> {
+    OVIR_TRY(at_most("the bytes of a property of a tier are", text.size(), most));
+    to = text_of(text);
+    return {};
+  };
+  OVIR_TRY(
+      keep(from.getOperatedBy(), limits::attested_operator_bytes_max, tier.properties.operated_by));
+  OVIR_TRY(keep(from.getRegion(), limits::attested_region_bytes_max, tier.properties.region));
+  OVIR_TRY(
+      keep(from.getConfidential(), limits::attested_level_bytes_max, tier.properties.confidential));
+  log.tier = std::move(tier);
+  if (from.hasEnds()) {
+    const auto ends = from.getEnds(); // once: the message is counted as it is read
+    if (ends.getConstraint().size() > 0) {
+      return fail(errc::malformed, "a request's log with two constraints");
+    }
+    OVIR_ASSIGN(log.ends, read_ends(ends));
+  }
+  return {};
+}
+
 result<void> read_constraint(const RequestLog::Reader& from, request_log& log) {
-  if (!from.isConstraint() && !from.isEnds()) {
+  if (!from.isConstraint() && !from.isEnds() && !from.isTiered()) {
     return fail(errc::unsupported, "a request's log of a kind that this version does not know");
   }
   const auto keep = [&log](capnp::Data::Reader text) -> result<void> {
@@ -204,7 +251,12 @@ result<void> read_constraint(const RequestLog::Reader& from, request_log& log) {
   if (from.isConstraint()) {
     return keep(from.getConstraint());
   }
-  const auto ends = from.getEnds(); // once: the message is counted as it is read
+  if (from.isTiered()) {
+    const auto tiered = from.getTiered(); // once: the message is counted as it is read
+    OVIR_TRY(keep(tiered.getConstraint()));
+    return read_tiered(tiered, log);
+  }
+  const auto ends = from.getEnds(); // likewise
   OVIR_TRY(keep(ends.getConstraint()));
   OVIR_ASSIGN(log.ends, read_ends(ends));
   return {};
@@ -220,7 +272,9 @@ void write_log(RequestLog::Builder to, const request_log& log) {
   for (unsigned i = 0; i < sampling.size(); ++i) {
     sampling.set(i, numbers[i]);
   }
-  if (log.ends) {
+  if (log.tier) {
+    write_tiered(to.initTiered(), log);
+  } else if (log.ends) {
     write_ends(to.initEnds(), *log.ends, log.sampling.constraint);
   } else {
     to.setConstraint(data_of(log.sampling.constraint));
@@ -309,6 +363,9 @@ result<void> check_log(const request_log& log, const wire_envelope& around) {
   if (log.ends) {
     OVIR_TRY(check(*log.ends));
   }
+  if (log.tier) {
+    OVIR_TRY(check(*log.tier));
+  }
   if (const auto terms = check(static_cast<const request_terms&>(log)); !terms) {
     return fail(terms.error().code == errc::over_limit ? errc::over_limit : errc::malformed,
                 "a request's log: {}", terms.error().message);
@@ -322,6 +379,12 @@ std::size_t list_words(const request_log& log) {
   words += words_of(log.drawn.size() * drawn_bytes);
   words += words_of(log.sampling.constraint.size());
   words += log.ends ? ends_words + words_of(log.ends->nodes.size() * name_bytes) : 0;
+  if (log.tier) {
+    const node_properties& wanted = log.tier->properties;
+    words +=
+        tiered_words + words_of(log.tier->attestors.size() * name_bytes) +
+        words_of(wanted.operated_by.size() + wanted.region.size() + wanted.confidential.size());
+  }
   for (const std::string& text : log.stop) {
     words += words_of(text_pointer_bytes) + words_of(text.size());
   }

@@ -28,6 +28,7 @@ generation_request request_of(const gateway::generation_order& order, const cach
   request.budget = order.budget;
   request.reveal = order.reveal;
   request.privacy = order.privacy;
+  request.tier = order.tier;
   request.cache =
       cache_use_of(cache, cache_choice::as_configured, "http/" + order.owner, order.repeatable);
   return request;
@@ -131,7 +132,8 @@ void watch(gateway_pointer self, std::uint64_t tag, request_id id, bool may_sear
                           {},
                           may_search,
                           what.request.reveal,
-                          what.request.privacy})
+                          what.request.privacy,
+                          what.request.tier})
       .then([self, tag](bool) { cancel_again(self, tag); },
             [self, tag, may_search](const caf::error& e) {
               const auto found = self->state.interests.find(tag);
@@ -370,7 +372,8 @@ std::vector<gateway::served_model> gateway_desk::models() {
     gateway::served_model served;
     served.id = model->id;
     served.name = model->name;
-    if (const auto title = model->metadata.text_at("general.name")) {
+    // The title is the base's, which answers to it.
+    if (const auto title = model->metadata.text_at("general.name"); title && !model->weights.lora) {
       served.title = *title;
     }
     served.context = std::min(model->weights.config.context, model->context);

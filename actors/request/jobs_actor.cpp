@@ -73,7 +73,14 @@ auto with_effects(jobs_pointer self, Event event) {
 }
 
 /// One that is known and may be seen by any node is not one that few may see.
-result<void> check_privacy(const jobs_state& state, request_id id, privacy_mode wanted) {
+result<void> check_privacy(const jobs_state& state, request_id id, privacy_mode wanted,
+                           const std::optional<tier_demand>& tier) {
+  if (tier && state.core->is_of_another(id, *tier)) {
+    return fail(errc::invalid_argument,
+                "request {:016x} is known here and demands another tier, or none; choose another "
+                "id",
+                id.value);
+  }
   if (wanted == privacy_mode::ends && state.core->is_open(id)) {
     return fail(errc::invalid_argument,
                 "request {:016x} is known here and any node may be sent it; choose another id for "
@@ -86,7 +93,7 @@ result<void> check_privacy(const jobs_state& state, request_id id, privacy_mode 
 result<void> start(jobs_pointer self, generation_request request, request_id named, bool from_log) {
   jobs_state& state = self->state;
   OVIR_TRY(make_private(request, state.environment.settings.privacy));
-  OVIR_TRY(check_privacy(state, request.id, request.privacy));
+  OVIR_TRY(check_privacy(state, request.id, request.privacy, request.tier));
   const auto model = state.environment.models->find(request.model);
   std::optional<compute::model_config> config;
   if (model) {
@@ -101,7 +108,7 @@ result<void> start(jobs_pointer self, generation_request request, request_id nam
 
 result<void> watch(jobs_pointer self, const watch_job& command) {
   jobs_state& state = self->state;
-  OVIR_TRY(check_privacy(state, command.request, command.privacy));
+  OVIR_TRY(check_privacy(state, command.request, command.privacy, command.tier));
   const std::uint64_t key = command.watcher.id();
   state.watchers.insert_or_assign(key, command.watcher);
   auto begun = with_effects(self, [&](jobs_core::effects& out) {

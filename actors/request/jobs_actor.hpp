@@ -42,6 +42,7 @@ struct watch_job {
   reveal_when reveal{reveal_when::at_once}; ///< likewise
   /// ends: `invalid_argument` where any node may be sent it.
   privacy_mode privacy{privacy_mode::none};
+  std::optional<tier_demand> tier{}; ///< likewise, where other nodes may compute it
 };
 struct unwatch_job {
   caf::actor watcher;

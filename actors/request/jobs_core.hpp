@@ -177,6 +177,11 @@ public:
     const auto found = jobs_.find(id);
     return found != jobs_.end() && !found->second.request.ends;
   }
+  /// Whether it is known, and is not asked of nodes of this tier alone.
+  [[nodiscard]] bool is_of_another(request_id id, const tier_demand& tier) const {
+    const auto found = jobs_.find(id);
+    return found != jobs_.end() && found->second.request.tier != tier;
+  }
   /// Of a request whose scheduler ended: it was not gone on with here, or not for a reason that
   /// another attempt may find gone, as where the ledger's keeper did not answer.
   [[nodiscard]] bool may_go_on(request_id id) const;

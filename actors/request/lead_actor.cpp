@@ -182,6 +182,16 @@ void perform_all(lead_pointer self, const lead_core::effects& effects) {
   }
 }
 
+/// For the receipt: of all nodes that were on its paths.
+void note_attested(lead_state::signed_parts& parts, const std::vector<attestation>& shown) {
+  for (const attestation& one : shown) {
+    if (parts.attested.size() < limits::receipt_attestations_max &&
+        std::find(parts.attested.begin(), parts.attested.end(), one) == parts.attested.end()) {
+      parts.attested.push_back(one);
+    }
+  }
+}
+
 void path_changed(lead_pointer self, const path_found& news) {
   lead_state& state = self->state;
   std::vector<path_stage> old = std::exchange(state.path, news.stages);
@@ -194,6 +204,7 @@ void path_changed(lead_pointer self, const path_found& news) {
       release(self, stage.handle);
     }
   }
+  note_attested(state.signing, news.attested);
   std::vector<bool> kept;
   for (const path_stage& stage : state.path) {
     kept.push_back(knows(old, stage.handle));
@@ -375,7 +386,7 @@ void ask_for_path(lead_pointer self) {
   self->send(state.environment.paths,
              watch_path{state.request, state.log->model, state.core->positions_max(),
                         lead_actor{self}, state.environment.reserved, allowed_token(state),
-                        state.twin, state.log->ends});
+                        state.twin, state.log->ends, state.log->tier});
 }
 
 // Whoever computes the same prefix just now has it in a moment; whoever had the same request before

@@ -121,6 +121,7 @@ struct lead_state {
     std::map<layer_index, stated_windows> stated; ///< by the first layer of a stage
     std::uint32_t parts{0};                       ///< receipts of parts, made or begun
     std::uint32_t ticks_unstated{0};              ///< in which a stage has not stated what is due
+    std::vector<attestation> attested;            ///< what nodes are, where a tier is demanded
     bool blames_source{false}; ///< the next time, for the signature that it may lack
   };
   signed_parts signing;

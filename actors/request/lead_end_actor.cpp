@@ -82,7 +82,8 @@ void close_receipt(lead_pointer self) {
                       report.time_to_first_token,
                       report.prefill_time,
                       report.decode_time,
-                      report.path};
+                      report.path,
+                      state.signing.attested};
   state.finish.closing = true;
   state.finish.closed_over = state.signing.statements.size();
   state.environment.desk->executor->post([evidence = state.signing.terms, facts = std::move(facts),

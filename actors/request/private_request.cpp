@@ -4,6 +4,10 @@ namespace ovir::actors {
 
 result<void> make_private(generation_request& request, const privacy_settings& settings) {
   request.privacy = stricter(request.privacy, settings.requests);
+  if (request.tier) { // what other nodes computed is not of its tier
+    OVIR_TRY(check(*request.tier));
+    request.cache.salt = names_salt(request.cache.salt, *request.tier);
+  }
   if (request.privacy == privacy_mode::none && !request.ends) {
     return {};
   }

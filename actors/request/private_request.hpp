@@ -19,8 +19,8 @@ struct privacy_settings {
 
 /// Gives a request that it is asked of, by its client or by this node's configuration, the rule for
 /// its ends, and names of its own in caches. One that came with a rule keeps that: another lead
-/// began it. `invalid_argument` where its client signed what pays for it: the ledger's entry would
-/// say what is asked.
+/// began it. One that demands a tier uses what requests of this tier left alone. `invalid_argument`
+/// where its client signed what pays for it: the ledger's entry would say what is asked.
 [[nodiscard]] result<void> make_private(generation_request& request,
                                         const privacy_settings& settings);
 

@@ -49,8 +49,9 @@ result<void> host_core::check_driver(const session& known, const node_id& from,
 }
 
 bool host_core::begins_anew(const session& known, const node_id& from, epoch driver,
-                            const std::string& slot) {
-  return known.slot != slot || (known.lead != from && !(known.driver < driver));
+                            const digest& model, const std::string& slot) {
+  return known.slot != slot || known.model != model ||
+         (known.lead != from && !(known.driver < driver));
 }
 
 result<void> host_core::check_size(const compute::model_config& config, const wire_open& open) {
@@ -109,6 +110,7 @@ host_core::session& host_core::admit(const session_key& key, const node_id& from
   fresh.lead = from;
   fresh.driver = driver;
   fresh.slot = std::move(slot);
+  fresh.model = open.model;
   fresh.previous = open.previous;
   fresh.next = open.next.lead ? from : open.next.node;
   fresh.bytes = bytes;

@@ -31,6 +31,7 @@ public:
     node_id lead;
     epoch driver;
     std::string slot;
+    digest model;           ///< may be an adapter's beside the slot's own
     node_id previous;       ///< whose frames it gets, and ...
     node_id next;           ///< ... who gets its
     std::uint64_t bytes{0}; ///< promised: KV cache, kept boundaries, log
@@ -75,7 +76,7 @@ public:
                                                  const surroundings& around);
   /// An open that a known session cannot go on with.
   [[nodiscard]] static bool begins_anew(const session& known, const node_id& from, epoch driver,
-                                        const std::string& slot);
+                                        const digest& model, const std::string& slot);
   /// No request of this model is larger, whatever its driver says. `over_limit`.
   [[nodiscard]] static result<void> check_size(const compute::model_config& config,
                                                const wire_open& open);

@@ -130,6 +130,19 @@ result<std::vector<stage_records>> gather(const receipt_facts& facts, const evid
   return stages;
 }
 
+/// What is attested of nodes that signed or sent something, in the receipt's order.
+std::vector<attestation> of_signers(std::vector<attestation> all,
+                                    const std::vector<stage_records>& stages) {
+  std::erase_if(all, [&stages](const attestation& a) {
+    return std::none_of(stages.begin(), stages.end(), [&a](const stage_records& s) {
+      return s.signer.node == a.node ||
+             std::any_of(s.senders.begin(), s.senders.end(),
+                         [&a](const evidence_signer& by) { return by.node == a.node; });
+    });
+  });
+  return all;
+}
+
 /// The stages of one path, cut to the first windows, at most so many, that all of them state; none
 /// where there are none.
 std::vector<stage_records> stated_by_all(const std::map<layer_index, stage_records>& known,
@@ -219,6 +232,7 @@ result<std::vector<std::byte>> lead_evidence::make(const receipt_facts& facts,
   r.decode_us = microseconds(facts.decode);
   r.lead = by_;
   OVIR_ASSIGN(r.stages, gather(facts, by_, frames));
+  r.attested = of_signers(facts.attested, r.stages);
   return close(std::move(r));
 }
 

@@ -22,7 +22,8 @@ struct receipt_facts {
   std::chrono::nanoseconds first_token{0};
   std::chrono::nanoseconds prefill{0};
   std::chrono::nanoseconds decode{0};
-  layer_places path; ///< a node is empty within one process
+  layer_places path;                   ///< a node is empty within one process
+  std::vector<attestation> attested{}; ///< of nodes; those of none that signed are left out
 };
 
 /// What was asked for, as it enters the request's digest.

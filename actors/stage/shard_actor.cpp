@@ -231,8 +231,8 @@ void open(shard_pointer self, open_session& command) {
   const position reuse = command.reuse ? command.reuse->windows * limits::window_positions
                          : last        ? std::numeric_limits<position>::max()
                                        : 0;
-  const auto opened =
-      state.core->open(command.request, command.driver, command.positions, command.keep, reuse);
+  const auto opened = state.core->open(command.request, command.driver, command.positions,
+                                       command.keep, reuse, std::move(command.model));
   if (!opened) {
     self->send(command.lead,
                from_stage<stage_failed>{{opened.error()}, command.stage, command.driver});

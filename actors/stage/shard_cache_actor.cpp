@@ -14,9 +14,9 @@ namespace ovir::actors {
 
 namespace {
 
-unit_scope scope_of(const stage_bench& bench) {
+unit_scope scope_of(const stage_bench& bench, const shard_core::session& session) {
   const compute::model_config& config = bench.segment->config();
-  return {bench.cache.model,
+  return {model_of(bench, session.model),
           bench.segment->layers(),
           config.layers,
           {config.kv_heads, config.head_dim}};
@@ -38,7 +38,7 @@ void hand_over(shard_pointer self, const shard_core::session& session, unit_keep
   if (!units || !cache) {
     return;
   }
-  units->scope = scope_of(*self->state.bench);
+  units->scope = scope_of(*self->state.bench, session);
   units->kv = {session.data, &session.data->state.kv};
   units->cost_us = cost_us;
   units->era = keeper.era;
@@ -64,7 +64,7 @@ void ask_cache(shard_pointer self, shard_core::session& session,
   }
   const auto last =
       std::min(route.reuse_windows, static_cast<std::uint32_t>(route.prefixes->size()));
-  const find_units wanted{scope_of(*state.bench), route.prefixes,
+  const find_units wanted{scope_of(*state.bench, session), route.prefixes,
                           session.length / limits::window_positions, last};
   const auto answered = [self, none = std::move(none), post = std::move(post),
                          request = session.request, driver = session.driver](units_found* found) {
@@ -117,7 +117,7 @@ void refuse_windows(shard_pointer self, shard_core::session& session, std::uint3
   const shard_state::route& route = state.routes.at(session.request);
   const caf::actor cache = reuse_of(state);
   if (route.prefixes && cache && first < route.prefixes->size()) {
-    caf::anon_send(cache, refuse_units{{scope_of(*state.bench), route.prefixes, first,
+    caf::anon_send(cache, refuse_units{{scope_of(*state.bench, session), route.prefixes, first,
                                         static_cast<std::uint32_t>(route.prefixes->size())}});
   }
 }

@@ -48,10 +48,14 @@ shard_core::session* shard_core::find(request_id request) {
   return found == sessions_.end() ? nullptr : &found->second;
 }
 
-result<std::shared_ptr<session_data>> shard_core::fresh_data(std::uint32_t positions) const {
+result<std::shared_ptr<session_data>> shard_core::fresh_data(std::uint32_t positions,
+                                                             const session_model& model) const {
   const compute::segment& segment = *bench_->segment;
   auto data = std::make_shared<session_data>();
   OVIR_ASSIGN(data->state, segment.open(positions, bench_->kv_bytes_max));
+  if (model.lora) {
+    data->state.lora = model.lora;
+  }
   if (!segment.is_last()) {
     OVIR_ASSIGN(data->boundaries,
                 boundary_log::make(positions, segment.config().dim, bench_->kv_bytes_max));
@@ -67,11 +71,15 @@ position shard_core::holds_soon(const session& s) noexcept {
 }
 
 result<void> shard_core::open(request_id request, epoch driver, std::uint32_t positions,
-                              position keep, position reuse) {
+                              position keep, position reuse, session_model model) {
   if (session* known = find(request)) {
     if (driver < known->driver) {
       return fail(errc::superseded, "a driver of epoch {} is behind epoch {}", driver.value,
                   known->driver.value);
+    }
+    if (known->model.id != model.id) {
+      return fail(errc::invalid_argument, "request {} is computed with another adapter here",
+                  request.value);
     }
     // Work of an earlier epoch is void: the new driver asks for what is still missing.
     known->driver = driver;
@@ -84,7 +92,7 @@ result<void> shard_core::open(request_id request, epoch driver, std::uint32_t po
     const bool took_too_much = known->reused_to > reuse;
     if ((holds_soon(*known) > keep && !OVIR_MUTANT("stage_keeps_too_much")) ||
         known->positions != positions || took_too_much) {
-      OVIR_ASSIGN(known->data, fresh_data(positions));
+      OVIR_ASSIGN(known->data, fresh_data(positions, known->model));
       known->positions = positions;
       known->length = 0;
       known->reused_to = 0;
@@ -101,7 +109,8 @@ result<void> shard_core::open(request_id request, epoch driver, std::uint32_t po
   fresh.request = request;
   fresh.driver = driver;
   fresh.positions = positions;
-  OVIR_ASSIGN(fresh.data, fresh_data(positions));
+  OVIR_ASSIGN(fresh.data, fresh_data(positions, model));
+  fresh.model = std::move(model);
   sessions_.emplace(request, std::move(fresh));
   return {};
 }

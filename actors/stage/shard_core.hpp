@@ -86,6 +86,12 @@ struct shard_job {
   stage_answers answers{stage_answers::logits};
 };
 
+/// The model that a session's units, statements and receipts are of.
+[[nodiscard]] inline const digest& model_of(const stage_bench& bench,
+                                            const session_model& model) noexcept {
+  return model.id == digest{} ? bench.cache.model : model.id;
+}
+
 /// What it found. `outgoing` is for the session's next hop, when there is something to send.
 struct shard_outcome {
   result<void> done;
@@ -144,6 +150,7 @@ public:
     std::uint64_t due{0};     ///< the pass by which its next work is to be done
     bool signs{false};        ///< evidence is made of it
     stage_answers answers{stage_answers::logits}; ///< as in `session_order`
+    session_model model{};                        ///< the same for as long as the session is there
     std::deque<session_work> queue;
     std::shared_ptr<session_data> data;
   };
@@ -152,10 +159,12 @@ public:
   /// limits::sessions_max sessions, `over_limit` for more positions than fit. A session that
   /// holds more than `keep` positions, or will when its job ends, begins afresh: its driver does
   /// not know what they were. So does one that took more than `reuse` from the cache: there is a
-  /// stage that lacks them, or what they were computed from is not what it was.
+  /// stage that lacks them, or what they were computed from is not what it was. `invalid_argument`
+  /// for a session that is there with another model.
   [[nodiscard]] result<void> open(request_id request, epoch driver, std::uint32_t positions,
                                   position keep,
-                                  position reuse = std::numeric_limits<position>::max());
+                                  position reuse = std::numeric_limits<position>::max(),
+                                  session_model model = {});
   /// Takes a frame for the session it names. Frames of a lower epoch and of unknown requests are
   /// dropped without an error; `over_limit` when its credit was exceeded, `malformed` when it is
   /// not for this stage.
@@ -199,7 +208,8 @@ public:
   [[nodiscard]] const stage_bench& bench() const noexcept { return *bench_; }
 
 private:
-  [[nodiscard]] result<std::shared_ptr<session_data>> fresh_data(std::uint32_t positions) const;
+  [[nodiscard]] result<std::shared_ptr<session_data>> fresh_data(std::uint32_t positions,
+                                                                 const session_model& model) const;
   /// Positions once the job under way has ended.
   [[nodiscard]] static position holds_soon(const session& s) noexcept;
   [[nodiscard]] result<void> enqueue(session& s, session_work work);

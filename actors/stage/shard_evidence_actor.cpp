@@ -101,11 +101,11 @@ void hand_over(shard_pointer self, route& r, const destination& to) {
   hand_over(self, r, to, [](stage_evidence&, std::chrono::nanoseconds, evidence_news&) {});
 }
 
-signing_facts facts_here(const stage_bench& bench, request_id request) {
-  signing_facts known{request, std::nullopt, bench.segment->config().layers, std::nullopt,
+signing_facts facts_here(const stage_bench& bench, const shard_core::session& session) {
+  signing_facts known{session.request, std::nullopt, bench.segment->config().layers, std::nullopt,
                       std::nullopt};
-  if (bench.cache.model != digest{}) {
-    known.model = bench.cache.model;
+  if (const digest& model = model_of(bench, session.model); model != digest{}) {
+    known.model = model;
   }
   if (bench.env != nullptr) {
     known.unix_now = bench.env->unix_seconds();
@@ -123,7 +123,7 @@ result<void> begin_evidence(shard_pointer self, const to_stage<sign_evidence>& o
       state.bench->desk == nullptr) {
     return {};
   }
-  if (const auto may = check_order(order.order, facts_here(*state.bench, order.request)); !may) {
+  if (const auto may = check_order(order.order, facts_here(*state.bench, *session)); !may) {
     return may;
   }
   route& r = found->second;

@@ -16,15 +16,46 @@ namespace ovir::actors {
 
 namespace {
 
-/// Of the slot there is for these layers, else one that was never used.
-std::string slot_name(const host_state& state, const digest& model, layer_range layers) {
+/// What an open is computed with: the part held here, or of a model with an adapter the part of its
+/// base whose weights it shares.
+struct opened_model {
+  model_catalog::entry part; ///< null: not held here
+  digest id;                 ///< of the slot
+  bool adapted{false};       ///< the slot's own model is another
+
+  opened_model(const host_state& state, const wire_open& open)
+      : part(state.environment.models->find(open.model, open.layers)), id(open.model) {
+    if (part && part->base) {
+      id = part->base->id;
+      adapted = true;
+    }
+  }
+  /// The part whose weights the slot has.
+  [[nodiscard]] model_catalog::entry weights(const host_state& state, layer_range layers) const {
+    if (!adapted) {
+      return part;
+    }
+    model_catalog::entry now = state.environment.models->find(id, layers);
+    return now ? now : part->base;
+  }
+  /// Keeps the part for as long as the session is there.
+  [[nodiscard]] session_model session() const {
+    return adapted ? session_model{part->id, {part, part->weights.lora.get()}} : session_model{};
+  }
+};
+
+/// Of the slot there is for these layers, else one that was never used. Sessions with an adapter
+/// have one that takes some, even where another has its place for all others.
+std::string slot_name(const host_state& state, const opened_model& model, layer_range layers) {
   const auto known = std::find_if(state.slots.begin(), state.slots.end(), [&](const auto& entry) {
-    return entry.second.model == model && entry.second.layers == layers && !entry.second.superseded;
+    const host_state::slot& s = entry.second;
+    return s.model == model.id && s.layers == layers &&
+           (model.adapted ? s.bench->segment->takes_adapters() : !s.superseded);
   });
   if (known != state.slots.end()) {
     return known->first;
   }
-  return fmt::format("shard-{}-{}-{}{}", to_hex(model).substr(0, 8), layers.first, layers.last,
+  return fmt::format("shard-{}-{}-{}{}", to_hex(model.id).substr(0, 8), layers.first, layers.last,
                      state.retired == 0 ? "" : fmt::format("-{}", state.retired));
 }
 
@@ -33,17 +64,16 @@ void answer(host_pointer self, const node_id& to, const wire_message& order, err
       to, {order.request, order.driver, order.stage, stage_failed{std::move(reason)}});
 }
 
-host_state::slot& add_slot(host_pointer self, const std::string& name, const wire_open& open,
-                           const model_catalog::entry& model,
+host_state::slot& add_slot(host_pointer self, const std::string& name, const digest& id,
+                           layer_range layers, const model_catalog::entry& model,
                            std::unique_ptr<compute::segment> segment) {
   host_state& state = self->state;
-  host_state::slot made{open.model, open.layers, std::make_shared<stage_bench>(), model, {}, {},
-                        {},         false};
+  host_state::slot made{id, layers, std::make_shared<stage_bench>(), model, {}, {}, {}, false};
   made.bench->segment = std::move(segment);
   made.bench->kv_bytes_max = state.environment.memory_bytes;
   made.bench->desk = state.environment.desk;
   made.bench->claim = state.environment.claim;
-  made.bench->cache = {state.environment.cache, open.model, state.environment.reuses};
+  made.bench->cache = {state.environment.cache, id, state.environment.reuses};
   if (state.environment.env != nullptr) {
     made.bench->env = state.environment.env;
     made.bench->meter = state.meter;
@@ -52,14 +82,14 @@ host_state::slot& add_slot(host_pointer self, const std::string& name, const wir
   return state.slots.emplace(name, std::move(made)).first->second;
 }
 
-host_state::slot* slot_for(host_pointer self, const wire_open& open, error& refused) {
+host_state::slot* slot_for(host_pointer self, const wire_open& open, const opened_model& model,
+                           error& refused) {
   host_state& state = self->state;
-  const std::string name = slot_name(state, open.model, open.layers);
+  const std::string name = slot_name(state, model, open.layers);
   if (const auto known = state.slots.find(name); known != state.slots.end()) {
     return &known->second;
   }
-  const auto model = state.environment.models->find(open.model, open.layers);
-  if (!model) {
+  if (!model.part) {
     refused = fail(errc::segment_missing, "layers {} to {} of model {} are not held here",
                    open.layers.first, open.layers.last - 1, to_hex(open.model).substr(0, 8));
     return nullptr;
@@ -68,12 +98,21 @@ host_state::slot* slot_for(host_pointer self, const wire_open& open, error& refu
     refused = fail(errc::busy, "{} segments are in use here", state.slots.size());
     return nullptr;
   }
-  auto segment = compute::segment::make_checked(model->weights, open.layers, *model->kernels);
+  const model_catalog::entry weights = model.weights(state, open.layers);
+  auto segment = compute::segment::make_checked(weights->weights, open.layers, *weights->kernels);
   if (!segment) {
     refused = segment.error();
     return nullptr;
   }
-  return &add_slot(self, name, open, model, std::move(*segment));
+  // Beside a group that has these layers for sessions without an adapter.
+  const bool beside = std::any_of(state.slots.begin(), state.slots.end(), [&](const auto& entry) {
+    return entry.second.model == model.id && entry.second.layers == open.layers &&
+           !entry.second.superseded;
+  });
+  host_state::slot& made =
+      add_slot(self, name, model.id, open.layers, weights, std::move(*segment));
+  made.superseded = beside;
+  return &made;
 }
 
 // New sessions of layers that a group computes from now on go to a stage of its own; older ones end
@@ -87,13 +126,14 @@ void turn_to_group(host_pointer self, const wire_open& open) {
   if (!grouped) {
     return;
   }
-  if (const auto known = state.slots.find(slot_name(state, open.model, open.layers));
+  const opened_model model{state, open};
+  if (const auto known = state.slots.find(slot_name(state, model, open.layers));
       known != state.slots.end()) {
     known->second.superseded = true;
   }
   const std::string name =
-      fmt::format("{}-group-{}", slot_name(state, open.model, open.layers), ++state.grouped);
-  add_slot(self, name, open, grouped->keeps, std::move(grouped->segment));
+      fmt::format("{}-group-{}", slot_name(state, model, open.layers), ++state.grouped);
+  add_slot(self, name, open.model, open.layers, grouped->keeps, std::move(grouped->segment));
 }
 
 void report_load(host_pointer self);
@@ -129,8 +169,16 @@ void open_at_shard(host_pointer self, host_state::slot& slot, const order_receiv
                                          : make_remote_sink(self->system(), links, open.next.node,
                                                             open.next.layers.first);
   links.route_stage(request, open.layers.first, slot.shard, open.previous);
-  self->send(slot.shard,
-             open_session{open, request, order.message.driver, stage_index{0}, lead, next});
+  session_model model;
+  if (slot.model != open.model) {
+    model = opened_model{state, open}.session();
+    if (model.id != open.model) {
+      return answer(self, order.from, order.message,
+                    fail(errc::segment_missing, "the adapter was dropped here meanwhile"));
+    }
+  }
+  self->send(slot.shard, open_session{open, request, order.message.driver, stage_index{0}, lead,
+                                      next, std::move(model)});
   const host_core::session* const session = state.core.find({request, open.layers.first});
   if (session != nullptr && session->evidence) {
     self->send(slot.shard,
@@ -146,8 +194,11 @@ const member* find_member(const host_state& state, const node_id& node) {
 
 std::uint64_t weight_bytes(const host_state& state) {
   std::uint64_t bytes = 0;
+  std::set<const catalog_model*> counted; // a base stays while one with an adapter uses its weights
   for (const auto& model : state.environment.models->all()) {
-    bytes += model->held_bytes;
+    for (const catalog_model* one : {model.get(), model->base.get()}) {
+      bytes += one != nullptr && counted.insert(one).second ? one->held_bytes : 0;
+    }
   }
   return bytes;
 }
@@ -216,19 +267,20 @@ void open(host_pointer self, order_received order) {
   auto& body = std::get<wire_open>(order.message.body);
   const host_core::session_key key{order.message.request, body.layers.first};
   turn_to_group(self, body);
-  const std::string name = slot_name(state, body.model, body.layers);
+  const opened_model model{state, body};
+  const std::string name = slot_name(state, model, body.layers);
   if (const host_core::session* const known = state.core.find(key)) {
     if (const auto allowed =
             host_core::check_driver(*known, order.from, order.message, around(self));
         !allowed) {
       return answer(self, order.from, order.message, allowed.error());
     }
-    if (host_core::begins_anew(*known, order.from, order.message.driver, name)) {
+    if (host_core::begins_anew(*known, order.from, order.message.driver, body.model, name)) {
       drop_session(self, key);
     }
   }
   error refused;
-  host_state::slot* const slot = slot_for(self, body, refused);
+  host_state::slot* const slot = slot_for(self, body, model, refused);
   if (slot == nullptr) {
     return answer(self, order.from, order.message, refused);
   }
@@ -261,7 +313,7 @@ result<void> check_order(const host_state& state, const host_core::session& sess
   if (slot == state.slots.end()) {
     return fail(errc::segment_missing, "the segment that was to sign was given up here");
   }
-  signing_facts known{order.message.request, slot->second.model,
+  signing_facts known{order.message.request, session.model,
                       slot->second.keeps->weights.config.layers, std::nullopt, std::nullopt};
   if (session.log) {
     known.content = content_of(*session.log, known.layers);
@@ -362,6 +414,15 @@ void shard_changed(host_pointer self, const child_event& event) {
   }
 }
 
+/// Whether a scheduler may hear what a request says: by the nodes that it names, and by its tier.
+bool may_be_shown(const request_log& log, const member& m, std::uint64_t now_unix) {
+  const auto genuine = [](const attestation& a) { return is_genuine(a); };
+  const bool has_tier =
+      !log.tier ||
+      !lacking(*log.tier, counting(*log.tier, m.node, m.advert.attested, now_unix, genuine));
+  return has_tier && (!log.ends || is_named(*log.ends, m.node));
+}
+
 // Schedulers in turn, so that one that cannot does not hold up the request.
 void ask_to_adopt(host_pointer self, request_id request, host_core::session& session) {
   host_state& state = self->state;
@@ -370,7 +431,7 @@ void ask_to_adopt(host_pointer self, request_id request, host_core::session& ses
     if (m.advert.roles.has(role::scheduler) && !m.advert.draining && m.node != session.lead &&
         m.health == member_health::alive &&
         (m.node == state.environment.self || state.environment.links->reachable(m.node)) &&
-        (!session.log->ends || is_named(*session.log->ends, m.node))) {
+        may_be_shown(*session.log, m, state.environment.env->unix_seconds())) {
       able.push_back(m.node);
     }
   }

@@ -15,6 +15,7 @@
 #include "apps/ovir-verify/unit_proof.hpp"
 #include "apps/private_memory.hpp"
 #include "apps/receipt_report.hpp"
+#include "apps/receipt_tier.hpp"
 #include "apps/transcript_file.hpp"
 #include "messages/evidence/capsule.hpp"
 #include "messages/evidence/fast_record.hpp"
@@ -39,6 +40,7 @@ struct options {
   std::string file;
   std::string opening;
   std::string addenda;
+  std::string tier; ///< that a receipt must show; empty: any
   std::string draw;
   std::string capsule;
   std::vector<std::string> reveals;
@@ -170,13 +172,9 @@ void describe(CLI::App& app, options& given) {
   add_replay(app, given);
   add_unit_proof(app, given);
   add_prepare(app, given);
-  app.add_option_function<std::string>("--tier",
-                                       [](const std::string&) {
-                                         throw CLI::ValidationError(fmt::format(
-                                             "--tier is not in this version ({})", OVIR_VERSION));
-                                       })
-      ->expected(0, 1)
-      ->group("");
+  app.add_option("--tier", given.tier,
+                 "attestor=KEY,region=NAME,operator=NAME,confidential: the receipt must show that "
+                 "each node that computed it is attested this by this key");
   app.add_option("--isa", given.isa, "Kernels to compute with: reference, avx2 or avx512")
       ->envname("OVIR_ISA");
   app.add_flag("--json", given.as_json, "Print one JSON document");
@@ -290,6 +288,24 @@ result<std::optional<addenda_report>> check_addenda(const options& given, const 
   return std::optional{judge_addenda_file(*whole, std::as_bytes(std::span{bytes}), *all, who)};
 }
 
+/// Adds what the receipt lacks of the tier that was named.
+result<void> check_tier(const options& given, const any_receipt& r, std::uint64_t now_unix,
+                        std::vector<compute::receipt_failure>& failures) {
+  if (given.tier.empty()) {
+    return {};
+  }
+  OVIR_ASSIGN(const tier_demand demand, tier_from_text(given.tier));
+  const auto* const whole = std::get_if<receipt>(&r);
+  if (whole == nullptr) {
+    return fail(errc::invalid_argument, "--tier needs a whole receipt; {} is a compact one",
+                given.file);
+  }
+  if (const auto what = lacking_tier(*whole, demand, now_unix)) {
+    failures.push_back({"tier: " + *what, std::nullopt, std::nullopt, std::nullopt});
+  }
+  return {};
+}
+
 result<exit_code> verify_receipt(const options& given, std::string_view text,
                                  storage::env& environment, const std::atomic<bool>& interrupted) {
   OVIR_ASSIGN(const compute::signer_policy who, policy_of(given.signers, environment));
@@ -313,16 +329,23 @@ result<exit_code> verify_receipt(const options& given, std::string_view text,
       failures.push_back(blame(*whole, difference));
     }
   }
+  const std::uint64_t now = environment.unix_seconds();
+  OVIR_TRY(check_tier(given, *r, now, failures));
   OVIR_ASSIGN(const auto audits, check_addenda(given, *r, text, who, environment));
+  const auto* const whole = std::get_if<receipt>(&*r);
   const std::string_view tier = given.model.empty() ? "T0" : "T2";
   if (given.as_json) {
     json document = verdict_document(*r, tier, failures);
     if (audits) {
       document["addenda"] = addenda_document(*audits);
     }
+    if (whole != nullptr) {
+      document["attested"] = tiers_document(*whole, now);
+    }
     OVIR_TRY(write_document(document));
   } else {
     OVIR_TRY(write_output(verdict_text(*r, tier, failures) +
+                          (whole != nullptr ? tiers_text(*whole, now) : std::string{}) +
                           (audits ? addenda_text(*audits) : std::string{})));
   }
   return failures.empty() && (!audits || audits->ok()) ? exit_code::done : exit_code::wrong;

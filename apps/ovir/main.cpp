@@ -87,6 +87,7 @@ int run_main(int argc, char** argv) {
   add_keygen(app, chosen);
   add_key(app, chosen);
   add_token(app, chosen);
+  add_attest(app, chosen);
   add_doctor(app, chosen);
   add_cache(app, chosen);
   add_ledger(app, chosen);

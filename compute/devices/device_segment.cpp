@@ -403,6 +403,10 @@ result<void> device_engine::head(std::span<const float* const> rows, std::span<f
 } // namespace
 
 result<void> check_for_device(const model& checked, layer_range layers) {
+  if (checked.lora) {
+    return fail(errc::unsupported, "the model has an adapter, which devices do not compute; "
+                                   "compute it on the processor");
+  }
   for (layer_index l = layers.first; l < layers.last; ++l) {
     const layer_weights& w = checked.layers[l];
     if (!w.experts.empty()) {

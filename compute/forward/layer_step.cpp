@@ -1,5 +1,6 @@
 #include "compute/forward/layer_step.hpp"
 
+#include "compute/forward/lora_products.hpp"
 #include "messages/check.hpp"
 #include "messages/limits/experts.hpp"
 
@@ -198,6 +199,9 @@ bool layer_step::read_attention(std::span<float> x, parallel_runner& runner) con
 
 void layer_step::multiply_attention(parallel_runner& runner) const {
   multiply(kernels, scratch.hidden, queries_keys_values(), runner);
+  const adapted_product adapted[] = {
+      {at_q, scratch.q.data()}, {at_k, scratch.k.data()}, {at_v, scratch.v.data()}};
+  add_pairs(kernels, sessions, layer, scratch.hidden, adapted, scratch.lora, runner);
 }
 
 void layer_step::store_keys_and_values(parallel_runner& runner) const {
@@ -226,6 +230,8 @@ bool layer_step::attention(std::span<float> x, parallel_runner& runner) const {
     return false;
   }
   multiply(kernels, scratch.heads, out, runner);
+  const adapted_product adapted[] = {{at_output, scratch.residual.data()}};
+  add_pairs(kernels, sessions, layer, scratch.heads, adapted, scratch.lora, runner);
   return true;
 }
 
@@ -259,7 +265,21 @@ void layer_step::multiply_feed_forward(parallel_runner& runner) const {
       }
     }
   };
-  multiply_alike(kernels, scratch.hidden, gate_and_up(), runner, std::cref(gate_columns));
+  const auto both = gate_and_up();
+  const adapted_product adapted[] = {{at_gate, both[0].output}, {at_up, both[1].output}};
+  if (!adapts(sessions, layer, adapted)) {
+    return multiply_alike(kernels, scratch.hidden, both, runner, std::cref(gate_columns));
+  }
+  // Columns are gated once what the pairs add is there.
+  multiply(kernels, scratch.hidden, both, runner);
+  add_pairs(kernels, sessions, layer, scratch.hidden, adapted, scratch.lora, runner);
+  for_tokens(rows, runner, [&](std::size_t t) {
+    if (scratch.ok[t] != 0) {
+      const std::size_t at = t * config.ffn_dim;
+      gated(kernels, config.gate, scratch.gate.data() + at, scratch.up.data() + at, config.ffn_dim,
+            scratch.inner.row(t));
+    }
+  });
 }
 
 bool layer_step::finish(std::span<float> x, parallel_runner& runner) const {
@@ -283,6 +303,8 @@ bool layer_step::feed_forward(std::span<float> x, parallel_runner& runner) const
     return false;
   }
   multiply(kernels, scratch.inner, down, runner);
+  const adapted_product adapted[] = {{at_down, scratch.residual.data()}};
+  add_pairs(kernels, sessions, layer, scratch.inner, adapted, scratch.lora, runner);
   return finish(x, runner);
 }
 

@@ -34,6 +34,7 @@ struct session_rows {
   std::uint32_t row;
   /// Why the session does not go on. Its rows compute nothing from then on.
   std::optional<error> failed{};
+  const lora_weights* lora{nullptr}; ///< its adapter, of the same model's shape; null: none
 };
 
 /// Places in a layer where a row can turn out not to be finite, in the order in which they are
@@ -106,6 +107,7 @@ struct step_scratch {
   std::vector<float> up;                 ///< [tokens][ffn_dim]
   std::vector<float> residual;           ///< [tokens][dim], what a block adds
   std::vector<float> scores;             ///< [parts][positions]
+  std::vector<float> lora;               ///< of pairs: A x
   expert_scratch experts;                ///< of layers that have some
   std::vector<std::uint32_t> session_of; ///< [rows] index of the row's session
   std::vector<std::uint8_t> ok; ///< [rows] false once a value was not finite, or its session failed

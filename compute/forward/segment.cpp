@@ -3,6 +3,7 @@
 #include "compute/forward/layer_step.hpp"
 #include "compute/kernels/formats/packed_weights.hpp"
 #include "compute/kernels/reference/block_operations.hpp"
+#include "compute/model/lora.hpp"
 #include "compute/tensor/quantized_rows.hpp"
 #include "messages/check.hpp"
 #include "messages/limits/draft.hpp"
@@ -123,6 +124,7 @@ const model_config& segment::config() const noexcept { return impl_->weights.con
 layer_range segment::layers() const noexcept { return impl_->layers; }
 bool segment::is_first() const noexcept { return impl_->is_first(); }
 bool segment::is_last() const noexcept { return impl_->is_last(); }
+bool segment::takes_adapters() const noexcept { return impl_->on_engine.engine == nullptr; }
 
 std::uint64_t segment::weight_bytes() const noexcept {
   return layer_bytes() +
@@ -144,7 +146,9 @@ result<segment_state> segment::open(std::uint32_t positions, std::size_t kv_byte
   if (is_last()) {
     --hashed.last; // the last layer's boundary is not part of the transcript
   }
-  return segment_state{std::move(kv), unit_digests{hashed}};
+  segment_state state{std::move(kv), unit_digests{hashed}};
+  state.lora = impl_->weights.lora;
+  return state;
 }
 
 result<void> segment::impl::check_input(const segment_state& state, const step_input& in) const {
@@ -169,6 +173,10 @@ result<void> segment::impl::check_input(const segment_state& state, const step_i
   if (is_first() ? in.tokens.size() != in.count : in.boundary.size() != values) {
     return fail(errc::malformed, "a step of {} positions came with {} tokens and {} values",
                 in.count, in.tokens.size(), in.boundary.size());
+  }
+  if (state.lora && (on_engine.engine || state.lora->layers.size() != weights.layers.size())) {
+    return fail(errc::unsupported, "a request with an adapter came to a segment that has none for "
+                                   "it; compute it where the adapter's base is computed by itself");
   }
   if (in.logit_rows > in.count) {
     return fail(errc::malformed, "logits of {} rows asked of a step of {}", in.logit_rows,
@@ -197,7 +205,8 @@ std::uint32_t segment::impl::gather(std::span<session_step> all) {
     if (step.done) {
       scratch.session_of.insert(scratch.session_of.end(), step.in.count,
                                 static_cast<std::uint32_t>(sessions.size()));
-      sessions.push_back({&step.state->kv, step.in.first, step.in.count, rows});
+      sessions.push_back(
+          {&step.state->kv, step.in.first, step.in.count, rows, {}, step.state->lora.get()});
       steps.push_back(&step);
       units.push_back(step.state->units);
       rows += step.in.count;

@@ -56,6 +56,9 @@ struct segment_state {
   unit_digests units;
   drafted_rows drafts{};
   std::shared_ptr<engine_state> engine{}; ///< what the segment's engine keeps, if it has one
+  /// The adapter that its positions are computed with: of this segment's model, bound to this
+  /// model's shape. It is the same for all of them. Null: none.
+  std::shared_ptr<const lora_weights> lora{};
 
   /// Positions that count: all computed, less the drafts.
   [[nodiscard]] position length() const noexcept { return kv.length() - drafts.count; }
@@ -138,7 +141,11 @@ public:
   /// Of these, the bytes of its layers: all that a step without logits reads.
   [[nodiscard]] std::uint64_t layer_bytes() const noexcept;
 
-  /// State for a request of at most `positions` positions.
+  /// Whether states may have an adapter: not where an engine computes the layers.
+  [[nodiscard]] bool takes_adapters() const noexcept;
+
+  /// State for a request of at most `positions` positions, with the adapter of the model, if it has
+  /// one.
   [[nodiscard]] result<segment_state> open(std::uint32_t positions, std::size_t kv_bytes_max) const;
 
   /// Computes one step and advances `state`. On error the state is as before the step but for KV

@@ -443,6 +443,21 @@ result<gguf> gguf_parser::join(std::vector<gguf> parts) {
   return std::move(whole.out_);
 }
 
+result<gguf> gguf_parser::add(gguf base, const gguf& other, std::string_view key) {
+  gguf_parser whole{{}};
+  whole.out_ = std::move(base);
+  for (const gguf_tensor& tensor : other.tensors()) {
+    if (whole.out_.find_tensor(tensor.name) != nullptr) {
+      return fail(errc::malformed, "the tensor \"{}\" is in both files", printable(tensor.name));
+    }
+  }
+  whole.out_.tensors_.insert(whole.out_.tensors_.end(), other.tensors_.begin(),
+                             other.tensors_.end());
+  whole.out_.entries_.push_back(*other.find(key));
+  OVIR_TRY(whole.refuse_duplicates());
+  return std::move(whole.out_);
+}
+
 result<void> gguf_parser::refuse_duplicates() {
   const auto index_by = [](const auto& items, auto text_of) {
     std::vector<std::uint32_t> order(items.size());

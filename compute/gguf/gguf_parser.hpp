@@ -34,6 +34,9 @@ public:
   [[nodiscard]] result<gguf> run();
   /// The metadata of the first and the tensors of all. Precondition: no two tensors of one name.
   [[nodiscard]] static result<gguf> join(std::vector<gguf> parts);
+  /// `base` with the tensors of `other` and its entry `key`. `malformed` where a name is in both.
+  /// Precondition: `other` has the key.
+  [[nodiscard]] static result<gguf> add(gguf base, const gguf& other, std::string_view key);
 
 private:
   result<void> read_header();

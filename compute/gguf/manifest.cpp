@@ -1,11 +1,13 @@
 #include "compute/gguf/manifest.hpp"
 
+#include "compute/gguf/join_adapter.hpp"
 #include "messages/limits/general.hpp"
 #include "messages/limits/manifest.hpp"
 
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <map>
 #include <string_view>
 #include <type_traits>
 #include <utility>
@@ -165,13 +167,18 @@ std::string tokenizer_bytes_of(const gguf& file) {
   return metadata_bytes(file, [](std::string_view key) { return key.starts_with("tokenizer."); });
 }
 
-result<model_manifest> manifest_of(const gguf& file, const std::function<void()>& between) {
+result<model_manifest> manifest_of(const gguf& file, const std::function<void()>& between,
+                                   const model_manifest* base) {
+  std::map<std::string_view, const tensor_manifest*> known;
+  for (std::size_t i = 0; base != nullptr && i < base->tensors.size(); ++i) {
+    known.emplace(base->tensors[i].name, &base->tensors[i]);
+  }
   OVIR_ASSIGN(const std::string_view architecture, file.text_at("general.architecture"));
   const std::string prefix = std::string{architecture} + ".";
   model_manifest out;
   // What a file calls itself (general.name and its kin) is not part of what is computed.
   out.parameters = metadata_bytes(file, [&](std::string_view key) {
-    return key == "general.architecture" || key.starts_with(prefix);
+    return key == "general.architecture" || key == lora_alpha_key || key.starts_with(prefix);
   });
   if (out.parameters.size() > limits::manifest_parameters_bytes_max) {
     return fail(errc::over_limit, "the model's parameters have {} bytes, more than the {} allowed",
@@ -181,6 +188,10 @@ result<model_manifest> manifest_of(const gguf& file, const std::function<void()>
   out.tokenizer = hash_plain(std::as_bytes(std::span{tokenizer}));
   out.tokenizer_bytes = tokenizer.size();
   for (const gguf_tensor& tensor : file.tensors()) {
+    if (const auto same = known.find(tensor.name); same != known.end()) {
+      out.tensors.push_back(*same->second);
+      continue;
+    }
     if (tensor.data.empty() || tensor.name.size() > limits::manifest_name_bytes_max) {
       return fail(errc::unsupported,
                   "tensor {} is of type {}, whose size is not known, or has too long a name; "

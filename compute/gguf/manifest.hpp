@@ -42,8 +42,10 @@ struct model_manifest {
 /// Reads and hashes every tensor: about as long as reading the file takes. `unsupported` where a
 /// tensor's size is unknown, `malformed` without an architecture.
 /// `between` (may be empty) is called now and then, such as for giving pages back.
+/// `base` (may be null): of a file some of whose tensors are those of `file`, which are not read.
 [[nodiscard]] result<model_manifest> manifest_of(const gguf& file,
-                                                 const std::function<void()>& between = {});
+                                                 const std::function<void()>& between = {},
+                                                 const model_manifest* base = nullptr);
 
 /// The metadata that makes up the tokenizer, as canonical bytes: what `tokenizer` is the digest of.
 [[nodiscard]] std::string tokenizer_bytes_of(const gguf& file);

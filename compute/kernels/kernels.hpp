@@ -3,6 +3,7 @@
 #include "compute/tensor/tensor.hpp"
 #include "messages/result.hpp"
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -69,13 +70,18 @@ struct attention_task {
   float* output{nullptr}; ///< [heads][head_dim]
 };
 
-enum class isa : std::uint8_t { reference, avx2, avx512 };
+/// The last three are of aarch64: NEON alone, with products of bytes (FEAT_DotProd), and with those
+/// of small matrices of bytes, too (FEAT_I8MM).
+enum class isa : std::uint8_t { reference, avx2, avx512, neon, dotprod, i8mm };
+
+/// All but the reference, on each family of processors fastest first.
+inline constexpr std::array fast_isas{isa::avx512, isa::avx2, isa::i8mm, isa::dotprod, isa::neon};
 
 /// One implementation of the profile. All functions are pure: they read their arguments, write
 /// their outputs, and need round-to-nearest with subnormals kept (`numerics`).
 struct kernel_set {
   isa id{isa::reference};
-  std::string_view name; ///< "reference", "avx2", "avx512"
+  std::string_view name; ///< `name_of(id)`
 
   /// Quantises `x[0..batch.cols)` into row `token` of `batch`. False when x holds a NaN or an
   /// infinity; the row is then unspecified.
@@ -120,11 +126,21 @@ struct kernel_set {
 /// Null where this build has no such kernels (another processor family).
 [[nodiscard]] const kernel_set* kernels_avx2() noexcept;
 [[nodiscard]] const kernel_set* kernels_avx512() noexcept;
+/// NEON, dotprod or i8mm.
+[[nodiscard]] const kernel_set* kernels_arm(isa id) noexcept;
+/// Any of the above.
+[[nodiscard]] const kernel_set* kernels_of(isa id) noexcept;
 
 /// What the processor running this program can do.
 [[nodiscard]] bool processor_has(isa id) noexcept;
 
-/// "reference", "avx2" or "avx512" to an isa; anything else is `invalid_argument`.
+/// The fast sets that this processor runs, fastest first.
+[[nodiscard]] std::vector<const kernel_set*> fast_kernels_here();
+
+/// "reference", "avx2" and so on, as `--kernels` and OVIR_ISA take them.
+[[nodiscard]] std::string_view name_of(isa id) noexcept;
+
+/// The isa of that name; anything else is `invalid_argument`.
 [[nodiscard]] result<isa> isa_from(std::string_view name);
 
 /// The set asked for, or the fastest this processor has. `unsupported` when it lacks the one asked.

@@ -2,9 +2,12 @@
 
 #include "compute/kernels/numerics_vectors.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstddef>
 #include <span>
+#include <string_view>
 
 #if defined(__x86_64__)
 #include <xmmintrin.h>
@@ -50,6 +53,26 @@ void put(hasher& h, const vector_outputs& outputs) {
   }
 }
 
+/// Names the first output that differs.
+result<void> compare(std::string_view who, const vector_outputs& want, const vector_outputs& got) {
+  for (std::size_t i = 0; i < want.stretches.size(); ++i) {
+    const std::size_t first = want.stretches[i].first;
+    const std::size_t last =
+        i + 1 < want.stretches.size() ? want.stretches[i + 1].first : want.words.size();
+    for (std::size_t w = first; w < last; ++w) {
+      // The outputs part only where a kernel changed how many words it puts out.
+      if (w >= got.words.size() || got.words[w] != want.words[w]) {
+        return fail(errc::self_test_failed,
+                    "{} differ from the reference in {}, output {}: {:#010x} instead of "
+                    "{:#010x}; run with OVIR_ISA=reference and report this processor",
+                    who, want.stretches[i].operation, w - first,
+                    w < got.words.size() ? got.words[w] : 0U, want.words[w]);
+      }
+    }
+  }
+  return {};
+}
+
 } // namespace
 
 bool rounding_is_exact() noexcept { return environment_is_exact(); }
@@ -61,23 +84,9 @@ result<void> self_test(const kernel_set& chosen) {
                 "not be exact-1; find the library that changed the floating-point mode");
   }
   const vector_outputs want = run_kernel_vectors(kernels_reference());
-  const vector_outputs got = run_kernel_vectors(chosen);
-  for (std::size_t i = 0; i < want.stretches.size(); ++i) {
-    const std::size_t first = want.stretches[i].first;
-    const std::size_t last =
-        i + 1 < want.stretches.size() ? want.stretches[i + 1].first : want.words.size();
-    for (std::size_t w = first; w < last; ++w) {
-      // The outputs part only where a kernel changed how many words it puts out.
-      if (w >= got.words.size() || got.words[w] != want.words[w]) {
-        return fail(errc::self_test_failed,
-                    "{} kernels differ from the reference in {}, output {}: {:#010x} instead of "
-                    "{:#010x}; run with OVIR_ISA=reference and report this processor",
-                    chosen.name, want.stretches[i].operation, w - first,
-                    w < got.words.size() ? got.words[w] : 0U, want.words[w]);
-      }
-    }
-  }
-  return {};
+  OVIR_TRY(compare(fmt::format("{} kernels", chosen.name), want, run_kernel_vectors(chosen)));
+  return compare(fmt::format("{} kernels with packed weights", chosen.name), want,
+                 run_kernel_vectors(chosen, weights_as::panels));
 }
 
 digest profile_digest() {

@@ -31,9 +31,10 @@ static_assert(__FLT_EVAL_METHOD__ == 0, "no excess precision (x87)");
 /// denormals-are-zero are off. Compute threads assert it, because libraries are known to change it.
 [[nodiscard]] bool rounding_is_exact() noexcept;
 
-/// Runs fixed vectors, pseudo-random and extreme, through every function of `chosen` and of the
-/// reference and compares bits. `self_test_failed` names the operation and the first element that
-/// differs; whoever gets it must not serve. A few milliseconds.
+/// Runs fixed vectors, pseudo-random and extreme, through every function of the reference and of
+/// `chosen`, whose products take weights as rows and packed, and compares bits. `self_test_failed`
+/// names the operation and the first element that differs; whoever gets it must not serve. A few
+/// milliseconds.
 [[nodiscard]] result<void> self_test(const kernel_set& chosen);
 
 /// Digest of what the reference and the elementary functions make of the same vectors: the value

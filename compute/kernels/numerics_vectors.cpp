@@ -1,6 +1,7 @@
 #include "compute/kernels/numerics_vectors.hpp"
 
 #include "compute/base/exact_math.hpp"
+#include "compute/kernels/formats/packed_weights.hpp"
 #include "compute/kernels/reference/block_operations.hpp"
 #include "compute/kernels/two_terms.hpp"
 #include "compute/tensor/quantized_rows.hpp"
@@ -216,21 +217,35 @@ void quantize_vectors(const kernel_set& kernels, vector_outputs& out) {
   }
 }
 
+/// What the packed form of a weight points to, while the vector lives.
+std::vector<std::byte> pack(weight& w) {
+  std::vector<std::byte> bytes(packed_bytes(w));
+  const std::size_t panel_bytes = packed_panel_bytes(w.type, w.cols);
+  for (std::uint32_t i = 0; i * panel_bytes < bytes.size(); ++i) {
+    pack_panel(w, i, bytes.data() + i * panel_bytes);
+  }
+  w.packed = bytes.data();
+  return bytes;
+}
+
 void product_case(const kernel_set& kernels, const matrix& m, const quantized_batch& x,
-                  std::string_view kind, vector_outputs& out) {
+                  std::string_view kind, weights_as how, vector_outputs& out) {
   const std::uint32_t rows = m.view.rows;
+  weight w = m.view;
+  const std::vector<std::byte> packed =
+      how == weights_as::panels && !w.wide ? pack(w) : std::vector<std::byte>{};
   const std::size_t stride = rows + 3;
   // In one piece, and cut where no kernel likes it: cells outside a range must stay as they were.
   for (const std::uint32_t cut : {0U, rows / 3}) {
     std::vector<float> y(stride * x.tokens, -1.0F);
-    kernels.product(m.view, cut, rows, x, y.data(), stride, nullptr);
+    kernels.product(w, cut, rows, x, y.data(), stride, nullptr);
     out.begin(fmt::format("{} product of {}, {} rows from {}, {} columns, {} tokens", kind,
                           name_of(m.view.type), rows, cut, m.view.cols, x.tokens));
     out.add(std::span<const float>{y});
   }
 }
 
-void product_vectors(const kernel_set& kernels, vector_outputs& out) {
+void product_vectors(const kernel_set& kernels, weights_as how, vector_outputs& out) {
   struct shape {
     std::uint32_t rows;
     std::uint32_t blocks;
@@ -248,26 +263,28 @@ void product_vectors(const kernel_set& kernels, vector_outputs& out) {
     for (const shape& s : shapes) {
       const std::uint32_t cols = s.blocks * (form == activation_form::a256 ? 256 : 96);
       const quantized_batch x = quantize_rows(g, kernels, form, s.tokens, cols);
-      product_case(kernels, make_matrix(g, type, s.rows, cols, false), x, "narrow", out);
+      product_case(kernels, make_matrix(g, type, s.rows, cols, false), x, "narrow", how, out);
     }
     const std::uint32_t cols = form == activation_form::a256 ? 512 : 160;
     const quantized_batch extreme = extreme_batch(g, form, 6, cols);
-    product_case(kernels, make_matrix(g, type, 21, cols, false), extreme, "extreme", out);
-    product_case(kernels, make_matrix(g, type, 13, cols, true), extreme, "wide", out);
+    product_case(kernels, make_matrix(g, type, 21, cols, false), extreme, "extreme", how, out);
+    product_case(kernels, make_matrix(g, type, 13, cols, true), extreme, "wide", how, out);
   }
 }
 
-void product_float_vectors(const kernel_set& kernels, vector_outputs& out) {
+void product_float_vectors(const kernel_set& kernels, weights_as how, vector_outputs& out) {
   generator g{3};
   for (const tensor_type type : {tensor_type::f32, tensor_type::f16, tensor_type::bf16}) {
     for (const std::uint32_t cols : {1U, 15U, 16U, 33U, 64U, 127U}) {
       constexpr std::uint32_t rows = 11;
       const matrix m = make_matrix(g, type, rows, cols, false);
+      weight w = m.view;
+      const auto packed = how == weights_as::panels ? pack(w) : std::vector<std::byte>{};
       for (const std::uint32_t tokens : {1U, 4U, 7U}) {
         const std::size_t x_stride = cols + 5;
         const std::vector<float> x = values(g, x_stride * tokens, -20, 20);
         std::vector<float> y(std::size_t{rows} * tokens, -1.0F);
-        kernels.product_float(m.view, 2, rows, x.data(), x_stride, tokens, y.data(), rows);
+        kernels.product_float(w, 2, rows, x.data(), x_stride, tokens, y.data(), rows);
         out.begin(fmt::format("product of {}, {} columns, {} tokens", name_of(type), cols, tokens));
         out.add(std::span<const float>{y});
       }
@@ -461,11 +478,11 @@ void vector_outputs::add(std::span<const std::uint16_t> numbers) {
   words.insert(words.end(), numbers.begin(), numbers.end());
 }
 
-vector_outputs run_kernel_vectors(const kernel_set& kernels) {
+vector_outputs run_kernel_vectors(const kernel_set& kernels, weights_as how) {
   vector_outputs out;
   quantize_vectors(kernels, out);
-  product_vectors(kernels, out);
-  product_float_vectors(kernels, out);
+  product_vectors(kernels, how, out);
+  product_float_vectors(kernels, how, out);
   norm_and_activation_vectors(kernels, out);
   add_and_half_vectors(kernels, out);
   attend_vectors(kernels, out);

@@ -29,8 +29,13 @@ struct vector_outputs {
   void add(bool value) { words.push_back(value ? 1 : 0); }
 };
 
+/// How products are given their weights: as rows of a file, or packed (formats/packed_weights.hpp)
+/// as far as that is possible. Outputs are the same.
+enum class weights_as : std::uint8_t { rows, panels };
+
 /// Runs every function pointer of `kernels` on the vectors.
-[[nodiscard]] vector_outputs run_kernel_vectors(const kernel_set& kernels);
+[[nodiscard]] vector_outputs run_kernel_vectors(const kernel_set& kernels,
+                                                weights_as how = weights_as::rows);
 
 /// Runs the elementary functions of exact_math, and a sampler, on theirs.
 [[nodiscard]] vector_outputs run_function_vectors();

@@ -1,5 +1,6 @@
 #include "compute/kernels/peak.hpp"
 
+#include "compute/kernels/arm/kernels.hpp"
 #include "compute/kernels/x86/peak_loops.hpp"
 
 #include <array>
@@ -53,6 +54,12 @@ constexpr peak_loops plain_loops{read_plainly, multiply_plainly, 2 * lanes};
 constexpr peak_loops avx2_loops{avx2::peak_read, avx2::peak_multiply, std::uint64_t{8} * 32 * 2};
 constexpr peak_loops avx512_loops{avx512::peak_read, avx512::peak_multiply,
                                   std::uint64_t{12} * 64 * 2};
+#elif defined(__aarch64__)
+// Eight accumulators; a product of registers is of 16 bytes, of SMMLA of twice as many pairs.
+// Reading plainly becomes loads of 16 bytes by itself.
+constexpr peak_loops neon_loops{read_plainly, neon::peak_multiply, std::uint64_t{8} * 16 * 2};
+constexpr peak_loops dotprod_loops{read_plainly, dotprod::peak_multiply, std::uint64_t{8} * 16 * 2};
+constexpr peak_loops i8mm_loops{read_plainly, i8mm::peak_multiply, std::uint64_t{8} * 32 * 2};
 #endif
 
 } // namespace
@@ -62,7 +69,14 @@ const peak_loops& peak_loops_of([[maybe_unused]] isa id) noexcept {
   switch (id) {
   case isa::avx512: return avx512_loops;
   case isa::avx2: return avx2_loops;
-  case isa::reference: break;
+  default: break;
+  }
+#elif defined(__aarch64__)
+  switch (id) {
+  case isa::i8mm: return i8mm_loops;
+  case isa::dotprod: return dotprod_loops;
+  case isa::neon: return neon_loops;
+  default: break;
   }
 #endif
   return plain_loops;

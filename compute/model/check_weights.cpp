@@ -1,3 +1,4 @@
+#include "compute/model/lora.hpp"
 #include "compute/model/model.hpp"
 #include "compute/model/weight_bounds.hpp"
 #include "messages/check.hpp"
@@ -91,6 +92,9 @@ result<void> check_weights(model& m, layer_range layers, parallel_runner& runner
              layers.last);
   if (!m.rope_factors.empty()) {
     OVIR_TRY(check_rope_factors(m.rope_factors));
+  }
+  if (m.lora) {
+    OVIR_TRY(check_lora(*m.lora, layers));
   }
   const std::vector<checked_weight> list = weights_in(m, layers);
   std::vector<job> jobs = jobs_for(list);

@@ -1,7 +1,9 @@
 #include "compute/model/model.hpp"
 
 #include "compute/base/printable.hpp"
+#include "compute/gguf/join_adapter.hpp"
 #include "compute/model/architecture.hpp"
+#include "compute/model/lora.hpp"
 #include "messages/limits/experts.hpp"
 #include "messages/limits/general.hpp"
 
@@ -26,6 +28,8 @@ public:
   /// `count` matrices one behind the other, as one of so many rows.
   result<weight> bind(std::string_view name, std::uint32_t rows, std::uint32_t cols, tensor_use use,
                       std::uint32_t count = 1);
+  /// Counts the pairs of an adapter, all of which were bound, as asked for.
+  void use_lora();
   /// Refuses what nothing asked for.
   [[nodiscard]] result<void> refuse_unused(std::string_view architecture) const;
 
@@ -76,6 +80,12 @@ result<weight> tensor_binder::bind(std::string_view name, std::uint32_t rows, st
   }
   OVIR_ASSIGN(const tensor_type type, type_for(*tensor, use));
   return weight{type, rows * count, cols, tensor->data.data(), false};
+}
+
+void tensor_binder::use_lora() {
+  for (std::size_t i = 0; i < used_.size(); ++i) {
+    used_[i] = used_[i] || is_lora_tensor(file_.tensors()[i].name);
+  }
 }
 
 result<void> tensor_binder::refuse_unused(std::string_view architecture) const {
@@ -247,6 +257,10 @@ result<model> bind_model(const gguf& file) {
   for (std::uint32_t l = 0; l < c.layers; ++l) {
     OVIR_ASSIGN(layer_weights layer, (layer_binder{binder, c, l}.run()));
     m.layers.push_back(std::move(layer));
+  }
+  OVIR_ASSIGN(m.lora, bind_lora(file, m));
+  if (m.lora) {
+    binder.use_lora();
   }
   OVIR_TRY(binder.refuse_unused(c.architecture));
   return m;

@@ -9,6 +9,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <string_view>
 #include <vector>
 
@@ -118,6 +119,8 @@ void for_each_product(Layer& layer, const F& f) {
 }
 [[nodiscard]] std::uint64_t file_bytes(const layer_weights& w) noexcept;
 
+struct lora_weights; // compute/model/lora.hpp
+
 /// A model bound to its file: configuration and weight views. Owns no tensor bytes; the mapped file
 /// must outlive it.
 struct model {
@@ -127,6 +130,8 @@ struct model {
   weight output;          ///< [vocabulary][dim]; the embedding itself where the head is tied
   weight rope_factors;    ///< [1][rope_dim / 2], F32; empty when the file has no `rope_freqs`
   std::vector<layer_weights> layers;
+  /// The adapter that is part of it: every request of this model is computed with it. Null: none.
+  std::shared_ptr<const lora_weights> lora;
 };
 
 /// Finds every tensor the configuration asks for and checks type and shape. Unknown tensors are

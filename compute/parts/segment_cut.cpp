@@ -157,6 +157,10 @@ part_range expert_rows_of(const member_part& part, const expert_part& which) noe
 
 result<void> check_for_parts(const model& m, layer_range layers) {
   OVIR_TRY(check_range(m, layers));
+  if (m.lora) {
+    return fail(errc::unsupported, "the model has an adapter, which groups of nodes do not "
+                                   "compute; use stages of whole layers");
+  }
   if (std::uint64_t{inner_rows(m.config)} * inner_length(m.config) > limits::feed_forward_max) {
     return fail(errc::over_limit,
                 "{} experts of {} elements for each row; groups of nodes exchange up to {} "

@@ -267,9 +267,47 @@ void read_privacy(parameters& in, completion_request& out) {
   } else {
     in.refuse("privacy", "must be 'none' or 'ends'");
   }
-  const std::string tier = in.text("tier", limits::api_name_bytes_max, "");
-  if (!tier.empty()) {
-    in.refuse("tier", fmt::format("'{}' is attested of no node here; ask without it", tier));
+}
+
+/// What each node must be attested, and by whom.
+void read_tier(parameters& in, completion_request& out) {
+  const json& tier = in.raw("tier");
+  if (tier.is_null()) {
+    return;
+  }
+  if (!tier.is_object()) {
+    in.refuse("tier", fmt::format("'{}' is no tier; give an object of 'attestor' (a key) with "
+                                  "'operator', 'region' and 'confidential' as they are demanded",
+                                  tier.is_string() ? in.text("tier", limits::api_name_bytes_max)
+                                                   : std::string{tier.type_name()}));
+    return;
+  }
+  parameters inner{tier, "tier."};
+  tier_demand demand;
+  for (const std::string& key : inner.texts("attestor", limits::tier_attestors_max)) {
+    const auto attestor = node_id_from_hex(key);
+    if (!attestor) {
+      inner.refuse("attestor", "must be a key of 64 hexadecimal digits, or a list of them");
+      break;
+    }
+    demand.attestors.push_back(*attestor);
+  }
+  std::sort(demand.attestors.begin(), demand.attestors.end());
+  node_properties& wanted = demand.properties;
+  wanted.operated_by = inner.text("operator", limits::attested_operator_bytes_max, "");
+  wanted.region = inner.text("region", limits::attested_region_bytes_max, "");
+  if (const json& level = inner.raw("confidential"); level.is_boolean()) {
+    wanted.confidential = level.get<bool>() ? any_level : "";
+  } else {
+    wanted.confidential = inner.text("confidential", limits::attested_level_bytes_max, "");
+  }
+  inner.done();
+  if (inner.failure()) {
+    in.refuse(*inner.failure());
+  } else if (const auto good = check(demand); !good) {
+    in.refuse("tier", good.error().message);
+  } else {
+    out.tier = std::move(demand);
   }
 }
 
@@ -433,6 +471,7 @@ api_result<completion_request> read_embeddings(const json& document,
   pass_over_notes(in);
   read_urgency(in, usual_deadline, out);
   read_privacy(in, out);
+  read_tier(in, out);
   in.done();
   if (in.failure()) {
     return *in.failure();
@@ -464,6 +503,7 @@ api_result<completion_request> parse_completion(api_kind kind, std::string_view 
   read_lengths(in, out);
   read_urgency(in, usual_deadline, out);
   read_privacy(in, out);
+  read_tier(in, out);
   read_streaming(in, out);
   read_logprobs(in, out);
   read_answers_told(in, out);

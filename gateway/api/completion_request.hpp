@@ -64,6 +64,7 @@ struct completion_request {
   bool batch{false};                         ///< takes the time that others leave
   reveal_when reveal{reveal_when::at_once};
   privacy_mode privacy{privacy_mode::none};
+  std::optional<tier_demand> tier{};
   std::shared_ptr<const answer_form> form{}; ///< null: as OpenAI's completions
 };
 

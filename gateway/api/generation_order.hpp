@@ -28,6 +28,7 @@ struct generation_order : request_terms {
   bool batch{false}; ///< takes the time that others leave
   reveal_when reveal{reveal_when::at_once};
   privacy_mode privacy{privacy_mode::none};
+  std::optional<tier_demand> tier{}; ///< of each node that computes it; none: any
   /// Whose kept results it may use: the id of an API key; empty: those of all that may ask here.
   std::string owner{};
   std::optional<budget_use> budget{}; ///< of the API key; none: the node pays

@@ -22,7 +22,8 @@ bool same_orders(const std::vector<generation_order>& a, const std::vector<gener
                     [](const generation_order& x, const generation_order& y) {
                       return x.id == y.id && digest_of(x) == digest_of(y) &&
                              x.reveal == stricter(x.reveal, y.reveal) &&
-                             x.privacy == stricter(x.privacy, y.privacy);
+                             x.privacy == stricter(x.privacy, y.privacy) &&
+                             (!y.tier || x.tier == y.tier);
                     });
 }
 

@@ -1,5 +1,6 @@
 #include "gateway/api/prepared_request.hpp"
 
+#include "compute/gguf/join_adapter.hpp"
 #include "compute/model/transcript.hpp"
 #include "compute/text/constraint.hpp"
 #include "compute/text/token_matcher.hpp"
@@ -28,6 +29,7 @@ generation_order as_asked(const completion_request& request) {
   order.batch = request.batch;
   order.reveal = request.reveal;
   order.privacy = request.privacy;
+  order.tier = request.tier;
   return order;
 }
 
@@ -435,11 +437,13 @@ only_one(const std::vector<served_model>& models, std::string_view name,
 api_result<served_model> find_model(const std::vector<served_model>& models,
                                     std::string_view name) {
   constexpr std::string_view ending = ".gguf";
+  const auto adapted = compute::adapted_path_from(name);
+  const std::string both = adapted ? compute::adapted_name(*adapted) : std::string{};
   const auto by_file = [&](const served_model& m) {
     const std::string id = to_hex(m.id);
     const bool bare = m.name.ends_with(ending) &&
                       name == std::string_view{m.name}.substr(0, m.name.size() - ending.size());
-    return m.name == name || bare || to_cid(m.id) == name ||
+    return m.name == name || bare || (adapted && m.name == both) || to_cid(m.id) == name ||
            (name.size() >= short_digits_min && id.starts_with(name));
   };
   const auto by_title = [&](const served_model& m) { return !name.empty() && m.title == name; };

@@ -29,9 +29,9 @@ struct prepared_request {
                                                    std::string_view declared_format,
                                                    const request_owner& owner);
 
-/// The model a request names: by its file's name, with or without ".gguf", by the name in its
-/// metadata, by its id in hexadecimal or as a CID, or by the beginning of the former with 8 digits
-/// or more. A file's name goes before one in metadata.
+/// The model a request names: by its file's name, with or without ".gguf" ("BASE+ADAPTER" of one
+/// with an adapter), by the name in its metadata, by its id in hexadecimal or as a CID, or by the
+/// beginning of the former with 8 digits or more. A file's name goes before one in metadata.
 [[nodiscard]] api_result<served_model> find_model(const std::vector<served_model>& models,
                                                   std::string_view name);
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "compute/model/lora.hpp"
 #include "compute/model/model.hpp"
 #include "messages/limits/learning.hpp"
 #include "messages/result.hpp"
@@ -14,23 +15,12 @@
 /// B [out][rank], and its product becomes W x + (alpha / rank) B (A x).
 namespace ovir::learning {
 
-/// A matrix of a layer that may have a pair. `name` is the tensor's between "blk.N." and ".weight".
-struct target {
-  std::string_view name;
-  compute::weight compute::layer_weights::*member;
-};
-
-/// In the order in which a layer uses them; a set of targets is a mask of these places.
-enum target_place : std::uint8_t { at_q, at_k, at_v, at_output, at_gate, at_up, at_down };
-inline constexpr std::array<target, limits::adapter_targets> targets{{
-    {"attn_q", &compute::layer_weights::attn_q},
-    {"attn_k", &compute::layer_weights::attn_k},
-    {"attn_v", &compute::layer_weights::attn_v},
-    {"attn_output", &compute::layer_weights::attn_output},
-    {"ffn_gate", &compute::layer_weights::ffn_gate},
-    {"ffn_up", &compute::layer_weights::ffn_up},
-    {"ffn_down", &compute::layer_weights::ffn_down},
-}};
+// The matrices that may have a pair, as those have them that compute with adapters; a set of
+// targets is a mask of their places.
+using target = compute::lora_target;
+using target_place = compute::lora_place;
+using enum compute::lora_place;
+inline constexpr const auto& targets = compute::lora_targets;
 inline constexpr std::uint8_t all_targets = (1U << targets.size()) - 1;
 
 /// "q,v" or "attn_q,ffn_down" or "all" to a mask. `invalid_argument` names what is unknown.

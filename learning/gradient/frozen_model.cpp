@@ -38,6 +38,9 @@ result<void> check_trainable(const compute::model_config& config) {
 
 result<frozen_model> freeze(const compute::model& checked, const compute::kernel_set& kernels) {
   OVIR_TRY(check_trainable(checked.config));
+  if (checked.lora) {
+    return fail(errc::unsupported, "the model has an adapter already; train beside its base");
+  }
   std::span<const float> factors;
   if (!checked.rope_factors.empty()) {
     factors = {reinterpret_cast<const float*>(checked.rope_factors.data),

@@ -91,7 +91,7 @@ bool read_line(byte_reader& r, const node_id& account, statement_line& l) {
   l.what.to = l.out ? other : own;
   return flags == flags_of(l) && own.kind >= purse::free && own.kind <= purse::stake &&
          other.kind >= purse::mint && other.kind <= purse::burn &&
-         l.what.kind >= posting_kind::mint && l.what.kind <= posting_kind::compensate;
+         l.what.kind >= posting_kind::mint && l.what.kind <= posting_kind::carriage;
 }
 
 template <class Io, of_type<index_summary> T>

@@ -36,6 +36,7 @@ std::string_view to_string(posting_kind kind) noexcept {
   case posting_kind::burn: return "burn";
   case posting_kind::compensate: return "compensate";
   case posting_kind::withheld: return "withheld";
+  case posting_kind::carriage: return "carriage";
   }
   return "unknown";
 }
@@ -60,6 +61,7 @@ std::string_view reason_of(posting_kind kind) noexcept {
   case posting_kind::burn: return "lost by a conviction";
   case posting_kind::compensate: return "for honest work beside a convicted node, or an audit";
   case posting_kind::withheld: return "not paid: the work was late";
+  case posting_kind::carriage: return "for what a relay carried";
   }
   return "unknown";
 }

@@ -59,6 +59,7 @@ enum class posting_kind : std::uint8_t {
   burn,
   compensate,
   withheld,
+  carriage,
 };
 [[nodiscard]] std::string_view to_string(posting_kind kind) noexcept;
 /// Why credits moved, for people: what a statement says.

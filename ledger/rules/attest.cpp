@@ -19,6 +19,14 @@ result<void> check_signatures(const digest& ledger, const command& c, const sign
       }
     }
   }
+  if (const carriage* const x = std::get_if<carriage>(&c); x != nullptr) {
+    const counted_stream& said = x->carried.what;
+    if (!verify(said.receiver, count_domain, count_statement(said), x->carried.proof)) {
+      return fail(errc::invalid_argument,
+                  "that {} received {} bytes of a stream over {} is not signed by it",
+                  short_name(said.receiver), said.bytes, short_name(said.relay));
+    }
+  }
   return {};
 }
 

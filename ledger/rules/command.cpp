@@ -22,7 +22,7 @@ template <class Io, of_type<policy> T>
 void fields(Io& io, T& p) {
   io(p.fee_ppm, p.cache_ppm, p.finder_ppm, p.audit_window_s, p.unlock_delay_s, p.reservation_s_max,
      p.actions_per_minute_max, p.admission_stake, p.newcomer_units, p.newcomer_pool_ppm,
-     p.reputation_half_life_s, p.epoch_entries, p.epoch_s, p.refund, p.deterrence);
+     p.reputation_half_life_s, p.epoch_entries, p.epoch_s, p.relay_fee, p.refund, p.deterrence);
 }
 template <class Io, of_type<window_share> T>
 void fields(Io& io, T& s) {
@@ -132,6 +132,16 @@ void fields(Io& io, T& x) {
   io(x.account, x.voucher, x.nonce);
 }
 
+template <class Io, of_type<carriage> T>
+void fields(Io& io, T& x) {
+  auto& stream = x.carried.what;
+  io(stream.relay, stream.sender, stream.receiver);
+  for (auto& byte : stream.session) {
+    io(byte);
+  }
+  io(stream.bytes, x.carried.part, x.carried.proof, x.nonce);
+}
+
 namespace {
 
 template <class... Handlers>
@@ -159,12 +169,13 @@ digest make_id(const digest& subject, std::uint64_t unit, command_kind kind,
   return ids(bytes);
 }
 
-constexpr std::array kinds{
-    command_kind::genesis, command_kind::mint,       command_kind::transfer, command_kind::lock,
-    command_kind::unlock,  command_kind::unlocked,   command_kind::reserve,  command_kind::accrue,
-    command_kind::release, command_kind::settle,     command_kind::cancel,   command_kind::expire,
-    command_kind::convict, command_kind::compensate, command_kind::reroute,  command_kind::commit,
-    command_kind::link,    command_kind::epoch,      command_kind::voucher,  command_kind::revoke};
+constexpr std::array kinds{command_kind::genesis, command_kind::mint,       command_kind::transfer,
+                           command_kind::lock,    command_kind::unlock,     command_kind::unlocked,
+                           command_kind::reserve, command_kind::accrue,     command_kind::release,
+                           command_kind::settle,  command_kind::cancel,     command_kind::expire,
+                           command_kind::convict, command_kind::compensate, command_kind::reroute,
+                           command_kind::commit,  command_kind::link,       command_kind::epoch,
+                           command_kind::voucher, command_kind::revoke,     command_kind::carriage};
 static_assert(kinds.size() == std::variant_size_v<command>);
 
 template <class Io, class Command>
@@ -211,6 +222,7 @@ std::string_view to_string(command_kind kind) noexcept {
   case command_kind::voucher: return "voucher";
   case command_kind::revoke: return "revoke";
   case command_kind::redeem: return "redeem";
+  case command_kind::carriage: return "carriage";
   }
   return "unknown";
 }
@@ -236,6 +248,7 @@ const node_id* signer_of(const command& c) noexcept {
           [&](const accrue& a) { return unless_empty(a.scheduler); },
           [&](const settle& s) { return unless_empty(s.scheduler); },
           [](const chain_commit& x) { return &x.verifier; },
+          [](const carriage& x) { return &x.carried.what.relay; },
           [](const auto&) -> const node_id* { return nullptr; }},
       c);
 }
@@ -283,6 +296,17 @@ digest fee_subject(const escrow_id& request, const node_id& to) {
   return hasher{empty}.update(request).update(as_digest(to)).finish();
 }
 
+/// A direction of a stream at a relay, whatever of it was counted.
+digest carriage_subject(const counted_stream& s) {
+  static const hasher empty{"ovir/ledger/v1/carriage"};
+  return hasher{empty}
+      .update(as_digest(s.relay))
+      .update(as_digest(s.sender))
+      .update(as_digest(s.receiver))
+      .update(std::as_bytes(std::span{s.session}))
+      .finish();
+}
+
 } // namespace
 
 digest reservation_id(const escrow_id& request) {
@@ -317,6 +341,10 @@ digest id_of(const command& c) {
           [&](const epoch_end& x) { return make_id({}, x.number, kind, 0); },
           [&](const voucher& v) { return make_id(as_digest(v.account), 0, kind, v.nonce); },
           [&](const revoke& x) { return make_id(as_digest(x.account), 0, kind, x.nonce); },
+          // A part is paid once, whatever count shows it.
+          [&](const carriage& x) {
+            return make_id(carriage_subject(x.carried.what), x.carried.part, kind, 0);
+          },
       },
       c);
 }

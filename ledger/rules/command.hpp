@@ -3,6 +3,7 @@
 #include "ledger/rules/policy.hpp"
 #include "ledger/rules/wide.hpp"
 #include "messages/digest.hpp"
+#include "messages/evidence/stream_count.hpp"
 #include "messages/node_id.hpp"
 #include "messages/result.hpp"
 #include "messages/signing.hpp"
@@ -47,6 +48,7 @@ enum class command_kind : std::uint8_t {
   voucher = 20,
   revoke = 21,
   redeem = 22, ///< a reservation that a voucher pays for
+  carriage = 23,
 };
 [[nodiscard]] std::string_view to_string(command_kind kind) noexcept;
 
@@ -158,6 +160,13 @@ struct revoke {
   std::uint64_t nonce{0};
 };
 
+/// free -> free: of who received a part of a stream, to the relay that carried it (docs/adr/0045).
+/// Signed by the relay; the receiver's signature is its promise to pay.
+struct carriage {
+  carried_part carried;
+  std::uint64_t nonce{0};
+};
+
 // By the keeper: what follows from evidence, from time, or from work seen by others. The scheduler
 // that drives a request signs what it says of it.
 
@@ -252,7 +261,7 @@ struct compensate {
 
 using command = std::variant<genesis, mint, transfer, lock, unlock, unlocked, reserve, accrue,
                              release, settle, cancel, expire, convict, compensate, reroute,
-                             chain_commit, chain_link, epoch_end, voucher, revoke>;
+                             chain_commit, chain_link, epoch_end, voucher, revoke, carriage>;
 
 [[nodiscard]] command_kind kind_of(const command& c) noexcept;
 /// Whose signature a command needs; null where it needs none.

@@ -1,6 +1,7 @@
 #include "ledger/rules/command.hpp"
 #include "ledger/rules/tariff.hpp"
 #include "messages/limits/audit.hpp"
+#include "messages/limits/carriage.hpp"
 #include "messages/limits/ledger.hpp"
 
 #include <algorithm>
@@ -211,6 +212,23 @@ struct form {
   result<void> operator()(const revoke& x) const {
     return x.voucher == digest{} ? refuse("no voucher is called zero; name the one to revoke")
                                  : result<void>{};
+  }
+  result<void> operator()(const carriage& x) const {
+    const counted_stream& s = x.carried.what;
+    OVIR_TRY(check_node(s.sender, "who sent a stream"));
+    OVIR_TRY(check_node(s.receiver, "who received a stream"));
+    if (s.sender == s.receiver || s.relay == s.sender || s.relay == s.receiver) {
+      return refuse("a relay is paid for what it carries between two others; these are not three");
+    }
+    if (s.bytes > limits::carried_bytes_max || bytes_of_part(s.bytes, x.carried.part) == 0) {
+      return fail(errc::invalid_argument,
+                  "part {} of a stream is asked for, of which {} bytes are counted; that has {} "
+                  "parts of {} bytes",
+                  x.carried.part, s.bytes,
+                  (s.bytes + limits::relay_part_bytes - 1) / limits::relay_part_bytes,
+                  limits::relay_part_bytes);
+    }
+    return {};
   }
   result<void> operator()(const reroute& x) const { return check_stages(x.stages); }
   result<void> operator()(const release&) const { return {}; }

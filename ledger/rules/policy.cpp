@@ -1,5 +1,6 @@
 #include "ledger/rules/policy.hpp"
 
+#include "messages/limits/carriage.hpp"
 #include "messages/limits/ledger.hpp"
 
 #include <string_view>
@@ -37,7 +38,8 @@ result<void> check_ranges(const policy& p) {
         bound{"newcomer_pool_ppm", p.newcomer_pool_ppm, 0, limits::ppm_one},
         bound{"reputation_half_life_s", p.reputation_half_life_s, 1, delay_most_s},
         bound{"epoch_entries", p.epoch_entries, epoch_entries_least, epoch_entries_most},
-        bound{"epoch_s", p.epoch_s, 1, epoch_most_s}}) {
+        bound{"epoch_s", p.epoch_s, 1, epoch_most_s},
+        bound{"relay_fee", p.relay_fee, 0, limits::relay_fee_max}}) {
     if (b.value < b.least || b.value > b.most) {
       return fail(errc::invalid_argument, "{} is {}; it must be {} to {}", b.name, b.value, b.least,
                   b.most);
@@ -56,6 +58,7 @@ policy free_policy() {
   p.admission_stake = 0;
   p.audit_window_s = limits::free_audit_window_s;
   p.epoch_s = limits::free_epoch_s;
+  p.relay_fee = 0;
   p.deterrence.mode = trust_mode::free;
   p.deterrence.audit_rate_ppm = limits::free_audit_rate_ppm;
   p.deterrence.planted_ppm = limits::free_planted_ppm;

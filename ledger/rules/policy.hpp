@@ -29,6 +29,8 @@ struct policy {
   std::uint64_t reputation_half_life_s{2'592'000}; ///< of silence
   std::uint64_t epoch_entries{256};                ///< after so many an epoch of audits is closed
   std::uint64_t epoch_s{20};                       ///< or so long after its first accrual
+  /// Of who received it to the relay, for each MiB that it carried; 0: relays are not paid.
+  micro_credits relay_fee{1'000};
   refund_rule refund{refund_rule::window};
   deterrence_terms deterrence;
 };

@@ -39,6 +39,7 @@ constexpr std::array rules{
     rule<&policy::reputation_half_life_s>("reputation_half_life_s"),
     rule<&policy::epoch_entries>("epoch_entries"),
     rule<&policy::epoch_s>("epoch_s"),
+    rule<&policy::relay_fee>("relay_fee"),
 };
 
 constexpr std::array terms{

@@ -9,6 +9,7 @@ namespace ovir::ledger {
 [[nodiscard]] result<void> run(books& b, const genesis& x);
 [[nodiscard]] result<void> run(books& b, const mint& x);
 [[nodiscard]] result<void> run(books& b, const transfer& x);
+[[nodiscard]] result<void> run(books& b, const carriage& x);
 [[nodiscard]] result<void> run(books& b, const lock& x);
 [[nodiscard]] result<void> run(books& b, const unlock& x);
 [[nodiscard]] result<void> run(books& b, const unlocked& x);

@@ -1,9 +1,11 @@
 #pragma once
 
 #include "ledger/rules/wide.hpp"
+#include "messages/limits/carriage.hpp"
 #include "messages/limits/ledger.hpp"
 #include "messages/result.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 
@@ -29,6 +31,21 @@ struct priced_stage {
 /// (prompt + completion) * rate, or `over_limit`.
 [[nodiscard]] result<micro_credits> token_price(std::uint64_t prompt, std::uint64_t completion,
                                                 micro_credits rate);
+
+/// Bytes of part `part` of a stream (parts of limits::relay_part_bytes, from 0 on) as far as a
+/// count of `bytes` reaches; 0: not so far. All parts of a count add up to it.
+[[nodiscard]] constexpr std::uint64_t bytes_of_part(std::uint64_t bytes,
+                                                    std::uint32_t part) noexcept {
+  const std::uint64_t begin = std::uint64_t{part} * limits::relay_part_bytes;
+  return bytes > begin ? std::min(bytes - begin, limits::relay_part_bytes) : 0;
+}
+/// floor(bytes * fee / 2^20). Preconditions: `bytes` at most limits::relay_part_bytes and `fee`
+/// limits::relay_fee_max.
+[[nodiscard]] constexpr micro_credits carriage_price(std::uint64_t bytes,
+                                                     micro_credits fee) noexcept {
+  return bytes * fee >> 20U;
+}
+static_assert(limits::relay_fee_max <= ~std::uint64_t{0} / limits::relay_part_bytes);
 
 /// Tokens that are new at a frontier: what accrues next. Deltas add up to the settlement.
 struct token_delta {

@@ -11,7 +11,7 @@ namespace ovir::evidence_codec {
   return data_of(std::as_bytes(std::span{id.key}));
 }
 [[nodiscard]] inline result<audit_kernels> kernels_from(std::uint8_t value) {
-  if (value < 1 || value > 3) {
+  if (value < 1 || value > 4) {
     return fail(errc::unsupported, "kernels of kind {} are not known to this version", value);
   }
   return static_cast<audit_kernels>(value);

@@ -18,7 +18,7 @@ struct Verdict {
 }
 
 struct Conviction {
-  kind @0 :UInt8; # 1 replay, 2 equivocation
+  kind @0 :UInt8; # 1 replay, 2 equivocation, 3 parts
   guilty @1 :Data;
   place @2 :Place;
   computed @3 :Data;

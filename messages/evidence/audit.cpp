@@ -111,7 +111,7 @@ result<std::optional<audit_admission>> read_admission(std::uint8_t fault,
 result<conviction> read(audit_schema::Conviction::Reader in, std::size_t present) {
   conviction c;
   c.kind = static_cast<conviction_kind>(in.getKind());
-  if (in.getKind() < 1 || in.getKind() > 2) {
+  if (in.getKind() < 1 || in.getKind() > 3) {
     return fail(errc::unsupported, "a conviction of kind {} is not known to this version",
                 in.getKind());
   }
@@ -387,6 +387,7 @@ std::string_view to_string(audit_kernels kernels) noexcept {
   case audit_kernels::reference: return "reference";
   case audit_kernels::avx2: return "avx2";
   case audit_kernels::avx512: return "avx512";
+  case audit_kernels::neon: return "neon";
   }
   return "unknown";
 }

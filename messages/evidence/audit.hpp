@@ -46,7 +46,8 @@ struct audit_place {
 };
 
 /// Which implementation of the arithmetic computed something. Values travel.
-enum class audit_kernels : std::uint8_t { reference = 1, avx2 = 2, avx512 = 3 };
+/// `neon`: any set of aarch64, which share their float operations and unpack weights alike.
+enum class audit_kernels : std::uint8_t { reference = 1, avx2 = 2, avx512 = 3, neon = 4 };
 [[nodiscard]] std::string_view to_string(audit_kernels kernels) noexcept;
 
 /// With what a verifier computed: a fault of one instruction set or of one program is not two
@@ -93,6 +94,9 @@ using operator_of = std::function<std::string(const node_id&)>;
 enum class conviction_kind : std::uint8_t {
   replay = 1,       ///< one receipt, and what at least two hosts computed instead
   equivocation = 2, ///< two receipts, in which it states different outputs for the same input
+  /// One receipt, as of a replay, and a statement about parts (compute/parts/part_statement.hpp):
+  /// the unit was computed by a group that its signer leads, and this member of it was wrong.
+  parts = 3,
 };
 
 /// What a node says made it state something wrong.

@@ -76,6 +76,7 @@ struct Asked {
     constraint @13 :Data; # empty: none
     rules @14 :Rules; # where a further number or a bias is set
     salted @15 :Salted; # where the content is salted
+    attested @16 :Attested; # where a tier was demanded
   }
 }
 
@@ -89,6 +90,13 @@ struct Salted {
   constraint @0 :Data; # empty: none
   further @1 :List(UInt64); # empty: none
   salt @2 :Data;
+}
+
+struct Attested {
+  constraint @0 :Data; # empty: none
+  further @1 :List(UInt64); # empty: none
+  salt @2 :Data; # empty: none
+  attestations @3 :List(Data); # of signers: docs/formats/attestation.md
 }
 
 struct Receipt {

@@ -32,6 +32,7 @@ std::size_t words_of(const receipt& r) {
   std::size_t words = 256 + (r.asked.prompt.size() + r.output.size()) / 2;
   words += 1 + r.asked.sampling.constraint.size() / word_bytes;
   words += 2 + words_of_further(r.asked.sampling).size();
+  words += r.attested.size() * (1 + limits::attestation_bytes_max / word_bytes + 1);
   for (const std::string& stop : r.asked.stop) {
     words += 2 + stop.size() / word_bytes;
   }
@@ -48,7 +49,24 @@ void write_ids(List list, const std::vector<Number>& ids) {
   }
 }
 
-void write_asked(evidence_schema::Asked::Builder out, const request_facts& asked) {
+void write_attested(evidence_schema::Attested::Builder out, const request_facts& asked,
+                    const std::vector<std::uint64_t>& further,
+                    const std::vector<attestation>& attested) {
+  out.setConstraint(data_of(std::string_view{asked.sampling.constraint}));
+  write_ids(out.initFurther(static_cast<kj::uint>(further.size())), further);
+  if (asked.salt) {
+    out.setSalt(data_of(*asked.salt));
+  }
+  auto list = out.initAttestations(static_cast<kj::uint>(attested.size()));
+  for (std::size_t i = 0; i < attested.size(); ++i) {
+    const std::vector<std::byte> bytes = to_bytes(attested[i]);
+    list.set(static_cast<kj::uint>(i),
+             {reinterpret_cast<const kj::byte*>(bytes.data()), bytes.size()});
+  }
+}
+
+void write_asked(evidence_schema::Asked::Builder out, const request_facts& asked,
+                 const std::vector<attestation>& attested) {
   out.setRequest(asked.request.value);
   out.setLayers(asked.layers);
   out.setMaxTokens(asked.max_tokens);
@@ -59,7 +77,9 @@ void write_asked(evidence_schema::Asked::Builder out, const request_facts& asked
   out.setRepeatPenalty(asked.sampling.repeat_penalty);
   out.setSeed(asked.sampling.seed);
   const std::vector<std::uint64_t> further = words_of_further(asked.sampling);
-  if (asked.salt) {
+  if (!attested.empty()) {
+    write_attested(out.initAttested(), asked, further, attested);
+  } else if (asked.salt) {
     auto salted = out.initSalted();
     salted.setConstraint(data_of(std::string_view{asked.sampling.constraint}));
     write_ids(salted.initFurther(static_cast<kj::uint>(further.size())), further);
@@ -88,7 +108,7 @@ void write_receipt(Receipt::Builder out, const receipt& r) {
   out.setFirstTokenUs(r.first_token_us);
   out.setPrefillUs(r.prefill_us);
   out.setDecodeUs(r.decode_us);
-  write_asked(out.initAsked(), r.asked);
+  write_asked(out.initAsked(), r.asked, r.attested);
   write_ids(out.initOutput(static_cast<kj::uint>(r.output.size())), r.output);
   out.setTranscript(data_of(r.transcript));
   write_signer(out.initLead(), r.lead);
@@ -130,8 +150,30 @@ result<void> read_written(const Reader& rules, std::size_t present, bool may_lac
   return may_lack && words.empty() ? result<void>{} : read_further(words, to);
 }
 
-result<void> read_rules(evidence_schema::Asked::Reader from, std::size_t present,
-                        request_facts& to) {
+result<void> read_attested(evidence_schema::Attested::Reader from, std::size_t present,
+                           request_facts& to, std::vector<attestation>& attested) {
+  OVIR_TRY(read_written(from, present, true, to.sampling));
+  if (const auto salt = from.getSalt(); salt.size() > 0) {
+    OVIR_ASSIGN(to.salt, fixed<digest>(salt, "a salt"));
+  }
+  const auto list = from.getAttestations();
+  if (list.size() == 0 || list.size() > limits::receipt_attestations_max) {
+    return fail(errc::over_limit, "a receipt with {} attestations; 1 to {} are allowed",
+                list.size(), limits::receipt_attestations_max);
+  }
+  for (const capnp::Data::Reader one : list) {
+    OVIR_ASSIGN(attestation what,
+                attestation_from_bytes(std::as_bytes(std::span{one.begin(), one.size()})));
+    attested.push_back(std::move(what));
+  }
+  return {};
+}
+
+result<void> read_rules(evidence_schema::Asked::Reader from, std::size_t present, request_facts& to,
+                        std::vector<attestation>& attested) {
+  if (from.isAttested()) {
+    return read_attested(from.getAttested(), present, to, attested);
+  }
   if (from.isConstraint()) {
     OVIR_ASSIGN(to.sampling.constraint,
                 text(from.getConstraint(), limits::constraint_bytes_max, "a constraint"));
@@ -150,7 +192,8 @@ result<void> read_rules(evidence_schema::Asked::Reader from, std::size_t present
   return {};
 }
 
-result<request_facts> read_asked(evidence_schema::Asked::Reader from, std::size_t present) {
+result<request_facts> read_asked(evidence_schema::Asked::Reader from, std::size_t present,
+                                 std::vector<attestation>& attested) {
   request_facts asked;
   asked.request = request_id{from.getRequest()};
   asked.layers = from.getLayers();
@@ -162,7 +205,7 @@ result<request_facts> read_asked(evidence_schema::Asked::Reader from, std::size_
                     from.getRepeatPenalty(),
                     from.getSeed(),
                     {}};
-  OVIR_TRY(read_rules(from, present, asked));
+  OVIR_TRY(read_rules(from, present, asked, attested));
   OVIR_ASSIGN(asked.profile, text(from.getProfile(), limits::profile_bytes_max, "a profile"));
   OVIR_ASSIGN(asked.model, fixed<digest>(from.getModel(), "a model"));
   OVIR_ASSIGN(asked.prompt, read_ids(from.getPrompt(), present));
@@ -196,7 +239,7 @@ result<receipt> read_receipt(Receipt::Reader from, std::size_t present) {
   r.first_token_us = from.getFirstTokenUs();
   r.prefill_us = from.getPrefillUs();
   r.decode_us = from.getDecodeUs();
-  OVIR_ASSIGN(r.asked, read_asked(from.getAsked(), present));
+  OVIR_ASSIGN(r.asked, read_asked(from.getAsked(), present, r.attested));
   OVIR_ASSIGN(r.output, read_ids(from.getOutput(), present));
   OVIR_ASSIGN(r.transcript, fixed<digest>(from.getTranscript(), "a transcript digest"));
   OVIR_ASSIGN(r.lead, read_signer(from.getLead()));
@@ -359,6 +402,9 @@ result<void> check(const receipt& r) {
     return fail(errc::malformed, "a receipt of {} tokens and {} positions", tokens, r.positions);
   }
   OVIR_TRY(check_signer(r.lead, true));
+  if (r.attested.size() > limits::receipt_attestations_max) {
+    return fail(errc::over_limit, "a receipt with {} attestations", r.attested.size());
+  }
   if (r.stages.empty() || r.stages.size() > limits::stages_max) {
     return fail(errc::malformed, "a receipt of {} stages", r.stages.size());
   }

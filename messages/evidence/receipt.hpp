@@ -1,5 +1,6 @@
 #pragma once
 
+#include "messages/evidence/attestation.hpp"
 #include "messages/evidence/evidence.hpp"
 #include "messages/limits/evidence.hpp"
 #include "messages/request/finish_reason.hpp"
@@ -51,6 +52,9 @@ struct receipt {
   std::vector<stage_records> stages; ///< in order of layers
   signature order;                   ///< the lead's, over what was asked
   signature closing;                 ///< the lead's, over all of this
+  /// What nodes of the stages are attested, where a tier was demanded; at most
+  /// limits::receipt_attestations_max. Their attestors signed it, and nothing else signs it.
+  std::vector<attestation> attested{};
 
   friend bool operator==(const receipt&, const receipt&) = default;
 };

@@ -29,13 +29,13 @@ inline constexpr std::uint32_t sweep_intervals = 100;   // between looks at ever
 inline constexpr std::uint32_t refute_intervals = 20;   // between two refutations
 // Refutations to a single accuser: so many more at once than one each interval times the members.
 inline constexpr std::int64_t lone_doubts_burst = 2;
-inline constexpr std::uint32_t suspect_intervals = 50;   // between looks at a suspect
-inline constexpr std::size_t accusers_min = 3;           // who make a node suspect, and then dead
-inline constexpr std::size_t vouchers_min = 3;           // neighbours who make a node a member
-inline constexpr std::size_t lookers = 16;               // who look because of one accusation
-inline constexpr std::size_t crowd_introductions = 512;  // unreached nodes that a peer may tell of
-inline constexpr std::size_t crowd_news_max = 32;        // updates told in passing, per message
-inline constexpr std::size_t exchanged_buckets_max = 64; // whose lines answer one digest
+inline constexpr std::uint32_t suspect_intervals = 50;    // between looks at a suspect
+inline constexpr std::size_t accusers_min = 3;            // who make a node suspect, and then dead
+inline constexpr std::size_t vouchers_min = 3;            // neighbours who make a node a member
+inline constexpr std::size_t lookers = 16;                // who look because of one accusation
+inline constexpr std::size_t crowd_introductions = 1'024; // unreached nodes that a peer may tell of
+inline constexpr std::size_t crowd_news_max = 32;         // updates told in passing, per message
+inline constexpr std::size_t exchanged_buckets_max = 64;  // whose lines answer one digest
 inline constexpr std::uint32_t exchanged_updates_max = 384;   // that answer one summary
 inline constexpr std::uint32_t exchanged_updates_refill = 12; // more, per probe interval
 inline constexpr std::uint32_t sampled_updates = 16;          // likewise, for a node that knows few
@@ -52,5 +52,30 @@ inline constexpr std::chrono::milliseconds urgent_interval{10'000};
 inline constexpr std::size_t link_mail_bytes_max = 64U << 20U;
 inline constexpr std::uint32_t link_mail_ticks = 8;
 inline constexpr std::uint32_t seed_knocks = 120; // half seconds between two, in a crowd
+
+// Large crowds (actors/members/member_latest.hpp)
+inline constexpr std::size_t crowd_members_max = 8'192; // as far as membership goes
+// Members above which news goes by lists of what is new instead of being told several times. Then
+// looks are rarer by one part of so many members, exchanges by half of that.
+inline constexpr std::size_t lists_above = 512;
+inline constexpr std::size_t thinned_each = 256;
+inline constexpr std::uint32_t lists_advert_share = 8; // of adverts of load, one is told
+inline constexpr std::uint32_t latest_intervals = 10;  // between two lists
+// For how long what came is on lists, is sent to those whose lists lack it, and is recognised on
+// others' lists. Who heard of something several seconds later than others still finds it with them.
+inline constexpr std::uint32_t latest_listed = 100;
+inline constexpr std::uint32_t latest_offered = 80;
+inline constexpr std::uint32_t latest_kept = 400;
+inline constexpr std::size_t latest_marks_max = 1'024;   // of one list
+inline constexpr std::size_t latest_unbelieved_max = 64; // of these, heard of and not counted
+inline constexpr std::size_t latest_answer_max = 64;     // of each kind, in one answer
+inline constexpr std::size_t latest_kept_max = 4'096;    // of each kind, remembered
+inline constexpr std::uint32_t lists_ping_intervals = 6; // between pings of neighbours
+inline constexpr std::uint32_t lists_met_share = 48;     // as met_share, looking each interval
+inline constexpr std::size_t lists_lines_max = 128;      // of members, that answer one digest
+inline constexpr std::size_t walk_lines = 256;           // members that a newcomer asks for at once
+inline constexpr std::size_t learned_lines = 512;        // as walk_lines, later
+inline constexpr std::size_t much_differs = 128;         // buckets
+inline constexpr std::size_t lists_first_told = 4;       // neighbours told of an own advert at once
 
 } // namespace ovir::limits

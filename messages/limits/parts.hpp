@@ -33,6 +33,16 @@ inline constexpr std::size_t group_inbox_bytes_max = 8 * frame_bytes_max;
 inline constexpr std::size_t groups_joined_max = 8;              // that others lead, of a node
 inline constexpr std::size_t group_order_bytes_max = 64U << 10U; // which cut a group has
 inline constexpr std::size_t group_answer_bytes_max = 512;       // why a member takes no part
+/// A statement about parts, which goes with a receipt in a conviction: of 80 layers and 16 members
+/// it has 410 KB.
+inline constexpr std::size_t part_statement_bytes_max = 4U << 20U;
+/// What a node keeps of what the members of its groups signed: of 22 layers and two members some
+/// 150,000 positions.
+inline constexpr std::size_t part_shelf_bytes_max = 64U << 20U;
+/// Statements about parts that are shown and looked at, of one window.
+inline constexpr std::size_t part_statements_shown_max = 8;
+/// Ways in which activations crossed within one window: a verifier computes it once in each.
+inline constexpr std::size_t part_ways_max = 4;
 
 /// How long a leader waits for a member's next message; members wait twice as long.
 inline constexpr std::chrono::milliseconds group_patience{2'000};

@@ -4,6 +4,7 @@
 #include "messages/ids.hpp"
 #include "messages/request/params.hpp"
 #include "messages/request/privacy.hpp"
+#include "messages/request/tier.hpp"
 #include "messages/request/token.hpp"
 #include "messages/result.hpp"
 
@@ -60,7 +61,8 @@ struct request_log : request_terms {
   reveal_when reveal{reveal_when::at_once};
   bool second{false}; ///< of two runs the one that nobody goes on with: it begins with the first
   std::vector<drawn_token> drawn{};
-  std::optional<ends_rule> ends{}; ///< none: any node may be sent it
+  std::optional<ends_rule> ends{};   ///< none: any node may be sent it
+  std::optional<tier_demand> tier{}; ///< of each node that computes it; none: any
 
   friend bool operator==(const request_log&, const request_log&) = default;
 };

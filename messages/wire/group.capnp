@@ -4,7 +4,7 @@
 
 struct GroupHeader {
   version @0 :UInt16; # 1
-  kind @1 :UInt16;    # 1 to 7 what crosses within a pass; 8 to 15 orders and K and V
+  kind @1 :UInt16;    # 1 to 7 what crosses within a pass; 8 to 16 orders, K and V, signatures
   member @2 :UInt16;  # of the group: who sends it
   rows @3 :UInt16;    # of the pass
   layer @4 :UInt32;

@@ -20,6 +20,7 @@ constexpr std::size_t element = sizeof(float);
 constexpr std::size_t half = sizeof(std::uint16_t);
 constexpr std::size_t session_bytes = 24;
 static_assert(sizeof(group_session) == session_bytes);
+static_assert(sizeof(signature) == 64);
 
 struct group_form {
   using schema = GroupHeader;
@@ -90,6 +91,7 @@ payload_range range_of(const group_header& h) {
   case group_kind::history: return exactly(session_bytes + rows * h.width * half);
   case group_kind::written: return exactly(rows * h.width * half);
   case group_kind::close: return exactly(rows * sizeof(std::uint64_t));
+  case group_kind::proofs: return exactly(rows * sizeof(signature));
   }
   return exactly(0);
 }
@@ -111,7 +113,7 @@ std::uint32_t width_max(group_kind kind) {
 
 /// Beside those without rows at all.
 bool is_of_a_pass(group_kind kind) {
-  return kind <= group_kind::head || kind == group_kind::written;
+  return kind <= group_kind::head || kind == group_kind::written || kind == group_kind::proofs;
 }
 
 bool has_rows(group_kind kind) { return kind <= group_kind::head || kind >= group_kind::history; }
@@ -153,7 +155,7 @@ result<void> check_wanted(std::span<const std::byte> payload) {
 }
 
 result<void> check_fields(const group_header& h) {
-  if (h.kind < group_kind::queries_keys || h.kind > group_kind::close) {
+  if (h.kind < group_kind::queries_keys || h.kind > group_kind::proofs) {
     return fail(errc::unsupported,
                 "a message of a group of kind {}, which this version does not "
                 "know",
@@ -215,6 +217,13 @@ std::span<const std::uint16_t> group_view::halves() const {
   const std::size_t count = std::size_t{header.rows} * header.width;
   const std::byte* const from = payload.data() + payload.size() - count * half;
   return {reinterpret_cast<const std::uint16_t*>(from), count};
+}
+
+std::vector<signature> group_view::proofs() const {
+  OVIR_CHECK(header.kind == group_kind::proofs);
+  std::vector<signature> list(header.rows);
+  std::memcpy(list.data(), payload.data(), payload.size());
+  return list;
 }
 
 result<void> check(const group_header& header, std::span<const std::byte> payload) {

@@ -2,6 +2,7 @@
 
 #include "messages/ids.hpp"
 #include "messages/result.hpp"
+#include "messages/signing.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -31,6 +32,7 @@ enum class group_kind : std::uint16_t {
   history = 13, ///< to a member: K and V of its heads, of a session it does not know
   written = 14, ///< to the leader: K and V of the rows of a pass, behind it
   close = 15,   ///< to a member: sessions that are over
+  proofs = 16,  ///< to the leader: signatures under what was computed in a pass, behind it
 };
 
 [[nodiscard]] constexpr bool crosses(group_kind kind) noexcept {
@@ -77,6 +79,8 @@ struct group_view {
   [[nodiscard]] std::vector<std::uint64_t> closed() const;
   /// Precondition: `history` or `written`. [rows][width].
   [[nodiscard]] std::span<const std::uint16_t> halves() const;
+  /// Precondition: `proofs`. [rows].
+  [[nodiscard]] std::vector<signature> proofs() const;
 };
 
 /// Bytes in front of what is carried. A multiple of 8.

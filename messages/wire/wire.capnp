@@ -183,6 +183,7 @@ struct RequestLog {
   union {
     constraint @7 :Data; # empty: none
     ends @13 :Ends; # where few nodes may be sent it
+    tiered @14 :Tiered; # where nodes must be attested something
   }
   logprobs @8 :UInt8; # 0: not wanted, else one more than the likeliest tokens told with each
   embedding @9 :UInt8; # 0: none, 1: the mean of hidden states, 2: the last one
@@ -198,4 +199,14 @@ struct Ends {
   salt @2 :Bytes32;
   first @3 :UInt16; # layers behind the embedding
   last @4 :UInt16; # layers before the head
+}
+
+struct Tiered {
+  # Of a request that demands a tier (messages/request/tier.hpp).
+  constraint @0 :Data; # empty: none
+  attestors @1 :List(Bytes32); # ascending
+  operatedBy @2 :Data; # empty, as the next two: not demanded
+  region @3 :Data;
+  confidential @4 :Data;
+  ends @5 :Ends; # where few nodes may be sent it; its constraint is empty
 }

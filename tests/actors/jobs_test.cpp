@@ -216,5 +216,20 @@ TEST_F(twice_computed, what_any_node_may_see_is_watched_by_none_who_wants_privac
   EXPECT_EQ(refused->code, errc::invalid_argument);
 }
 
+/// Nor is one that any node may compute the one that demands a tier.
+TEST_F(twice_computed, what_any_node_may_compute_is_watched_by_none_who_demands_a_tier) {
+  ask(24h);
+  std::optional<error> refused;
+  caf::actor watcher = system_.spawn([&](caf::event_based_actor* self) {
+    watch_job wanted{id, 0, client_, 2, 1};
+    wanted.tier = tier_demand{{node_id{{1}}}, {{}, "eu", {}}};
+    self->request(jobs_, 1s, std::move(wanted))
+        .then([](bool) {}, [&](const caf::error& e) { refused = from_caf(e); });
+  });
+  settle();
+  ASSERT_TRUE(refused);
+  EXPECT_EQ(refused->code, errc::invalid_argument);
+}
+
 } // namespace
 } // namespace ovir::actors

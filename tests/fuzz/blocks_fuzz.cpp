@@ -74,10 +74,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   for (std::uint32_t panel = 0; !w.wide && panel * packed_rows < w.rows; ++panel) {
     pack_panel(w, panel, packed.data() + panel * packed_panel_bytes(type, w.cols));
   }
-  for (const kernel_set* const set : {kernels_avx2(), kernels_avx512()}) {
-    if (set == nullptr || !processor_has(set->id)) {
-      continue;
-    }
+  static const std::vector<const kernel_set*> sets = fast_kernels_here();
+  for (const kernel_set* const set : sets) {
     for (const bool from_file : {true, false}) {
       w.packed = from_file || w.wide ? nullptr : packed.data();
       std::vector<float> got(2 * rows);

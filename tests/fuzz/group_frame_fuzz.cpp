@@ -67,6 +67,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
                                   view->payload));
   } else if (header.kind == ovir::group_kind::head) {
     OVIR_CHECK(view->wanted().size() == header.rows);
+  } else if (header.kind == ovir::group_kind::proofs) {
+    OVIR_CHECK(view->proofs().size() == header.rows);
   }
   read_payload(header, view->payload);
   return 0;

@@ -1,8 +1,14 @@
 // The bytes of docs/formats/adapter.md, field by field. A change here is a new version.
+#include "compute/gguf/join_adapter.hpp"
+#include "compute/gguf/manifest.hpp"
 #include "learning/adapter/adapter_file.hpp"
+#include "tests/support/model/gguf_builder.hpp"
+#include "tests/support/model/loaded_model.hpp"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+
+#include <span>
 
 namespace ovir::learning {
 namespace {
@@ -52,6 +58,25 @@ TEST(adapter_golden, a_small_adapter_is_these_bytes) {
             "00000000000000000000000000000000000000000000000000" // to a multiple of 32
             "0000803f000000c0000000000000000000000000000000000000000000000000"   // A: 1, -2
             "0000003f00000000000000000000000000000000000000000000000000000000"); // B: 0.5
+}
+
+TEST(adapter_golden, the_manifest_of_a_model_with_one_begins_with_its_alpha) {
+  compute::synth_spec spec;
+  spec.layers = 1;
+  const test::loaded_model base{test::synthetic_model(spec)};
+  adapter a = fresh_adapter(base.get(), 1, 2, 1U << at_v, 3).value();
+  const std::string file = to_file(a, {});
+  const auto both = compute::join_adapter(
+                        base.file(), compute::gguf::parse(std::as_bytes(std::span{file})).value())
+                        .value();
+  const compute::model_manifest manifest = compute::manifest_of(both).value();
+  EXPECT_EQ(hex_of(std::string_view{manifest.parameters}.substr(0, 30)),
+            "12000000"                             // length of the key
+            "616461707465722e6c6f72612e616c706861" // adapter.lora.alpha
+            "06000000"                             // F32
+            "00000040");                           // 2
+  EXPECT_EQ(std::string_view{manifest.parameters}.substr(30),
+            compute::manifest_of(base.file()).value().parameters);
 }
 
 } // namespace

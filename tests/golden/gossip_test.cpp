@@ -49,9 +49,9 @@ TEST(gossip_golden, news_of_an_advert_is_these_bytes) {
             "0000000000000000000000000000000000040000000800000000000900000000\n"
             "000000e803000000000000f40100000000000007000000000000000800000000\n"
             "0000000100000040420f000100dadbd184a2d526f1ebdd5c06fdad9359b22875\n"
-            "9b4d7f79d66689fa254aad8546fa0000006217fc90ab6ed72f533adcbbeb9e45\n"
-            "8d5d8006d0008b6a2f4211d87572a751ccb112ad29ad716667963523b9cb9fd3\n"
-            "14a4ff75b3b0bddb0b0a870262fcbb1408");
+            "9b4d7f79d66689fa254aad8546fa0000000019f4ebd4e5f34f3e5309e8ea6f0f\n"
+            "4cbe9e9607f696e8af20f6b7005873910eedda91fe69177aea964315a76864c6\n"
+            "c10ac5ba01d131f0faad5522eff86935bd01");
 }
 
 TEST(gossip_golden, a_summary_with_a_suspicion_is_these_bytes) {
@@ -78,6 +78,21 @@ TEST(gossip_golden, a_sign_of_life_is_these_bytes) {
 TEST(gossip_golden, notices_are_these_bytes) {
   EXPECT_EQ(hex(encode_gossip({notices{{{std::byte{1}, std::byte{2}}, {std::byte{3}}}}, {}})),
             "4f5647310a0200020000000102010000000300000000");
+}
+
+TEST(gossip_golden, a_list_and_its_answer_are_these_bytes) {
+  EXPECT_EQ(hex(encode_gossip({latest{0x0102030405060708, {1, 0xaabbcc02, 7}}, {}})),
+            "4f5647310b0807060504030201030001000000"
+            "02ccbbaa0700000000000000");
+  signature proof;
+  proof.bytes[0] = 5;
+  EXPECT_EQ(hex(encode_gossip(
+                {latest_answer{1, {4}, {8, 12}, {{key(2).id(), 9, {{0x0a0b, proof}}}}}, {}})),
+            "4f5647310c01000000000000000100040000000200080000000c00000001006b\n"
+            "79c57e6a095239282c04818e96112f3f03a4001ba97a564c23852a3f1ea5fc09\n"
+            "00000000000000010b0a00000000000005000000000000000000000000000000\n"
+            "0000000000000000000000000000000000000000000000000000000000000000\n"
+            "0000000000000000000000000000000000000000");
 }
 
 } // namespace

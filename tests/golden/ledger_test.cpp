@@ -81,7 +81,7 @@ TEST(golden_ledger, a_first_entry_ends_with_mint_keys_keepers_and_salt) {
   const std::string end = "01" + repeated("11", 32) + "03" + repeated("22", 32) +
                           repeated("33", 32) + repeated("44", 32) + repeated("55", 32);
   EXPECT_EQ(hex(bytes).substr(2 * bytes.size() - end.size()), end);
-  EXPECT_EQ(bytes.size(), 313U + 64U);
+  EXPECT_EQ(bytes.size(), 321U + 64U);
 }
 
 TEST(golden_ledger, ids_leaves_and_chains_are_these) {
@@ -106,19 +106,19 @@ TEST(golden_ledger, a_log_of_three_entries_in_two_batches_is_these_bytes) {
   ASSERT_EQ(file.content.size(), 4'096U);
   EXPECT_EQ(hex(std::span{file.content}.first(16)), "4f5649524c4f47310100000000020000");
   EXPECT_EQ(hex(std::span{file.content}.subspan(512, 24)),
-            "425443480100000000000000000000004501000000000000");
+            "425443480100000000000000000000004d01000000000000");
   EXPECT_EQ(to_hex(hash_plain(file.content)),
-            "f1794389bc88b7ac1fd26fe950637008d6860ffd7c185a086731efc11582b9d9");
-  EXPECT_EQ(to_hex(book.id()), "74a8642bd00eb6a08b677e8f824c7e02b56d5718d7d14cdf647b6a04837c2c62");
+            "d57218d8e018a6469fe03cdb14fe5a61adab3fdde7849847d0aa8a3566cc4747");
+  EXPECT_EQ(to_hex(book.id()), "5cce172221d9d31247b95d7699aa544dc81b17a9b48764ce000a49f7f94972ca");
   EXPECT_EQ(to_hex(book.log().root()),
-            "40e612b34cb6223de0989012ae554a926f70504a754b92d03e43a90d17977ca9");
+            "e5f24df1b90266ab391ff43c980231ce0e55a7c727fccf77ec7dbad5e96e1bd2");
   EXPECT_EQ(to_hex(hash_plain(book.view().snapshot())),
-            "480a85c458997003ee59aa815dc2e4b6799ff187644483e7bf08612e75772251");
+            "fb40a2799e5ba63e70419fab9cd2ef896e1efa3507b359ade422fae0948c26e8");
   const signed_head head = sign(ledger_world::key(ledger_world::keeper), book.head());
   EXPECT_EQ(to_hex(hash_plain(to_bytes(head))),
-            "76d27f84b82d8ab255097c3369e4a34e91aaa34d592b27ee011eef18a275e79e");
+            "7c857dea7280255337b3c6ab72250848446c498e45e08f5618b0bce74001c282");
   EXPECT_EQ(to_hex(hash_plain(to_bytes(book.acknowledge(1, head).value()))),
-            "002e81bd49b4f7efc0ad18279d8853cd17da9678c39e1f888efbcc3db205107e");
+            "8b241e2c8bb10f9596ee714c55919066aa162581998a0c5224c69013736e70b4");
 }
 
 TEST(golden_ledger, entries_of_epochs_are_their_fields_in_order) {
@@ -180,6 +180,24 @@ TEST(golden_ledger, entries_of_vouchers_are_their_fields_in_order) {
   EXPECT_EQ(to_hex(escrow_of(r)),
             "c2a9811ef3b3594dcea6f4c4438b595da88a2af36f6e07bc2a2552906f6620bd");
   EXPECT_EQ(to_hex(id_of(v)), "e7662770a449f50e93b2ef4e582d5f58f03eaa3f73cdafd29830c682ad2bf108");
+}
+
+TEST(golden_ledger, an_entry_of_a_relay_is_its_fields_in_order) {
+  carriage x;
+  x.carried.what = {node(0x11), node(0x22), node(0x33), {}, 0x0a0b};
+  x.carried.what.session.fill(0x44);
+  x.carried.part = 0;
+  x.carried.proof.bytes.fill(0x55);
+  x.nonce = 6;
+  std::vector<std::byte> bytes;
+  encode({1, x, {}}, bytes);
+  EXPECT_EQ(hex(bytes), "0100000000000000" // time
+                        "17" +             // kind
+                            repeated("11", 32) +
+                            repeated("22", 32) + repeated("33", 32) + repeated("44", 16) +
+                            "0b0a000000000000" + "00000000" + repeated("55", 64) +
+                            "0600000000000000" + repeated("00", 64));
+  EXPECT_EQ(to_hex(id_of(x)), "b4dffcbfdc04de707b456b8983f11c4cb5691e3d2890db4d55ddf5cccc880164");
 }
 
 TEST(golden_ledger, a_draw_is_this) {

@@ -1,6 +1,7 @@
 // The bytes of docs/formats/parts.md. A change here is a change of the wire format.
 #include "compute/parts/crossing.hpp"
 #include "compute/parts/cut_codec.hpp"
+#include "compute/parts/part_statement.hpp"
 #include "messages/wire/group_frame.hpp"
 
 #include <fmt/format.h>
@@ -58,6 +59,38 @@ TEST(parts_golden, a_cut_is_these_bytes) {
 TEST(parts_golden, a_part_s_name_is_this_digest) {
   EXPECT_EQ(to_hex(part_name(hash_plain({}), golden_cut, 4, 0)),
             "4adc7a8d4745d680cbc3b6a88a0acd0de9d77c088795147ec2cd9f6a7e6c3ea9");
+}
+
+TEST(parts_golden, a_statement_is_these_bytes_and_a_member_says_this_digest) {
+  part_statement s;
+  s.group = {hash_plain({}), {}, golden_cut};
+  s.group.cut.members.push_back({{1, 2}, {32, 64}, {16, 32}, {}});
+  s.group.nodes.resize(2);
+  s.group.nodes[0].key.fill(1);
+  s.group.nodes[1].key.fill(2);
+  s.run.first = 37;
+  s.run.together = {8, 1};
+  std::uint8_t next = 0;
+  const auto some = [&] {
+    digest d;
+    d.bytes.fill(++next);
+    return d;
+  };
+  s.run.input = some();
+  s.run.before = {some(), some()};
+  for (std::size_t i = 0; i < std::size_t{2} * part_lanes; ++i) {
+    s.run.leaves.push_back(some());
+  }
+  for (std::size_t i = 0; i < 2; ++i) {
+    s.proofs.push_back({{some()}, {}});
+    s.proofs.back().proof.bytes.fill(++next);
+  }
+  const auto bytes = encode_statement(s);
+  EXPECT_EQ(bytes.size(), 1141U);
+  EXPECT_EQ(to_hex(hash_plain(bytes)),
+            "5c349ffd9d4b3e9e65ba848ec858e8c7eb98f6a61d431e19917f081b68ef58b2");
+  EXPECT_EQ(to_hex(part_terms{s.group}.said(s.run, 1)),
+            "70ac5cedae8b4a42f2445444be76aa748248898dba51e33e8bfd547b954b3efb");
 }
 
 } // namespace

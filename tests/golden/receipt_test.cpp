@@ -3,6 +3,7 @@
 #include "messages/evidence/compact_receipt.hpp"
 #include "messages/evidence/receipt.hpp"
 #include "tests/support/model/receipt_maker.hpp"
+#include "verify/receipt_check.hpp"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -98,6 +99,12 @@ receipt salted(receipt r) {
   return r;
 }
 
+attestation attested_example() {
+  std::array<std::byte, secret_key::seed_size> seed{};
+  const secret_key attestor = secret_key::from_seed(seed);
+  return attest(attestor, attestor.id(), {"Example Ltd", "eu", "tdx"}, 1'800'000'000);
+}
+
 TEST(receipt_golden, a_salt_takes_the_place_of_the_constraint_and_comes_back) {
   const test::receipt_maker cast;
   for (const receipt& plain : {cast.small(), with_rules()}) {
@@ -110,6 +117,21 @@ TEST(receipt_golden, a_salt_takes_the_place_of_the_constraint_and_comes_back) {
   receipt zero = salted(cast.small());
   zero.asked.salt = digest{};
   EXPECT_EQ(check(zero).error().code, errc::malformed);
+}
+
+TEST(receipt_golden, attestations_take_the_place_of_the_constraint_and_come_back) {
+  const test::receipt_maker cast;
+  for (const receipt& plain : {cast.small(), with_rules(), salted(cast.small())}) {
+    receipt r = plain;
+    r.attested.assign(limits::receipt_attestations_max, attested_example());
+    EXPECT_EQ(decode_receipt(encode_receipt(r)).value(), r);
+    EXPECT_EQ(request_digest(r.asked), request_digest(plain.asked)) << "no signature covers them";
+    r.attested.push_back(attested_example());
+    EXPECT_EQ(check(r).error().code, errc::over_limit);
+  }
+  receipt r = cast.small();
+  r.attested = {attested_example()};
+  EXPECT_TRUE(compute::check_receipt(r, {compute::signer_policy::kind::any, {}}).empty());
 }
 
 // Field by field, without the code under test.

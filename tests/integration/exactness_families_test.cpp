@@ -76,10 +76,7 @@ protected:
   void expect_one_digest() {
     const auto wanted = to_hex(run(cuts[0], compute::kernels_reference()).transcript);
     EXPECT_EQ(to_hex(run(cuts[1], compute::kernels_reference()).transcript), wanted);
-    for (const auto* const set : {compute::kernels_avx2(), compute::kernels_avx512()}) {
-      if (set == nullptr || !compute::processor_has(set->id)) {
-        continue;
-      }
+    for (const auto* const set : compute::fast_kernels_here()) {
       for (const cut& c : cuts) {
         ASSERT_EQ(to_hex(run(c, *set).transcript), wanted)
             << set->name << ", " << c.threads << " threads, " << c.stages << " stages";

@@ -123,16 +123,6 @@ std::unique_ptr<loaded_model> synthetic_q4_k_m() {
 /// The same for each set of fast kernels that this processor has.
 class exactness_of : public exactness, public testing::WithParamInterface<const kernel_set*> {};
 
-std::vector<const kernel_set*> fast_sets() {
-  std::vector<const kernel_set*> sets;
-  for (const kernel_set* const set : {compute::kernels_avx2(), compute::kernels_avx512()}) {
-    if (set != nullptr && compute::processor_has(set->id)) {
-      sets.push_back(set);
-    }
-  }
-  return sets;
-}
-
 // Negative controls: what a compiler or a careless kernel might do.
 
 void rotate_fused(float* x, const float* cos_sin, std::uint32_t pairs) {
@@ -180,7 +170,8 @@ TEST_P(exactness_of, minimind_q8_0_in_every_cut) {
 }
 
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(exactness_of);
-INSTANTIATE_TEST_SUITE_P(this_processor, exactness_of, testing::ValuesIn(fast_sets()),
+INSTANTIATE_TEST_SUITE_P(this_processor, exactness_of,
+                         testing::ValuesIn(compute::fast_kernels_here()),
                          [](const auto& set) { return std::string{set.param->name}; });
 
 TEST_F(exactness, synthetic_q4_k_m_on_the_reference_in_pairwise_cuts) {

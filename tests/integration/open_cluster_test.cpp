@@ -126,8 +126,8 @@ protected:
     how.identity.roles = wants;
     auto node = std::make_unique<link_node>(key, how);
     const auto id = node->net->connect(door(), actors::channel::control, {});
-    // An end of a link may count as connected before the other end judges its hello: what was let in
-    // hears a message.
+    // An end of a link may count as connected before the other end judges its hello: what was let
+    // in hears a message.
     const bool decided =
         wait_until([&] { return node->heard.messages() > 0 || node->heard.endings() > 0; });
     std::string why;

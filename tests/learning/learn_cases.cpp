@@ -88,11 +88,8 @@ learning::example random_example(std::uint64_t seed, std::uint32_t tokens,
 
 std::vector<const compute::kernel_set*> all_kernels() {
   std::vector<const compute::kernel_set*> sets{&compute::kernels_reference()};
-  for (const compute::kernel_set* set : {compute::kernels_avx2(), compute::kernels_avx512()}) {
-    if (set != nullptr && compute::processor_has(set->id)) {
-      sets.push_back(set);
-    }
-  }
+  const auto fast = compute::fast_kernels_here();
+  sets.insert(sets.end(), fast.begin(), fast.end());
   return sets;
 }
 

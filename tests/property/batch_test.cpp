@@ -219,11 +219,8 @@ TEST_P(batch, of_failures_alone_ends_with_their_errors) {
 
 std::vector<const kernel_set*> sets() {
   std::vector<const kernel_set*> all{&kernels_reference()};
-  for (const kernel_set* set : {kernels_avx2(), kernels_avx512()}) {
-    if (set != nullptr && processor_has(set->id)) {
-      all.push_back(set);
-    }
-  }
+  const std::vector<const kernel_set*> fast = fast_kernels_here();
+  all.insert(all.end(), fast.begin(), fast.end());
   return all;
 }
 

@@ -572,18 +572,8 @@ TEST_P(kernels, refuse_halves_that_overflow) {
   }
 }
 
-std::vector<const kernel_set*> fast_sets() {
-  std::vector<const kernel_set*> sets;
-  for (const kernel_set* set : {kernels_avx2(), kernels_avx512()}) {
-    if (set != nullptr && processor_has(set->id)) {
-      sets.push_back(set);
-    }
-  }
-  return sets;
-}
-
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(kernels);
-INSTANTIATE_TEST_SUITE_P(of_this_processor, kernels, testing::ValuesIn(fast_sets()),
+INSTANTIATE_TEST_SUITE_P(of_this_processor, kernels, testing::ValuesIn(fast_kernels_here()),
                          [](const auto& set) { return std::string{set.param->name}; });
 
 } // namespace

@@ -111,6 +111,20 @@ request_log drawer::log(request_id id) {
     rule.salt.bytes = bytes32();
     rule.salt.bytes[0] |= 1;
   }
+  if (upto(3) == 0) {
+    tier_demand& tier = log.tier.emplace();
+    tier.attestors.resize(between(1, limits::tier_attestors_max));
+    for (node_id& attestor : tier.attestors) {
+      attestor.key = bytes32();
+      attestor.key[0] |= 1; // not zero
+    }
+    std::sort(tier.attestors.begin(), tier.attestors.end());
+    tier.attestors.erase(std::unique(tier.attestors.begin(), tier.attestors.end()),
+                         tier.attestors.end());
+    tier.properties.operated_by = text(0, limits::attested_operator_bytes_max, "ab.-");
+    tier.properties.region = text(0, limits::attested_region_bytes_max, "ab.-");
+    tier.properties.confidential = text(0, limits::attested_level_bytes_max, "ab.-");
+  }
   log.drawn.resize(upto(list_max));
   for (drawn_token& one : log.drawn) {
     one = drawn();

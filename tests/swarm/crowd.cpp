@@ -1,5 +1,6 @@
 #include "tests/swarm/crowd.hpp"
 
+#include "messages/limits/crowd.hpp"
 #include "messages/limits/general.hpp"
 #include "messages/limits/links.hpp"
 
@@ -19,16 +20,13 @@ constexpr nanoseconds tick_every = 100ms; // as membership_actor.cpp does
 constexpr nanoseconds knock_every = 500ms;
 constexpr nanoseconds seed_every = 60s;
 constexpr nanoseconds silence_ends = 20s; // a machine without power: then its links are given up
-constexpr std::size_t seeds = 16;         // nodes that newcomers are told of, three each
 constexpr std::size_t violations_max = 20;
-constexpr std::size_t header_bytes = 40;           // of a frame and of a TLS record
+constexpr std::size_t header_bytes = 40;       // of a frame and of a TLS record
+constexpr std::size_t handshake_bytes = 1'300; // about; of each end, with its hello
+constexpr nanoseconds load_every = 10s;
+constexpr nanoseconds load_turns = limits::lists_advert_share * 100ms; // times the members
+constexpr nanoseconds churn_every = 1s;
 constexpr std::uint64_t round_trips_of_a_link = 6; // TCP and TLS, twice
-
-std::uint64_t head_of(const node_id& id) {
-  std::uint64_t head = 0;
-  std::memcpy(&head, id.key.data(), sizeof head);
-  return head;
-}
 
 secret_key key_of(std::uint64_t seed, std::uint64_t number) {
   std::array<std::byte, secret_key::seed_size> bytes{};
@@ -49,9 +47,15 @@ node_advert advert_of(std::size_t i) {
   return a;
 }
 
+/// As its shell does in a large crowd.
+std::int64_t rarer(const crowd_plan& plan) {
+  return static_cast<std::int64_t>(std::max<std::size_t>(1, plan.nodes / limits::lists_above));
+}
+
 } // namespace
 
 node_crowd::node_crowd(const crowd_plan& plan) : plan_(plan), draws_(plan.seed) {
+  plan_.times.keep = [this](const signed_advert& advert) { return keep(advert); };
   nodes_.reserve(plan.nodes * 2);
   for (std::size_t i = 0; i < plan.nodes; ++i) {
     add_node();
@@ -118,6 +122,14 @@ bool node_crowd::genuine(const signed_update& update) {
   return right;
 }
 
+kept_advert node_crowd::keep(const signed_advert& advert) {
+  kept_advert& kept = kept_[head_of(advert.node) ^ advert.incarnation * 0x9e3779b97f4a7c15U];
+  if (kept == nullptr || *kept != advert) {
+    kept = std::make_shared<const signed_advert>(advert);
+  }
+  return kept;
+}
+
 void node_crowd::start(std::size_t i) {
   node& n = nodes_[i];
   ++n.life;
@@ -130,8 +142,38 @@ void node_crowd::start(std::size_t i) {
       [](const node_id&) { return std::optional{member_roles}; },
       [this](const signed_update& update) { return genuine(update); });
   at(now_ + draws_.between(0ns, tick_every), [this, i, life = n.life] { tick(i, life); });
-  at(now_, [this, i, life = n.life] { knock(i, life); });
+  const bool newcomer = now_ > 0ns || !plan_.settled;
+  at(now_ + (newcomer ? 0ns : draws_.between(0ns, seed_every * rarer(plan_))),
+     [this, i, life = n.life] { knock(i, life); });
+  if (plan_.loads && !newcomer) { // each at its turn, as after a long time
+    at(now_ + draws_.between(0ns, load_turns * static_cast<std::int64_t>(plan_.nodes)),
+       [this, i, life = n.life] { change_load(i, life); });
+  }
   note(1, i, n.incarnation);
+  if (newcomer && watch_.came) {
+    watch_.came(i);
+  }
+}
+
+void node_crowd::start_settled() {
+  std::vector<kept_advert> all;
+  for (std::size_t i = 0; i < nodes_.size(); ++i) {
+    start(i);
+    all.push_back(keep(sign_advert(*nodes_[i].key, nodes_[i].incarnation, advert_of(i))));
+  }
+  for (node& n : nodes_) {
+    n.membership->settle_among(all, time());
+  }
+}
+
+void node_crowd::change_load(std::size_t i, std::uint64_t life) {
+  if (nodes_[i].life != life || !running(i)) {
+    return;
+  }
+  node_advert a = nodes_[i].membership->find(nodes_[i].key->id())->advert;
+  a.sessions = static_cast<std::uint32_t>(draws_.below(1'000));
+  perform(i, nodes_[i].membership->advertise(std::move(a), time()));
+  at(now_ + load_every, [this, i, life] { change_load(i, life); });
 }
 
 /// Its links break at once, or, when the machine lost its power, nobody hears of it.
@@ -140,6 +182,9 @@ void node_crowd::stop(std::size_t i, bool silent) {
   n.membership.reset();
   ++n.life;
   n.gone = now_;
+  if (watch_.went) {
+    watch_.went(i);
+  }
   n.dialling.clear();
   note(2, i, silent ? 1 : 0);
   for (const std::size_t j : std::set<std::size_t>{n.linked}) {
@@ -175,20 +220,21 @@ void node_crowd::come_and_go() {
   if (!churning_) {
     return;
   }
-  goings_ += plan_.churn_per_minute / 60 * static_cast<double>(plan_.nodes);
+  goings_ += plan_.churn_per_minute * static_cast<double>(plan_.nodes) *
+             std::chrono::duration<double, std::ratio<60>>{churn_every}.count();
   for (; goings_ >= 1; goings_ -= 1) {
     std::size_t who = draws_.below(nodes_.size());
-    while (!running(who) || nodes_[who].villain) {
+    while (!running(who) || nodes_[who].villain || (plan_.silent && who < plan_.seeds)) {
       who = draws_.below(nodes_.size());
     }
-    switch (draws_.below(3)) {
+    switch (plan_.silent ? 1 : draws_.below(3)) {
     case 0: stop(who, false); break;
     case 1: stop(who, true); break;
     default: leave(who);
     }
     // One of those that are gone comes back, or a new one comes.
     std::vector<std::size_t> gone;
-    for (std::size_t j = 0; j < nodes_.size(); ++j) {
+    for (std::size_t j = 0; !plan_.silent && j < nodes_.size(); ++j) {
       if (!running(j) && now_ - nodes_[j].gone > 5s) {
         gone.push_back(j);
       }
@@ -204,7 +250,7 @@ void node_crowd::come_and_go() {
     }
     start(comes);
   }
-  at(now_ + 1s, [this] { come_and_go(); });
+  at(now_ + churn_every, [this] { come_and_go(); });
 }
 
 void node_crowd::divide(bool apart) {
@@ -238,13 +284,14 @@ void node_crowd::knock(std::size_t i, std::uint64_t life) {
   }
   const bool few = !nodes_[i].membership->crowded();
   chance mine = chance{plan_.seed}.split(i);
-  for (int n = 0; n < 3; ++n) {
-    const std::size_t seed = mine.below(std::min(seeds, plan_.nodes));
-    if (few || draws_.one_in(3)) {
+  const std::size_t told = std::min<std::size_t>(plan_.seeds, 3);
+  for (std::size_t n = 0; n < told; ++n) {
+    const std::size_t seed = mine.below(std::min(plan_.seeds, plan_.nodes));
+    if (few || draws_.one_in(told)) {
       connect(i, seed);
     }
   }
-  at(now_ + (few ? knock_every : seed_every), [this, i, life] { knock(i, life); });
+  at(now_ + (few ? knock_every : seed_every * rarer(plan_)), [this, i, life] { knock(i, life); });
 }
 
 void node_crowd::perform(std::size_t i, const core::effects& effects) {
@@ -273,8 +320,13 @@ void node_crowd::watch(std::size_t i, const member_changed& change) {
   const std::size_t j = index_of(change.now.node);
   if (j >= nodes_.size()) {
     expect(nodes_[i].villain, "a member that was invented");
-  } else if (change.health_changed && running(j) && !divided(i, j) && !nodes_[j].villain &&
-             phase_ != nullptr && change.now.incarnation >= nodes_[j].incarnation) {
+    return;
+  }
+  if (change.health_changed && watch_.sees) {
+    watch_.sees(i, j, change.now.health);
+  }
+  if (change.health_changed && running(j) && !divided(i, j) && !nodes_[j].villain &&
+      phase_ != nullptr && change.now.incarnation >= nodes_[j].incarnation) {
     phase_->suspicions += change.now.health == member_health::suspect ? 1 : 0;
     phase_->deaths += change.now.health == member_health::dead ? 1 : 0;
   }
@@ -320,6 +372,8 @@ void node_crowd::link_up(std::size_t i, std::size_t j) {
   if (phase_ != nullptr) {
     ++phase_->links;
   }
+  nodes_[i].traffic.shaken += handshake_bytes;
+  nodes_[j].traffic.shaken += handshake_bytes;
   note(3, i, j);
   perform(i, nodes_[i].membership->on_link_up(nodes_[j].key->id(), time(), true));
   perform(j, nodes_[j].membership->on_link_up(nodes_[i].key->id(), time(), false));
@@ -353,6 +407,9 @@ void node_crowd::send(std::size_t i, std::size_t j, bytes message) {
     ++phase_->messages;
     phase_->bytes += message.size() + header_bytes;
   }
+  nodes_[i].traffic.sent += message.size() + header_bytes;
+  nodes_[j].traffic.received += message.size() + header_bytes;
+  ++nodes_[i].traffic.messages;
   nanoseconds& last = w.last[i < j ? 0 : 1];
   last = std::max(last, now_ + way(i, j) + draws_.between(0ns, 5ms));
   at(last, [this, i, j, life = nodes_[j].life, g = w.generation, m = std::move(message)] {

@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -34,7 +35,25 @@ struct crowd_plan {
   std::chrono::seconds calm{30};
   std::chrono::seconds churn{60};
   std::chrono::seconds partition{60};
+  std::size_t seeds{16}; ///< nodes that newcomers are told of, up to three each; the first ones
+  bool settled{false};   ///< all know each other from the beginning
+  bool silent{false};    ///< who goes loses its power, who comes is new, and seeds stay
+  bool loads{false};     ///< what nodes say of their load changes all the time
   actors::membership_options times;
+};
+
+/// What an observer of a crowd is told of; each may be empty.
+struct crowd_watch {
+  std::function<void(std::size_t)> came;
+  std::function<void(std::size_t)> went;
+  std::function<void(std::size_t, std::size_t, actors::member_health)> sees; ///< one another
+};
+/// What went over one node's links.
+struct crowd_traffic {
+  std::uint64_t sent{0}; ///< bytes with headers, as below
+  std::uint64_t received{0};
+  std::uint64_t shaken{0};   ///< bytes of handshakes it sent
+  std::uint64_t messages{0}; ///< sent
 };
 
 /// What one part of a run cost, and what members believed in it.
@@ -65,6 +84,8 @@ public:
 
   /// All nodes, each at a time of chance.
   void start_all(nanoseconds within);
+  /// Likewise, as if they had been a crowd for long.
+  void start_settled();
   /// Nodes come and go until it is said that they do not.
   void churn(bool going_on);
   /// Nodes with even and odd numbers do not reach each other.
@@ -72,6 +93,12 @@ public:
   void pass(nanoseconds span);
   /// What is counted from now on.
   void count_in(crowd_phase* phase) { phase_ = phase; }
+  void watch_with(crowd_watch watch) { watch_ = std::move(watch); }
+  /// Since the node started, or this was last called with `forget`.
+  [[nodiscard]] crowd_traffic traffic(std::size_t i, bool forget = false) {
+    return forget ? std::exchange(nodes_[i].traffic, {}) : nodes_[i].traffic;
+  }
+  [[nodiscard]] std::size_t links(std::size_t i) const { return nodes_[i].linked.size(); }
 
   [[nodiscard]] nanoseconds now() const noexcept { return now_; }
   /// Nodes that there ever were.
@@ -102,6 +129,7 @@ private:
     nanoseconds started{0};
     std::set<std::size_t> linked;
     std::set<std::size_t> dialling;
+    crowd_traffic traffic;
   };
   struct wire {
     bool up{false};
@@ -118,6 +146,7 @@ private:
   void misbehave(std::size_t i);
   [[nodiscard]] actors::gossip_message misdeed(std::size_t i);
   void tick(std::size_t i, std::uint64_t life);
+  void change_load(std::size_t i, std::uint64_t life);
   void knock(std::size_t i, std::uint64_t life);
   void perform(std::size_t i, const core::effects& effects);
   void watch(std::size_t i, const actors::member_changed& change);
@@ -130,6 +159,7 @@ private:
   [[nodiscard]] wire& between(std::size_t i, std::size_t j);
   [[nodiscard]] nanoseconds way(std::size_t i, std::size_t j) const;
   bool genuine(const actors::signed_update& update);
+  actors::kept_advert keep(const actors::signed_advert& advert);
   [[nodiscard]] core::time_point time() const;
   void at(nanoseconds when, std::function<void()> act) { queue_.at(when, std::move(act)); }
   void note(std::uint64_t what, std::uint64_t who, std::uint64_t detail);
@@ -143,6 +173,8 @@ private:
   std::unordered_map<std::uint64_t, std::size_t> by_key_;
   std::unordered_map<std::uint64_t, wire> wires_;
   std::unordered_map<std::uint64_t, actors::signed_update> checked_;
+  std::unordered_map<std::uint64_t, actors::kept_advert> kept_; ///< of all cores
+  crowd_watch watch_;
   std::vector<actors::signed_update> recorded_; ///< adverts that a villain keeps
   crowd_phase* phase_{nullptr};
   bool apart_{false};

@@ -49,11 +49,11 @@ constexpr double healing_bytes_each = 200;
 
 constexpr std::size_t examples_max = 400; // bytes
 
-std::string_view word_for(const member* m) {
-  if (m == nullptr) {
+std::string_view word_for(std::optional<member_health> seen) {
+  if (!seen) {
     return "nothing";
   }
-  switch (m->health) {
+  switch (*seen) {
   case member_health::alive: return "alive";
   case member_health::suspect: return "suspect";
   case member_health::dead: return "dead";
@@ -116,8 +116,7 @@ void crowd_trial::run_phase(const std::string& name, std::chrono::seconds span) 
 /// Whether this node knows exactly those that run, of those that it may reach.
 bool crowd_trial::agrees(std::size_t i) const {
   for (std::size_t j = 0; j < crowd_.size(); ++j) {
-    const member* const m = crowd_.membership(i).find(crowd_.id(j));
-    const bool alive = m != nullptr && m->health == member_health::alive;
+    const bool alive = crowd_.membership(i).health(crowd_.id(j)) == member_health::alive;
     if (alive != (crowd_.running(j) && !crowd_.divided(i, j))) {
       return false;
     }
@@ -158,15 +157,15 @@ std::string crowd_trial::who_disagrees() const {
     ++running;
     std::size_t lacks = 0;
     for (std::size_t j = 0; j < crowd_.size(); ++j) {
-      const member* const m = crowd_.membership(i).find(crowd_.id(j));
-      const bool alive = m != nullptr && m->health == member_health::alive;
+      const auto seen = crowd_.membership(i).health(crowd_.id(j));
+      const bool alive = seen == member_health::alive;
       const bool there = crowd_.running(j) && !crowd_.divided(i, j);
       unknown_to[j] += there && !alive ? 1 : 0;
       lacks += alive != there ? 1 : 0;
       if (alive != there && examples.size() < examples_max) {
         examples += fmt::format("; n{} ({:.0f} s old) holds n{} ({:.0f} s) for {}", i,
                                 seconds_of(crowd_.now() - crowd_.started(i)), j,
-                                seconds_of(crowd_.now() - crowd_.started(j)), word_for(m));
+                                seconds_of(crowd_.now() - crowd_.started(j)), word_for(seen));
       }
     }
     lacking += lacks > 0 ? 1 : 0;
@@ -184,8 +183,8 @@ void crowd_trial::sample() {
   for (std::size_t n = 0; n < observers; ++n) {
     const std::size_t i = someone(draws);
     for (std::size_t j = 0; j < crowd_.size(); ++j) {
-      const member* const m = crowd_.membership(i).find(crowd_.id(j));
-      const bool alive = m != nullptr && m->health == member_health::alive;
+      const auto seen = crowd_.membership(i).health(crowd_.id(j));
+      const bool alive = seen == member_health::alive;
       const bool there = crowd_.running(j) && !crowd_.divided(i, j);
       phase.views += there || alive ? 1 : 0;
       phase.missing += there && !alive ? 1 : 0;

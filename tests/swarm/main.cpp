@@ -6,6 +6,7 @@
 #include "tests/swarm/liars/escapes.hpp"
 #include "tests/swarm/liars/newcomers_trial.hpp"
 #include "tests/swarm/load_trial.hpp"
+#include "tests/swarm/members_trial.hpp"
 #include "tests/swarm/shrink.hpp"
 #include "tests/swarm/swarm.hpp"
 
@@ -62,6 +63,8 @@ struct settings {
   intensity how;
   std::size_t crowd_nodes{0}; ///< 0: whole swarms
   crowd_plan crowd;
+  std::size_t members{0}; ///< 0: no churn of thousands
+  std::int64_t churn_seconds{60};
   double load_percent{0}; ///< 0: no load
   load_plan load;
   market_settings markets;
@@ -187,6 +190,16 @@ int run_crowds(const settings& s) {
     failed += report.violations.empty() ? 0 : 1;
   }
   return failed == 0 ? 0 : 1;
+}
+
+int run_members(const settings& s) {
+  crowd_plan p = s.crowd;
+  p.seed = s.seed;
+  p.nodes = s.members;
+  p.churn = std::chrono::seconds{s.churn_seconds};
+  const members_report report = members_trial{p}.run();
+  fmt::print("{}", to_text(report));
+  return report.violations.empty() ? 0 : 1;
 }
 
 arithmetic arithmetic_of(const settings& s) {
@@ -351,6 +364,9 @@ int run(const settings& s) {
   if (!s.markets.plays.empty()) {
     return run_markets(s);
   }
+  if (s.members > 0) {
+    return run_members(s);
+  }
   return s.crowd_nodes > 0 ? run_crowds(s) : run_all(s);
 }
 
@@ -358,6 +374,15 @@ void add_other_kinds(CLI::App& app, settings& s) {
   app.add_option("--crowd", s.crowd_nodes,
                  "Instead: so many nodes that are nothing but membership and planning")
       ->check(CLI::Range(100, 4'000));
+  app.add_option(
+         "--members", s.members,
+         "Instead: so many nodes that are nothing but membership and know each other; 5 % a "
+         "minute go without a word, and as many come by one address")
+      ->check(CLI::Range(100, 6'000));
+  app.add_option("--churn", s.churn_seconds, "With --members, for so many seconds")
+      ->check(CLI::Range(10, 3'600));
+  app.add_option("--lists-above", s.crowd.times.lists_above,
+                 "With --members or --crowd, news goes by lists above so many members");
   app.add_flag("--escapes", s.escapes,
                "Instead: a liar with standing lies a few times, at the shipped audit rates");
   app.add_option("--tally", s.tally, "Of these, adds to the counts in this file");

@@ -42,6 +42,7 @@ constexpr std::array libraries{
     library{"intrinsics", "immintrin.h"},
     library{"intrinsics", "xmmintrin.h"},
     library{"intrinsics", "pmmintrin.h"},
+    library{"intrinsics", "arm_neon.h"},
     library{"intrinsics", "cpuid.h"},
     library{"OpenCL", "CL/"},
     library{"libedit", "histedit.h"},

@@ -43,12 +43,14 @@ struct kernel_finding {
 
 std::vector<kernel_finding> examine_kernels() {
   std::vector<kernel_finding> findings;
-  const std::array<std::pair<std::string_view, const compute::kernel_set*>, 3> sets{
-      {{"reference", &compute::kernels_reference()},
-       {"avx2", compute::kernels_avx2()},
-       {"avx512", compute::kernels_avx512()}}};
-  for (const auto& [name, set] : sets) {
-    kernel_finding finding{name, set != nullptr, false, "not run"};
+  std::vector<compute::isa> sets{compute::isa::reference};
+  sets.insert(sets.end(), compute::fast_isas.rbegin(), compute::fast_isas.rend());
+  for (const compute::isa id : sets) {
+    const compute::kernel_set* const set = compute::kernels_of(id);
+    if (set == nullptr) {
+      continue; // of another family of processors
+    }
+    kernel_finding finding{compute::name_of(id), set != nullptr, false, "not run"};
     if (set != nullptr && compute::processor_has(set->id)) {
       finding.supported = true;
       const auto tested = compute::self_test(*set);

@@ -16,7 +16,9 @@
 #include "apps/pack_model.hpp"
 #include "apps/software.hpp"
 #include "apps/state_folder.hpp"
+#include "compute/gguf/join_adapter.hpp"
 #include "compute/kernels/formats/packed_weights.hpp"
+#include "compute/model/lora.hpp"
 
 #include <fmt/format.h>
 #include <poll.h>
@@ -85,8 +87,12 @@ public:
     const bool holds = how_.roles.has(role::worker) && layers != layer_range{};
     const std::uint64_t memory =
         how_.memory_bytes > 0 ? how_.memory_bytes : around_.environment.memory_bytes() / 5 * 4;
+    OVIR_TRY(name_by_content(*model, ready, path, fetched));
     if (holds) {
-      model->held = layers.value_or(fitting(ready.weights, memory, how_));
+      OVIR_ASSIGN(model->base, loaded_base(*model->manifest, layers));
+      model->held = layers        ? *layers
+                    : model->base ? model->base->held
+                                  : fitting(ready.weights, memory, how_);
     }
     if (holds && (layers || model->held.size() > 0 || !supervision::is_placed(how_))) {
       if (model->held.last > config.layers || model->held.size() == 0) {
@@ -96,11 +102,9 @@ public:
                     path, model->held.first, model->held.last == 0 ? 0 : model->held.last - 1,
                     config.layers, memory >> 20U);
       }
-      OVIR_TRY(pack_model(ready, model->held, kernels_, around_.environment, runner));
-      model->held_bytes = range_bytes(ready.weights, model->held);
+      OVIR_TRY(model->base ? share_base(*model, ready) : hold_alone(*model, ready, runner));
     }
-    OVIR_TRY(name_by_content(*model, ready, path, fetched));
-    model->name = fetched ? to_hex(model->id).substr(0, digits_of_name) : file_name(path);
+    model->name = name_for(*model, path, fetched != nullptr);
     model->path = path;
     model->weights = std::move(ready.weights);
     if (how_.roles.has(role::scheduler)) {
@@ -111,11 +115,80 @@ public:
     model->kernels = &kernels_;
     model->prefill_chunk = how_.prefill_chunk;
     model->context = how_.context_max == 0 ? config.context : how_.context_max;
+    loaded_->remember(model);
     return model;
   }
 
 private:
   static constexpr std::size_t digits_of_name = 16; ///< of a model that came without a file's name
+
+  using part = std::shared_ptr<const actors::catalog_model>;
+
+  /// What was loaded and is still used, for adapters that come behind their base.
+  struct loaded_parts {
+    std::map<digest, std::vector<std::weak_ptr<const actors::catalog_model>>> by_id;
+
+    void remember(const part& model) {
+      auto& parts = by_id[model->id];
+      std::erase_if(parts, [](const auto& known) { return known.expired(); });
+      parts.push_back(model);
+    }
+  };
+
+  /// The newest part of an adapted model's base that has all of these layers, or any where they
+  /// are not named; null for other models and where there is none.
+  result<part> loaded_base(const compute::model_manifest& manifest,
+                           std::optional<layer_range> layers) const {
+    if (!compute::has_adapter(manifest)) {
+      return part{};
+    }
+    OVIR_ASSIGN(const compute::model_manifest base, compute::base_of(manifest));
+    const auto known = loaded_->by_id.find(compute::name_of(base));
+    if (known == loaded_->by_id.end()) {
+      return part{};
+    }
+    for (auto one = known->second.rbegin(); one != known->second.rend(); ++one) {
+      const part held = one->lock();
+      if (held && held->held.size() > 0 &&
+          (!layers || (held->held.first <= layers->first && layers->last <= held->held.last))) {
+        return held;
+      }
+    }
+    return part{};
+  }
+
+  /// Sessions with the adapter are computed with the weights of its base, as these lie in memory.
+  static result<void> share_base(actors::catalog_model& model, ready_model& ready) {
+    OVIR_TRY(compute::check_lora(*ready.weights.lora, model.held));
+    auto pairs = std::move(ready.weights.lora);
+    model.held_bytes = pairs->file_bytes(model.held);
+    ready.weights = model.base->weights;
+    ready.weights.lora = std::move(pairs);
+    return {};
+  }
+
+  result<void> hold_alone(actors::catalog_model& model, ready_model& ready,
+                          compute::parallel_runner& runner) const {
+    OVIR_TRY(pack_model(ready, model.held, kernels_, around_.environment, runner));
+    model.held_bytes = range_bytes(ready.weights, model.held);
+    if (ready.weights.lora) {
+      model.held_bytes += ready.weights.lora->file_bytes(model.held);
+    }
+    return {};
+  }
+
+  /// By its files; of what came without a file's name by its digest, and of an adapted one also by
+  /// its base, if that is known.
+  std::string name_for(const actors::catalog_model& model, const std::string& path,
+                       bool fetched) const {
+    const std::string digits = to_hex(model.id).substr(0, digits_of_name);
+    if (fetched) {
+      return model.base ? compute::adapted_name({model.base->name, digits}) : digits;
+    }
+    const auto names = compute::adapted_path_from(path);
+    return compute::has_adapter(*model.manifest) && names ? compute::adapted_name(*names)
+                                                          : file_name(path);
+  }
 
   /// A whole file is hashed when it is loaded first: other layers of it have the same manifest.
   result<void>
@@ -124,9 +197,13 @@ private:
     model.whole = fetched == nullptr;
     model.manifest = model.whole ? (*hashed_)[path] : fetched;
     if (!model.manifest) {
+      // Of an adapter's base that was hashed before nothing is read again.
+      const auto names = compute::adapted_path_from(path);
+      const auto base = names ? hashed_->find(names->base) : hashed_->end();
       OVIR_ASSIGN(compute::model_manifest made,
-                  compute::manifest_of(ready.source.metadata,
-                                       [&ready] { ready.source.file->release_pages(); }));
+                  compute::manifest_of(
+                      ready.source.metadata, [&ready] { ready.source.file->release_pages(); },
+                      base == hashed_->end() ? nullptr : base->second.get()));
       model.manifest = std::make_shared<const compute::model_manifest>(std::move(made));
       (*hashed_)[path] = model.manifest;
     }
@@ -145,6 +222,7 @@ private:
   /// By path; of one node, which loads one part after another.
   std::shared_ptr<std::map<std::string, std::shared_ptr<const compute::model_manifest>>> hashed_{
       std::make_shared<std::map<std::string, std::shared_ptr<const compute::model_manifest>>>()};
+  std::shared_ptr<loaded_parts> loaded_{std::make_shared<loaded_parts>()};
 };
 
 // Ends early when a signal comes.

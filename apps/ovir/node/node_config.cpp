@@ -522,6 +522,7 @@ result<node_options> reader::read(std::string_view text) {
   OVIR_TRY(addresses(root));
   OVIR_TRY(admins(root));
   OVIR_TRY(joining(root));
+  OVIR_TRY(read_attestations(in_, root, options_));
   OVIR_TRY(read_membership(in_, root, options_));
   OVIR_TRY(read_lan(in_, root, options_));
   OVIR_TRY(read_link(in_, root, options_));

@@ -18,11 +18,11 @@
 namespace ovir::apps {
 
 /// What a node's file may have: anything else is refused. config/all.toml says what each means.
-inline constexpr std::array<std::string_view, 29> file_keys{
-    "name",   "cluster", "roles",   "listen",     "advertise", "admin_listen", "state",   "seeds",
-    "admins", "access",  "model",   "join_token", "limits",    "fetch",        "audit",   "probe",
-    "drain",  "log",     "chaos",   "gateway",    "cache",     "ledger",       "metrics", "lan",
-    "link",   "reach",   "privacy", "group",      "membership"};
+inline constexpr std::array<std::string_view, 30> file_keys{
+    "name",   "cluster", "roles",   "listen",     "advertise",  "admin_listen", "state",   "seeds",
+    "admins", "access",  "model",   "join_token", "limits",     "fetch",        "audit",   "probe",
+    "drain",  "log",     "chaos",   "gateway",    "cache",      "ledger",       "metrics", "lan",
+    "link",   "reach",   "privacy", "group",      "membership", "attestations"};
 inline constexpr std::array<std::string_view, 3> access_keys{"key", "roles", "operator"};
 inline constexpr std::array<std::string_view, 3> model_keys{"path", "layers", "draft"};
 inline constexpr std::array<std::string_view, 4> limits_keys{"memory_mib", "threads", "context",

@@ -34,4 +34,29 @@ result<void> read_privacy(const config_reader& in, const toml::table& root,
   return {};
 }
 
+result<void> read_attestations(const config_reader& in, const toml::table& root,
+                               supervision::node_options& out) {
+  OVIR_ASSIGN(const toml::array* const list,
+              in.array(root, "attestations", limits::attestations_per_node_max));
+  if (list == nullptr) {
+    return {};
+  }
+  constexpr text_rule word{"attestation", 2 * limits::attestation_bytes_max};
+  for (const toml::node& value : *list) {
+    OVIR_ASSIGN(const std::string text, in.text_of(value, "attestations", word));
+    auto one = attestation_from_text(text);
+    if (!one) {
+      return in.refuse(value.source(), "'attestations': {}", one.error().message);
+    }
+    if (!out.attestations.empty() && out.attestations.front().node != one->node) {
+      return in.refuse(value.source(),
+                       "'attestations' are about {}... and {}...; a node shows its "
+                       "own alone",
+                       short_name(out.attestations.front().node), short_name(one->node));
+    }
+    out.attestations.push_back(std::move(*one));
+  }
+  return {};
+}
+
 } // namespace ovir::apps

@@ -49,6 +49,21 @@ json reach_document(const reach_option& o) {
   return {{"through_nat", o.enabled}, {"port_mapping", mapping_word(o)}};
 }
 
+json attestation_texts(const node_options& o) {
+  json texts = json::array();
+  for (const attestation& one : o.attestations) {
+    texts.push_back(to_text(one));
+  }
+  return texts;
+}
+
+json limits_document(const node_options& o) {
+  return {{"memory_mib", o.memory_bytes >> 20U},
+          {"threads", o.threads},
+          {"context", o.context_max},
+          {"prefill_chunk", o.prefill_chunk}};
+}
+
 json privacy_document(const privacy_option& o) {
   json nodes = json::array();
   for (const node_id& node : o.nodes) {
@@ -84,6 +99,12 @@ void write_identity(table_writer& out, const node_options& o) {
   out.line("seeds", "{}", o.seeds.empty() ? "(none)" : fmt::format("{}", fmt::join(o.seeds, ", ")));
   out.line("membership", "{}", o.open ? "open: unknown keys are workers" : "invited");
   out.line("join_token", "{}", o.join_token.empty() ? "(none)" : "(set)");
+  for (const attestation& one : o.attestations) {
+    out.line("attestations", "{} by {}", to_string(one.properties), short_name(one.attestor));
+  }
+  if (o.attestations.empty()) {
+    out.line("attestations", "(none)");
+  }
   out.line("lan.announce", "{}", o.announce);
   out.line("link.transport", "{}", to_string(o.transport));
   out.line("reach.through_nat", "{}", o.reach.enabled);
@@ -364,16 +385,13 @@ json document_of(const node_options& o) {
           {"seeds", o.seeds},
           {"membership", o.open ? "open" : "invited"},
           {"join_token_set", !o.join_token.empty()},
+          {"attestations", attestation_texts(o)},
           {"lan", {{"announce", o.announce}}},
           {"reach", reach_document(o.reach)},
           {"admins", std::move(admins)},
           {"access", std::move(access)},
           {"models", models_document(o.models)},
-          {"limits",
-           {{"memory_mib", o.memory_bytes >> 20U},
-            {"threads", o.threads},
-            {"context", o.context_max},
-            {"prefill_chunk", o.prefill_chunk}}},
+          {"limits", limits_document(o)},
           {"fetch",
            {{"window_mib", o.fetch_window_bytes >> 20U},
             {"mib_s", o.fetch_bytes_per_second >> 20U},

@@ -2,6 +2,7 @@
 #include "apps/compute_threads.hpp"
 #include "apps/ovir/base/command.hpp"
 #include "apps/receipt_report.hpp"
+#include "apps/receipt_tier.hpp"
 #include "verify/reveal_check.hpp"
 
 #include <memory>
@@ -46,8 +47,15 @@ result<exit_code> verify(const receipt_options& given, surroundings& around) {
   OVIR_ASSIGN(const compute::signer_policy who, policy_of(given.signers, around.environment));
   OVIR_ASSIGN(const any_receipt r, load(given, around));
   const auto found = check_receipt(r, who);
-  OVIR_TRY(given.as_json ? write_document(verdict_document(r, "T0", found))
-                         : write_output(verdict_text(r, "T0", found)));
+  const auto* const whole = std::get_if<receipt>(&r);
+  const std::uint64_t now = around.environment.unix_seconds();
+  json document = verdict_document(r, "T0", found);
+  std::string text = verdict_text(r, "T0", found);
+  if (whole != nullptr) {
+    document["attested"] = tiers_document(*whole, now);
+    text += tiers_text(*whole, now);
+  }
+  OVIR_TRY(given.as_json ? write_document(document) : write_output(text));
   return found.empty() ? exit_code::done : exit_code::wrong;
 }
 

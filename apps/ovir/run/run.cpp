@@ -15,6 +15,7 @@
 #include "apps/software.hpp"
 #include "apps/state_folder.hpp"
 #include "apps/transcript_file.hpp"
+#include "compute/gguf/join_adapter.hpp"
 #include "compute/gguf/manifest.hpp"
 #include "compute/parts/local_group.hpp"
 #include "messages/limits/devices.hpp"
@@ -31,6 +32,7 @@ namespace {
 
 struct run_options {
   std::string model;
+  std::string adapter;
   std::string prompt;
   std::string file;
   std::string transcript;
@@ -379,6 +381,12 @@ result<exit_code> run(const run_options& given, surroundings& around) {
   return exit_code::done;
 }
 
+void add_model_and_adapter(CLI::App& command, run_options& given) {
+  CLI::Option* const model =
+      command.add_option("-m,--model", given.model, "GGUF file (default: the embedded model)");
+  command.add_option("--adapter", given.adapter, "LoRA adapter for the model (GGUF)")->needs(model);
+}
+
 /// Files that tell what was done.
 void add_outputs(CLI::App& command, run_options& given) {
   command.add_option("--transcript", given.transcript,
@@ -408,7 +416,7 @@ void add_run(CLI::App& app, chosen_command& chosen) {
                   "  ovir run -m MODEL.gguf -p \"Hello\" --temp 0.8 --top-p 0.95 --seed 7\n"
                   "  ovir run -p \"Once upon a time\" --stages 3 --drill 5\n"
                   "  ovir run -p \"Once upon a time\" --transcript story.json");
-  command->add_option("-m,--model", given->model, "GGUF file (default: the embedded model)");
+  add_model_and_adapter(*command, *given);
   CLI::Option* const prompt = command->add_option("-p,--prompt", given->prompt, "The prompt");
   command->add_option("-f,--file", given->file, "Read the prompt from a file; - is standard input");
   command->add_flag("--chat", given->chat,
@@ -457,6 +465,7 @@ void add_run(CLI::App& app, chosen_command& chosen) {
   add_json(*command, given->as_json);
   command->callback([given, prompt, &chosen] {
     given->has_prompt = prompt->count() > 0;
+    given->model = compute::adapted_path_of(given->model, given->adapter);
     chosen.as_json = given->as_json;
     chosen.run = [given](surroundings& around) { return run(*given, around); };
   });

@@ -3,10 +3,13 @@
 #include "apps/ovir/node/node_config_gateway.hpp"
 #include "apps/ovir/node/node_run.hpp"
 #include "apps/state_folder.hpp"
+#include "compute/gguf/join_adapter.hpp"
 #include "gateway/api/chat_format.hpp"
 #include "gateway/http/host_check.hpp"
 
 #include <filesystem>
+#include <string>
+#include <vector>
 
 namespace ovir::apps {
 
@@ -14,6 +17,7 @@ namespace {
 
 struct serve_options {
   std::string model; ///< empty: the one inside the program
+  std::vector<std::string> adapters;
   std::string draft; ///< empty: no model guesses
   std::string state;
   supervision::gateway_option http;
@@ -33,6 +37,9 @@ result<exit_code> serve(const serve_options& given, surroundings& around) {
   }
   how.models.push_back({given.model.empty() ? std::string{embedded_model_path} : given.model, {}});
   how.models.back().draft = given.draft;
+  for (const std::string& adapter : given.adapters) {
+    how.models.push_back({compute::adapted_path_of(given.model, adapter), {}});
+  }
   how.threads = given.threads;
   how.context_max = given.context;
   how.gateway = given.http;
@@ -67,8 +74,15 @@ void add_serve(CLI::App& app, chosen_command& chosen) {
       "  ovir serve -m model.gguf --http 127.0.0.1:8080 --ollama 127.0.0.1:11434\n"
       "  ovir serve -m model.gguf --http 0.0.0.0:8443 --keys api-keys.json \\\n"
       "    --tls-certificate server.crt --tls-key server.key");
-  command->add_option("-m,--model", given->model,
-                      "GGUF file (default: the one inside the program)");
+  CLI::Option* const model = command->add_option("-m,--model", given->model,
+                                                 "GGUF file (default: the one inside the program)");
+  command
+      ->add_option("--adapter", given->adapters,
+                   "LoRA adapter for the model (GGUF), as \"MODEL+ADAPTER\" beside it; may be "
+                   "given several times")
+      ->expected(1)
+      ->take_all()
+      ->needs(model);
   command->add_option(
       "--draft", given->draft,
       "GGUF file with a small model of the same vocabulary, which guesses tokens that "

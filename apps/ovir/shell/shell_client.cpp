@@ -541,10 +541,11 @@ std::optional<shell_outcome> shell_client::take_refusal(followed& what, const js
   const bool unknown = code == errc::not_found;
   const bool another = code == errc::busy || code == errc::peer_lost ||
                        code == errc::segment_missing || code == errc::superseded;
-  // A scheduler that says so has waited for a second path, or for a node with the ends.
+  // A scheduler that says so has waited for a second path, or for a node with the ends or the tier.
   const bool one_path =
-      code == errc::segment_missing && (what.command.args.value("reveal", "") == "after" ||
-                                        what.command.args.value("privacy", "") == "ends");
+      code == errc::segment_missing &&
+      (what.command.args.value("reveal", "") == "after" ||
+       what.command.args.value("privacy", "") == "ends" || what.command.args.contains("tier"));
   if (what.cancelled_at || one_path || !(another || (unknown && what.known))) {
     return shell_outcome{failure};
   }

@@ -61,6 +61,7 @@ command_spec run_command(const argument_spec& of_model) {
            {"--ids", "tokens", kind::numbers, false, "The prompt as token ids: 1,259,72"},
            {"--max-tokens", "max_tokens", kind::natural, false, "Tokens to produce at most", "-n"},
            of_model,
+           {"--adapter", "adapter", kind::text, false, "The model with this adapter, by its name"},
            {"--seed", "seed", kind::natural, false, "Seed of the draw (default: a new one)"},
            {"--stop", "stop", kind::texts, false,
             "End before this text; may be given several times"},
@@ -76,6 +77,9 @@ command_spec run_command(const argument_spec& of_model) {
            {"--privacy", "privacy", kind::text, false,
             "ends: tokens and logits stay on the scheduler's node and those that it names "
             "(default: none)"},
+           {"--tier", "tier", kind::text, false,
+            "attestor=KEY,region=NAME,operator=NAME,confidential: each node that computes it is "
+            "attested this by this key (default: any node)"},
            {"--trace", "trace", kind::text, false,
             "Write what was done when, for Perfetto or chrome://tracing, to this file"},
            {"--cache", "cache", kind::text, false,

@@ -19,6 +19,9 @@ std::string_view beyond_plain(const model& m) {
       {"norms of what attention puts out", &layer_weights::attn_post_norm, false},
       {"norms of what the feed-forward block puts out", &layer_weights::ffn_post_norm, false},
   }};
+  if (m.lora) {
+    return "an adapter";
+  }
   for (const layer_weights& layer : m.layers) {
     if (!layer.experts.empty()) {
       return "a router and experts";

@@ -1,5 +1,6 @@
 #pragma once
 
+#if defined(__x86_64__)
 // GCC 12 reports the deliberately undefined operands of its own AVX-512 intrinsics (bug 105593).
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic push
@@ -9,4 +10,5 @@
 #pragma GCC diagnostic pop
 #else
 #include <immintrin.h>
+#endif
 #endif

@@ -88,7 +88,8 @@ public:
     const compute::cut_wish columns{compute::output_cut::columns, compute::output_cut::columns, 0};
     for (const auto& shares : std::vector<std::vector<std::uint32_t>>{
              {1}, {1, 1}, {1, 3}, {1, 1, 1}, {5, 1, 2}, {1, 1, 1, 1}, {1, 4, 2, 1}}) {
-      for (const auto set : {compute::isa::reference, compute::isa::avx2, compute::isa::avx512}) {
+      for (const auto set : {compute::isa::reference, compute::isa::avx2, compute::isa::avx512,
+                             compute::isa::neon, compute::isa::dotprod, compute::isa::i8mm}) {
         ASSERT_NO_FATAL_FAILURE(run(shares, rows, set, 1, 0));
       }
       for (const std::uint32_t stages : {2U, 3U}) {

@@ -1,12 +1,14 @@
 # An answer over a relay that is killed, for tests/integration/links/nat, which sources this: its machines, both routers
-# symmetric, are there, and no node runs. Four `ovir node`: two relays outside that compute nothing, and at home h1,
-# which takes the request and computes the last two layers, and h2, which computes the first two. What passes both
-# relays is written down; the prompt's tokens go h1 -> h2, activations h2 -> h1.
+# symmetric, are there, and no node runs. Five `ovir node`: two relays outside that compute nothing, k1, which keeps a
+# ledger, and at home h1, which takes the request and computes the last two layers, and h2, which computes the first two.
+# What passes both relays is written down; the prompt's tokens go h1 -> h2, activations h2 -> h1. At the end the relay
+# that lives is paid for what it carried.
 
 answer_prompt='A silver lantern promised the old fox that the river would sing.'
 answer_tokens=400
 answer_bytes=100000 # less than a relay passes for half of it
 answer_files=$work/answer_over_relays
+relay_fee=1000000 # micro-credits for a MiB
 
 # NAME ADDRESS ROLES [LAYERS]: a configuration and a key; the keys of the others follow by `let_in`.
 write_node() {
@@ -22,6 +24,11 @@ write_node() {
       *) printf 'seeds = ["198.51.100.1:7300", "192.0.2.1:7300"]\n' ;;
     esac
     [ -z "$layers" ] || printf '\n[[model]]\npath = "embedded"\nlayers = "%s"\n' "$layers"
+    if [ "$name" = k1 ]; then
+      printf '\n[ledger]\npolicy = "%s"\n' "$answer_files/rules.toml"
+    else
+      printf '\n[ledger]\nkeeper = "%s"\n' "${keys[k1]}"
+    fi
     printf '\n[limits]\nthreads = 1\n\n[cache]\nenabled = false\n\n[log]\nfile = "%s.log"\n' "$folder"
   } >"$folder.toml"
   roles_of[$name]=$roles
@@ -92,16 +99,42 @@ pass_in_the_clear() {
   wait $!
 }
 
+# Requests are paid, without bonds, and relays, too.
+write_rules() {
+  cat >"$answer_files/rules.toml" <<EOF
+mode = "zero-bond"
+[rules]
+relay_fee = $relay_fee
+[deterrence]
+audit_rate_ppm = 900000
+unit_fee = 32000000
+saved = 25600000
+planted_ppm = 900000
+audit_fee = 8000000
+audit_cost = 6400000
+EOF
+}
+mint() { shell_at k1 "ledger mint ${keys[$1]} $2" >/dev/null 2>"$answer_files/mint"; }
+free_of() {
+  shell_at k1 "ledger balance ${keys[$1]}" --json 2>/dev/null | python3 -c 'import json, sys; print(json.load(sys.stdin)["free"])'
+}
+
 start_answering() {
   local name
+  machine k1
+  outside k1 192.0.2.9
+  write_rules
+  write_node k1 192.0.2.9 '"ledger"'
   write_node r1 198.51.100.1 '"relay"'
   write_node r2 192.0.2.1 '"relay"'
   write_node h1 10.1.0.2 '"scheduler", "worker"' 2-3
   write_node h2 10.2.0.2 '"worker"' 0-1
   let_in
   for name in r1 r2; do record_at "$name"; start_node "$name"; done
-  for name in h1 h2; do start_node "$name"; done
+  for name in k1 h1 h2; do start_node "$name"; done
   wait_linked
+  until_true mint h1 10000000000 || fail "nothing is minted: $(cat "$answer_files/mint")"
+  until_true mint h2 10000000000 || fail "nothing is minted: $(cat "$answer_files/mint")"
 }
 wait_linked() {
   relayed() { [ "$(link_of h1 h2)" = "alive relayed" ] && [ "$(link_of h2 h1)" = "alive relayed" ]; }
@@ -149,6 +182,23 @@ ask_and_kill() {
     "same text, transcript $(transcript_of "$answer_files/disturbed" | head -c 16)"
 }
 
+# Its streams end with h1: then the rest of them is asked for.
+relay_is_paid() {
+  local carried paid
+  kill "${nodes[h1]}"
+  wait "${nodes[h1]}" 2>/dev/null || true
+  is_paid() { [ "$(free_of "$other")" -ge $((answer_bytes * relay_fee / 1048576)) ]; }
+  until_true is_paid || fail "$other is not paid: $(tail -n 5 "$answer_files/$other.log")"
+  carried=$(passed_by "$other")
+  paid=$(free_of "$other")
+  [ "$paid" -le $((carried * relay_fee / 1048576)) ] || fail "$other is paid $paid for $carried bytes"
+  kill "${nodes[k1]}"
+  wait "${nodes[k1]}" 2>/dev/null || true
+  "$ovir" ledger verify --ledger "$answer_files/k1/ledger" >"$answer_files/verified" 2>&1 ||
+    fail "the ledger is wrong: $(cat "$answer_files/verified")"
+  echo "$other is paid $paid micro-credits by who received, of $carried bytes that it passed; the ledger verifies"
+}
+
 answer_over_a_killed_relay() {
   local -A keys=() roles_of=() recorders=()
   local admin prompt_tokens name found busy other tries=1
@@ -186,4 +236,5 @@ answer_over_a_killed_relay() {
   found=$(search packets "$answer_files/$other.packets")
   has_each "what passes in the clear" "$found" "prompt tokens frames links"
   echo "the same in the clear: $found"
+  relay_is_paid
 }

@@ -4,6 +4,7 @@
 #include "ledger/rules/equivocation.hpp"
 #include "ledger/rules/split.hpp"
 #include "ledger/rules/tariff.hpp"
+#include "messages/limits/carriage.hpp"
 #include "messages/limits/ledger.hpp"
 
 #include <algorithm>
@@ -47,6 +48,7 @@ genesis ledger_commands::rules_for_test(std::uint64_t seed) {
     g.rules.deterrence.auditor_stake = random() % 3 == 0 ? 0 : random() % 200;
   }
   g.rules.newcomer_pool_ppm = random() % 500'000;
+  g.rules.relay_fee = random() % 5 == 0 ? 0 : random() % 20'000;
   g.rules.refund = random() % 3 == 0 ? refund_rule::request : refund_rule::window;
   g.mint_keys = {node(mint_key_number)};
   g.keepers = {node(mint_key_number + 1)};
@@ -124,7 +126,7 @@ command ledger_commands::fresh(const state& s) {
   const account none;
   const account* const found = s.find(who);
   const account& a = found == nullptr ? none : *found;
-  switch (below(24)) {
+  switch (below(25)) {
   case 0:
   case 1: {
     mint m;
@@ -171,6 +173,7 @@ command ledger_commands::fresh(const state& s) {
   case 20: return make_link(s);
   case 21: return make_voucher();
   case 22: return make_revoke(s);
+  case 23: return make_carriage();
   default: return one_in(3) ? make_reroute(s) : make_fee(s);
   }
 }
@@ -318,6 +321,19 @@ command ledger_commands::make_revoke(const state& s) {
     x.voucher = name;
     x.account = one_in(3) ? x.account : v.account;
   }
+  x.nonce = nonce();
+  return x;
+}
+
+command ledger_commands::make_carriage() {
+  carriage x;
+  counted_stream& stream = x.carried.what;
+  stream.relay = any_node(); // now and then one of the other two, which is refused
+  stream.sender = any_node();
+  stream.receiver = any_node();
+  stream.session[3] = static_cast<std::uint8_t>(below(2));
+  stream.bytes = one_in(20) ? amount_near(1) : below(3 * limits::relay_part_bytes);
+  x.carried.part = static_cast<std::uint32_t>(below(3));
   x.nonce = nonce();
   return x;
 }

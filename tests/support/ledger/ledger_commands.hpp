@@ -29,6 +29,8 @@ private:
   void redeem_one(const ledger::state& s, ledger::reserve& r);
   [[nodiscard]] ledger::command make_voucher();
   [[nodiscard]] ledger::command make_revoke(const ledger::state& s);
+  /// Of a few streams of random nodes: the same parts come again, with other counts.
+  [[nodiscard]] ledger::command make_carriage();
   [[nodiscard]] ledger::command make_accrue(const ledger::state& s);
   [[nodiscard]] ledger::command make_convict(const ledger::state& s);
   [[nodiscard]] ledger::command make_release(const ledger::state& s);

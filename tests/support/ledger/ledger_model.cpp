@@ -24,7 +24,12 @@ std::string name_of(const command& c) {
   const std::string kind = std::to_string(c.index()) + "/";
   return kind + std::visit(
                     [](const auto& x) -> std::string {
-                      if constexpr (requires { x.by; }) {
+                      if constexpr (requires { x.carried; }) {
+                        const counted_stream& s = x.carried.what;
+                        return text(s.relay) + text(s.sender) + text(s.receiver) +
+                               std::string{s.session.begin(), s.session.end()} +
+                               std::to_string(x.carried.part);
+                      } else if constexpr (requires { x.by; }) {
                         return text(x.by) + std::to_string(x.nonce);
                       } else if constexpr (requires { x.from; }) {
                         return text(x.from) + std::to_string(x.nonce);
@@ -76,7 +81,9 @@ struct signed_by {
 signed_by signer(const command& c) {
   return std::visit(
       [](const auto& x) -> signed_by {
-        if constexpr (requires { x.by; }) {
+        if constexpr (requires { x.carried; }) {
+          return {text(x.carried.what.relay), x.nonce};
+        } else if constexpr (requires { x.by; }) {
           return {text(x.by), x.nonce};
         } else if constexpr (requires { x.from; }) {
           return {text(x.from), x.nonce};
@@ -183,6 +190,18 @@ bool ledger_model::run(const ledger::transfer& x) {
     return false;
   }
   go("free/" + text(x.from), "free/" + text(x.to), x.amount);
+  return true;
+}
+
+bool ledger_model::run(const ledger::carriage& x) {
+  constexpr credits part = credits{64} << 20;
+  const counted_stream& s = x.carried.what;
+  const credits begin = credits{x.carried.part} * part;
+  const credits price = std::min(credits{s.bytes} - begin, part) * rules_.rules.relay_fee >> 20;
+  if (price == 0 || of("free/" + text(s.receiver)) < price) {
+    return false;
+  }
+  go("free/" + text(s.receiver), "free/" + text(s.relay), price);
   return true;
 }
 

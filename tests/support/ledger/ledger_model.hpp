@@ -109,6 +109,7 @@ private:
   bool run(const ledger::epoch_end& x);
   bool run(const ledger::voucher& x);
   bool run(const ledger::revoke& x);
+  bool run(const ledger::carriage& x);
 
   [[nodiscard]] bool may_spend(const ledger::reserve& x, credits quote) const;
   [[nodiscard]] chain* chain_of(const std::string& node, std::uint64_t number);

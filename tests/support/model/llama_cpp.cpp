@@ -61,6 +61,7 @@ struct llama_cpp::parts {
   peer_library ggml;
   peer_library llama;
   void* model{nullptr};
+  void* adapter{nullptr}; ///< goes with the model
 };
 
 llama_cpp::llama_cpp(const std::filesystem::path& folder, const std::filesystem::path& model)
@@ -70,6 +71,14 @@ llama_cpp::llama_cpp(const std::filesystem::path& folder, const std::filesystem:
       "llama_model_load_from_file")(model.c_str(), defaults);
   if (parts_->model == nullptr) {
     throw std::runtime_error("llama.cpp does not load the model: " + log_text());
+  }
+}
+
+void llama_cpp::use_adapter(const std::filesystem::path& adapter) {
+  parts_->adapter = parts_->llama.function<void*(void*, const char*)>("llama_adapter_lora_init")(
+      parts_->model, adapter.c_str());
+  if (parts_->adapter == nullptr) {
+    throw std::runtime_error("llama.cpp does not load the adapter: " + log_text());
   }
 }
 
@@ -85,6 +94,13 @@ std::vector<float> llama_cpp::logits_of(const std::vector<token_id>& ids,
     throw std::runtime_error("llama.cpp makes no context: " + log_text());
   }
   llama.function<void(void*, std::int32_t, std::int32_t)>("llama_set_n_threads")(context, 1, 1);
+  if (parts_->adapter != nullptr) {
+    float scale = 1;
+    if (llama.function<std::int32_t(void*, void**, std::size_t, float*)>("llama_set_adapters_lora")(
+            context, &parts_->adapter, 1, &scale) != 0) {
+      throw std::runtime_error("llama.cpp does not use the adapter: " + log_text());
+    }
+  }
   std::vector<std::int32_t> tokens(ids.begin(), ids.end());
   std::vector<std::int32_t> positions(tokens.size());
   std::vector<std::int32_t> counts(tokens.size(), 1);

@@ -17,6 +17,9 @@ public:
   /// `folder`: see `peer_folder`.
   llama_cpp(const std::filesystem::path& folder, const std::filesystem::path& model);
 
+  /// Computes with this LoRA adapter from now on.
+  void use_adapter(const std::filesystem::path& adapter);
+
   /// [tokens][vocabulary], one batch from position 0, by one thread. At most 256 tokens.
   [[nodiscard]] std::vector<float> logits_of(const std::vector<token_id>& ids,
                                              std::uint32_t vocabulary) const;

@@ -31,6 +31,8 @@ node_advert some_advert() {
   a.prefill_bytes_per_second = 60'000'000'000;
   a.sessions = 3;
   a.rtts = {{key(7).id(), 250}};
+  a.attested = {attest(key(9), key(1).id(), {"Example Ltd", "eu", "tdx"}, 2'000'000'000),
+                attest(key(8), key(1).id(), {{}, "eu-1", {}}, 2'000'000'000)};
   return a;
 }
 
@@ -50,6 +52,13 @@ std::vector<gossip_message> messages() {
           {summary{false, {{key(6).id(), 8, true}}, bucket_set{}.set(0).set(9).set(255)}, {}},
           {digests{5, std::vector<std::uint32_t>(limits::gossip_buckets, 77)}, {}},
           {parting{}, {}, {{key(6).id(), 8, true}}},
+          {latest{6, {1, 2, 0xfffffffcU}}, {}},
+          {latest_answer{
+               7,
+               {4, 8},
+               {12},
+               {{key(6).id(), 8, {{9, signature{}}, {10, signature{}}}}, {key(7).id(), 9, {}}}},
+           one_of_each()},
           {notices{{std::vector<std::byte>(304, std::byte{7}), {}}}, {}},
           {news{}, one_of_each()}};
 }
@@ -60,6 +69,23 @@ TEST(gossip_format, every_message_comes_back_as_it_went) {
     ASSERT_TRUE(back) << back.error().message;
     EXPECT_EQ(*back, m);
   }
+}
+
+TEST(gossip_format, lists_and_answers_above_their_bounds_are_refused) {
+  const auto refused = [](std::vector<std::byte> bytes, std::size_t count_at, std::size_t most) {
+    bytes[count_at] = static_cast<std::byte>((most + 1) & 0xffU);
+    bytes[count_at + 1] = static_cast<std::byte>((most + 1) >> 8U);
+    bytes.resize(bytes.size() + 4 * (most + 1));
+    const auto back = decode_gossip(bytes);
+    return !back && back.error().message.find("at most") != std::string::npos;
+  };
+  EXPECT_TRUE(refused(encode_gossip({latest{1, {}}, {}}), 13, limits::latest_marks_max));
+  EXPECT_TRUE(
+      refused(encode_gossip({latest_answer{1, {}, {}, {}}, {}}), 13, limits::latest_answer_max));
+  EXPECT_TRUE(
+      refused(encode_gossip({latest_answer{1, {}, {}, {}}, {}}), 15, limits::latest_marks_max));
+  EXPECT_TRUE(
+      refused(encode_gossip({latest_answer{1, {}, {}, {}}, {}}), 17, limits::latest_answer_max));
 }
 
 TEST(gossip_format, a_message_cut_short_or_with_more_behind_it_is_none) {
@@ -108,6 +134,19 @@ TEST(gossip_format, a_signature_holds_for_what_was_signed_and_for_nothing_else) 
   EXPECT_FALSE(is_genuine(sign));
 }
 
+TEST(gossip_format, a_node_shows_what_is_attested_of_itself_alone) {
+  const auto shown = [](attestation one) {
+    node_advert a = some_advert();
+    a.attested = {std::move(one)};
+    return decode_gossip(encode_gossip({news{}, {sign_advert(key(1), 5, a)}}));
+  };
+  EXPECT_TRUE(shown(attest(key(9), key(1).id(), {{}, "eu", {}}, 1)));
+  EXPECT_FALSE(shown(attest(key(9), key(2).id(), {{}, "eu", {}}, 1))) << "another node's";
+  attestation empty = attest(key(9), key(1).id(), {{}, "eu", {}}, 1);
+  empty.properties = {};
+  EXPECT_FALSE(shown(empty));
+}
+
 TEST(gossip_format, a_signature_of_one_kind_is_none_of_another) {
   // A suspicion's bytes hold a farewell's at their end, a life sign's equal a farewell's in form.
   const life_sign sign = sign_life(key(1), key(1).id(), 9);
@@ -135,6 +174,12 @@ TEST(gossip_format, the_largest_advert_and_the_largest_summary_fit_in_a_message)
   a.address = std::string(limits::address_bytes_max, 'a');
   a.held.assign(limits::advert_segments_max, {digest{}, {0, 1}, 1});
   a.rtts.assign(limits::advert_rtts_max, {node_id{}, 1});
+  a.attested.assign(limits::attestations_per_node_max,
+                    attest(key(9), key(1).id(),
+                           {std::string(limits::attested_operator_bytes_max, 'o'),
+                            std::string(limits::attested_region_bytes_max, 'r'),
+                            std::string(limits::attested_level_bytes_max, 'l')},
+                           1));
   const signed_update largest = sign_advert(key(1), 1, a);
   EXPECT_LT(limits::gossip_news_max * encoded_bytes(largest), limits::gossip_bytes_max / 2);
   const summary full{true, std::vector<known_node>(limits::gossip_nodes_max)};
@@ -149,6 +194,7 @@ TEST(gossip_format, refuses_adverts_outside_their_bounds) {
       {errc::over_limit, [](node_advert& a) { a.admin_address = std::string(257, 'a'); }},
       {errc::over_limit, [](node_advert& a) { a.held.assign(65, a.held[0]); }},
       {errc::over_limit, [](node_advert& a) { a.rtts.assign(65, a.rtts[0]); }},
+      {errc::over_limit, [](node_advert& a) { a.attested.assign(5, a.attested[0]); }},
       {errc::malformed, [](node_advert& a) { a.name = "a\x1b[2J"; }},
       {errc::malformed, [](node_advert& a) { a.name = "\xff"; }},
       {errc::malformed, [](node_advert& a) { a.address = "host :1"; }},

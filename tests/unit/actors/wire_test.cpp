@@ -137,6 +137,37 @@ TEST(wire, a_log_names_the_nodes_that_may_have_the_ends) {
   EXPECT_EQ(refused([](ends_rule& r) { r.last = limits::ends_layers_max + 1; }), errc::over_limit);
 }
 
+TEST(wire, a_log_says_what_its_nodes_must_be_attested) {
+  wire_message message = open();
+  request_log& log = *std::get<wire_open>(message.body).log;
+  for (const bool ends : {false, true}) {
+    for (const char* const constraint : {"", "{\"kind\":\"regex\"}"}) {
+      log.sampling.constraint = constraint;
+      log.ends = ends ? std::optional{ends_rule{{node(3)}, 2, 1, hash("salt", {})}} : std::nullopt;
+      for (const node_properties& what :
+           {node_properties{}, node_properties{"Example Ltd", "eu", "yes"}}) {
+        log.tier = tier_demand{{node(3), node(7)}, what};
+        EXPECT_EQ(decode_wire(encode_wire(message)).value(), message);
+        EXPECT_LE(encode_wire(message).size(), wire_bytes(message));
+      }
+    }
+  }
+  const auto refused = [&](const std::function<void(tier_demand&)>& change) {
+    return refusal([&](wire_open& m) {
+      m.log->tier = log.tier;
+      change(*m.log->tier);
+    });
+  };
+  EXPECT_EQ(refused([](tier_demand& t) { t.attestors.clear(); }), errc::malformed);
+  EXPECT_EQ(refused([](tier_demand& t) { std::swap(t.attestors[0], t.attestors[1]); }),
+            errc::malformed);
+  EXPECT_EQ(refused([](tier_demand& t) { t.attestors.resize(limits::tier_attestors_max + 1); }),
+            errc::over_limit);
+  EXPECT_EQ(refused([](tier_demand& t) { t.properties.region = "e\nu"; }), errc::malformed);
+  EXPECT_EQ(refused([](tier_demand& t) { t.properties.region = std::string(33, 'r'); }),
+            errc::over_limit);
+}
+
 TEST(wire, another_version_or_kind_is_unsupported) {
   auto bytes = encode_wire(open());
   put<std::uint16_t>(bytes, version_at, 9);

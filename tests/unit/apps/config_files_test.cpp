@@ -1,5 +1,6 @@
 // The files of config/ as the programs read them, and that all.toml leaves out no key.
 #include "apps/ovir/node/node_config.hpp"
+#include "messages/evidence/attestation.hpp"
 #include "messages/signing.hpp"
 #include "tests/support/cluster/cli.hpp"
 #include "tests/support/shared_files.hpp"
@@ -48,6 +49,9 @@ std::string with_everything_set(const std::string& text) {
   for (const std::string& line : lines_of(text)) {
     if (line.starts_with("#join_token")) {
       set += "join_token = \"" + to_text(token) + "\"\n"; // the example is cut short
+    } else if (line.starts_with("#attestations")) {
+      const attestation told = attest(admin, admin.id(), {"", "eu", ""}, 2'000'000'000);
+      set += "attestations = [\"" + to_text(told) + "\"]\n"; // likewise
     } else {
       set += (line.size() > 1 && line[0] == '#' && line[1] != ' ' ? line.substr(1) : line) + "\n";
     }

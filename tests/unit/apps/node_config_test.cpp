@@ -553,5 +553,27 @@ TEST(node_config, says_which_nodes_may_see_requests) {
   expect_refused(mistakes);
 }
 
+TEST(node_config, shows_what_is_attested_of_the_node) {
+  std::array<std::byte, secret_key::seed_size> seed{};
+  const secret_key attestor = secret_key::from_seed(seed);
+  seed[0] = std::byte{1};
+  const node_id other = secret_key::from_seed(seed).id();
+  const attestation mine = attest(attestor, attestor.id(), {{}, "eu", {}}, 2'000'000'000);
+  const std::string text = "\"" + to_text(mine) + "\"";
+  EXPECT_TRUE(parsed(scheduler).attestations.empty());
+  EXPECT_EQ(parsed("attestations = [" + text + ", " + text + "]\n" + scheduler).attestations,
+            (std::vector{mine, mine}));
+  const std::string foreign =
+      "\"" + to_text(attest(attestor, other, {{}, "eu", {}}, 2'000'000'000)) + "\"";
+  const mistake mistakes[]{
+      {"attestations = [\"eu\"]\n" + scheduler, ":1:17: 'attestations': an attestation is"},
+      {"attestations = [" + text + ", " + foreign + "]\n" + scheduler,
+       ":1:" + std::to_string(19 + text.size()) + ": 'attestations' are about "},
+      {"attestations = [" + text + ", " + text + ", " + text + ", " + text + ", " + text + "]\n" +
+           scheduler,
+       ":1:16: 'attestations' "}};
+  expect_refused(mistakes);
+}
+
 } // namespace
 } // namespace ovir::apps

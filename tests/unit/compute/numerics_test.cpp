@@ -35,11 +35,9 @@ std::string complaint(const kernel_set& set) {
 
 TEST(self_test, accepts_every_kernel_set_of_this_processor) {
   EXPECT_TRUE(self_test(kernels_reference()));
-  for (const kernel_set* set : {kernels_avx2(), kernels_avx512()}) {
-    if (set != nullptr && processor_has(set->id)) {
-      const auto r = self_test(*set);
-      EXPECT_TRUE(r) << r.error().message;
-    }
+  for (const kernel_set* set : fast_kernels_here()) {
+    const auto r = self_test(*set);
+    EXPECT_TRUE(r) << r.error().message;
   }
 }
 
@@ -69,6 +67,18 @@ TEST(self_test, notices_an_integer_product_rounded_twice) {
     };
   });
   EXPECT_THAT(complaint(set), HasSubstr("product of Q4_K"));
+}
+
+TEST(self_test, notices_a_product_that_is_wrong_with_packed_weights_alone) {
+  const kernel_set set = bent([](kernel_set& s) {
+    s.product = [](const weight& w, std::uint32_t first, std::uint32_t last,
+                   const quantized_batch& x, float* y, std::size_t stride, preparation*) {
+      kernels_reference().product(w, first, last, x, y, stride, nullptr);
+      y[first] += w.packed != nullptr && w.type == tensor_type::q6_k ? 1.0F : 0.0F;
+    };
+  });
+  EXPECT_THAT(complaint(set),
+              HasSubstr("bent kernels with packed weights differ from the reference in"));
 }
 
 TEST(self_test, notices_a_plain_sum_in_place_of_the_striped_one) {
@@ -135,17 +145,19 @@ TEST(profile_digest, is_what_the_profile_is_named_by) {
 
 TEST(isa, names_are_read_back_and_others_refused_with_the_choice) {
   EXPECT_EQ(*isa_from("reference"), isa::reference);
-  EXPECT_EQ(*isa_from("avx2"), isa::avx2);
-  EXPECT_EQ(*isa_from("avx512"), isa::avx512);
+  EXPECT_EQ(*isa_from("i8mm"), isa::i8mm);
+  for (const isa id : fast_isas) {
+    EXPECT_EQ(*isa_from(name_of(id)), id);
+  }
   const auto r = isa_from("AVX2");
   ASSERT_FALSE(r);
   EXPECT_EQ(r.error().code, errc::invalid_argument);
-  EXPECT_THAT(r.error().message, HasSubstr("use reference, avx2 or avx512"));
+  EXPECT_THAT(r.error().message, HasSubstr("use reference, avx2, avx512, neon, dotprod or i8mm"));
 }
 
 TEST(select_kernels, gives_the_set_asked_for_or_says_that_it_cannot) {
   EXPECT_EQ((*select_kernels(isa::reference))->id, isa::reference);
-  for (const isa id : {isa::avx2, isa::avx512}) {
+  for (const isa id : fast_isas) {
     const auto r = select_kernels(id);
     if (r) {
       EXPECT_EQ((*r)->id, id);
@@ -157,6 +169,8 @@ TEST(select_kernels, gives_the_set_asked_for_or_says_that_it_cannot) {
   const auto best = select_kernels(std::nullopt);
   ASSERT_TRUE(best);
   EXPECT_TRUE(processor_has((*best)->id));
+  const auto fast = fast_kernels_here();
+  EXPECT_EQ((*best)->id, fast.empty() ? isa::reference : fast.front()->id);
 }
 
 } // namespace

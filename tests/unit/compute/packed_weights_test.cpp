@@ -138,10 +138,8 @@ TEST(packed_weights, change_no_logit) {
       pack_weight(part, memory.begin(), runner);
       ASSERT_EQ(part.target->packed, memory.begin() + part.at);
     }
-    for (const kernel_set* set : {kernels_avx2(), kernels_avx512()}) {
-      if (set != nullptr && processor_has(set->id)) {
-        EXPECT_EQ(logits_of(m, *set), wanted) << quantisation << ' ' << set->name;
-      }
+    for (const kernel_set* set : fast_kernels_here()) {
+      EXPECT_EQ(logits_of(m, *set), wanted) << quantisation << ' ' << set->name;
     }
   }
 }

@@ -9,11 +9,9 @@ namespace ovir::compute {
 namespace {
 
 std::vector<isa> usable() {
-  std::vector<isa> all;
-  for (const isa id : {isa::reference, isa::avx2, isa::avx512}) {
-    if (processor_has(id)) {
-      all.push_back(id);
-    }
+  std::vector<isa> all{isa::reference};
+  for (const kernel_set* set : fast_kernels_here()) {
+    all.push_back(set->id);
   }
   return all;
 }

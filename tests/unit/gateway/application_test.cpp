@@ -444,6 +444,26 @@ TEST_F(endpoint, a_key_may_keep_requests_from_other_nodes_and_a_body_cannot_weak
   }
 }
 
+TEST_F(endpoint, a_request_that_any_node_may_compute_is_none_that_demands_a_tier) {
+  const std::string key(64, 'a');
+  const std::string id = "00000000000000b8";
+  const auto again = [&](const std::string& more) {
+    return ask(R"({"model": "m", "prompt": "Once")" + more + "}", "/v1/completions",
+               {{"x-ovir-request", id}});
+  };
+  const auto tier = [&](const std::string& region) {
+    return ", \"tier\": {\"attestor\": \"" + key + "\", \"region\": \"" + region + "\"}";
+  };
+  again("");
+  EXPECT_EQ(again(tier("eu"))->head.status, 409);
+  app_->calls().on_end(tag(), outcome("x", 1));
+  again(tier("eu"));
+  ASSERT_TRUE(cluster_.started.back().order.tier);
+  EXPECT_EQ(cluster_.started.back().order.tier->properties.region, "eu");
+  EXPECT_EQ(again(tier("us"))->head.status, 409);
+  EXPECT_NE(again("")->head.status, 409) << "what is of a tier serves who demands none";
+}
+
 TEST_F(endpoint, a_request_that_is_told_at_once_is_none_that_is_told_after) {
   const std::string after = R"(, "audit": {"reveal": "after"})";
   const std::string id = "00000000000000b7";

@@ -273,6 +273,31 @@ TEST(completion_request, reads_which_nodes_may_see_it_and_refuses_a_tier_by_name
   EXPECT_NE(tier.message.find("sealed"), std::string::npos);
 }
 
+TEST(completion_request, reads_what_nodes_must_be_attested_and_by_whom) {
+  const std::string key(64, 'a');
+  const std::string other(64, '0');
+  const node_id attestor = node_id_from_hex(key).value();
+  const std::string tier = "\"tier\": {\"attestor\": \"" + key + "\", ";
+  EXPECT_FALSE(parsed(api_kind::completion, with(R"("n": 1)")).tier);
+  EXPECT_EQ(
+      parsed(api_kind::chat, chat_with(tier + R"("region": "eu", "confidential": true})")).tier,
+      (tier_demand{{attestor}, {{}, "eu", "yes"}}));
+  EXPECT_EQ(parsed(api_kind::completion,
+                   with(tier + R"("operator": "Example Ltd", "confidential": "tdx"})"))
+                .tier,
+            (tier_demand{{attestor}, {"Example Ltd", {}, "tdx"}}));
+  EXPECT_EQ(parsed(api_kind::completion, with(tier + R"("confidential": false})")).tier,
+            (tier_demand{{attestor}, {}}));
+  for (const std::string& wrong :
+       {std::string{R"("tier": {})"}, std::string{R"("tier": 1)"},
+        std::string{R"("tier": {"attestor": "aa"})"}, "\"tier\": {\"attestor\": \"" + other + "\"}",
+        tier + R"("country": "x"})", tier + R"("region": 7})", tier + R"("region": "e,u"})",
+        tier + "\"region\": \"" + std::string(33, 'r') + "\"}"}) {
+    const api_error why = refused(api_kind::completion, with(wrong));
+    EXPECT_EQ(why.param.substr(0, 4), "tier") << wrong << ": " << why.message;
+  }
+}
+
 TEST(completion_request, reads_texts_to_be_made_vectors) {
   const auto r = parsed(api_kind::embedding, R"({"model": "m", "input": ["a", "b"],
       "encoding_format": "base64", "pooling": "last", "user": "u", "deadline_ms": 5})");

@@ -51,6 +51,15 @@ TEST_F(model_names, of_files_go_before_those_in_metadata) {
   EXPECT_EQ(found("Large"), 2);
 }
 
+TEST_F(model_names, of_models_with_adapters_are_base_and_adapter) {
+  models_.push_back(model_of(5, "large+tone", ""));
+  EXPECT_EQ(found("large+tone"), 5);
+  EXPECT_EQ(found("large.gguf+tone"), 5);
+  EXPECT_EQ(found("large.gguf+tone.gguf"), 5);
+  EXPECT_EQ(found("large"), 2);
+  EXPECT_EQ(found("large+other"), 0);
+}
+
 TEST_F(model_names, that_several_have_are_refused) {
   models_.push_back(model_of(4, "x.gguf", "Small 8B"));
   EXPECT_NE(refused("Small 8B").find("several models"), std::string::npos);

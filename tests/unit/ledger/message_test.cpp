@@ -31,7 +31,8 @@ statement_report statement_of(const node_id& who) {
       {3,
        7,
        {posting_kind::accrue, escrow, purse_of(purse::pending, who), 2, leaf_hash({}), 4},
-       false}};
+       false},
+      {4, 8, {posting_kind::carriage, free, other, 3, {}, 0}, true}};
   report.payers = {{leaf_hash({}), who}};
   return report;
 }

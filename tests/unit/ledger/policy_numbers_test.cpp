@@ -18,7 +18,7 @@ TEST(policy_numbers, name_each_number_once_and_set_what_they_get) {
       ++count;
     }
   }
-  EXPECT_EQ(count, 26U);
+  EXPECT_EQ(count, 27U);
 }
 
 TEST(policy_numbers, become_the_most_there_is_where_there_is_less_room) {

@@ -1,5 +1,6 @@
 #include "actors/nat/relay_book.hpp"
 #include "actors/nat/stream_flow.hpp"
+#include "messages/limits/carriage.hpp"
 #include "tests/support/cluster/link_node.hpp"
 
 #include <gmock/gmock.h>
@@ -153,10 +154,63 @@ TEST_F(relay_book_core, passes_bytes_both_ways_and_counts_what_receivers_sign) {
   EXPECT_TRUE(last<stream_end>(2));
   const auto bills = book_.take_bills();
   ASSERT_EQ(bills.size(), 1U) << "what 1 received it did not count";
+  EXPECT_EQ(bills[0].part, 0U);
   EXPECT_EQ(bills[0].what,
             (counted_stream{self_.id(), key_of(1).id(), key_of(2).id(), session_, 2}));
   EXPECT_TRUE(verify(key_of(2).id(), count_domain, count_statement(bills[0].what), bills[0].proof));
   EXPECT_TRUE(book_.take_bills().empty());
+}
+
+TEST_F(relay_book_core, bills_each_part_of_a_stream_once_and_at_the_end_the_rest) {
+  enter(1);
+  enter(2);
+  const std::uint32_t there = open_stream();
+  std::uint64_t total = 0;
+  const auto pass = [&](std::uint64_t bytes) {
+    told_.clear();
+    now_ += 1s; // its rate allows for it
+    send(1, 0, bytes);
+    total += bytes;
+    say(2, signed_count(2, 1, there, total));
+    take(book_.tick(now_));
+  };
+  while (total < limits::relay_part_bytes - 1) {
+    pass(std::min<std::uint64_t>(limits::relay_window_bytes, limits::relay_part_bytes - 1 - total));
+  }
+  EXPECT_TRUE(book_.take_bills().empty()) << "the part is not whole";
+  pass(11);
+  const auto whole = book_.take_bills();
+  ASSERT_EQ(whole.size(), 1U);
+  EXPECT_EQ(whole[0].part, 0U);
+  EXPECT_EQ(whole[0].what.bytes, limits::relay_part_bytes + 10);
+  pass(5);
+  EXPECT_TRUE(book_.take_bills().empty());
+  say(1, stream_end{0, stream_ending::closed});
+  const auto rest = book_.take_bills();
+  ASSERT_EQ(rest.size(), 1U);
+  EXPECT_EQ(rest[0].part, 1U);
+  EXPECT_EQ(rest[0].what.bytes, limits::relay_part_bytes + 15);
+  EXPECT_TRUE(verify(key_of(2).id(), count_domain, count_statement(rest[0].what), rest[0].proof));
+}
+
+TEST_F(relay_book_core, puts_out_who_opens_a_stream_under_the_session_of_one_that_was_counted) {
+  // The relay would not be paid for it: of one session each part is paid once.
+  enter(1);
+  enter(2);
+  const std::uint32_t there = open_stream();
+  send(1, 0, 100);
+  say(2, signed_count(2, 1, there, 100));
+  send(1, 0, 100);
+  say(2, signed_count(2, 1, there, 200));
+  EXPECT_FALSE(is_out(1));
+  say(1, stream_end{0, stream_ending::closed});
+  const std::uint32_t again = open_stream(2);
+  send(1, 2, 50);
+  EXPECT_FALSE(is_out(1));
+  say(2, signed_count(2, 1, again, 50));
+  EXPECT_TRUE(is_out(1));
+  EXPECT_FALSE(is_out(2));
+  EXPECT_EQ(book_.take_bills().size(), 1U);
 }
 
 TEST_F(relay_book_core, puts_out_who_sends_more_than_the_receiver_has_signed_for) {

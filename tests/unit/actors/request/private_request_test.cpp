@@ -50,6 +50,21 @@ TEST(private_request, the_client_or_the_node_may_want_it_and_neither_weakens_the
   }
 }
 
+TEST(private_request, one_of_a_tier_finds_what_requests_of_the_tier_left_alone) {
+  generation_request plain = private_order(privacy_mode::none);
+  generation_request tiered = plain;
+  tiered.tier = tier_demand{{asker_key(1)}, {{}, "eu", {}}};
+  generation_request again = tiered;
+  ASSERT_TRUE(make_private(plain, settings_here()));
+  ASSERT_TRUE(make_private(tiered, settings_here()));
+  ASSERT_TRUE(make_private(again, settings_here()));
+  EXPECT_NE(tiered.cache.salt, plain.cache.salt);
+  EXPECT_EQ(tiered.cache.salt, again.cache.salt);
+  EXPECT_TRUE(tiered.cache.answers);
+  tiered.tier->attestors.clear();
+  EXPECT_FALSE(make_private(tiered, settings_here())) << "a tier that names no key";
+}
+
 TEST(private_request, caches_know_it_by_names_that_no_other_request_has) {
   generation_request one = private_order(privacy_mode::ends);
   generation_request other = one;

@@ -31,7 +31,7 @@ group_header header_of(group_kind kind, std::uint32_t width) {
   if (kind >= group_kind::form && kind <= group_kind::part) {
     h.rows = 0;
   }
-  if (kind >= group_kind::form && kind != group_kind::written) {
+  if (kind >= group_kind::form && kind != group_kind::written && kind != group_kind::proofs) {
     h.pass = 0;
   }
   return h;
@@ -46,7 +46,7 @@ std::vector<group_message> one_of_each() {
           {header_of(head, 0), 12},          {header_of(form, 0), 100},
           {header_of(formed, 0), 0},         {header_of(part, 0), 0},
           {header_of(history, 10), 24 + 60}, {header_of(written, 10), 60},
-          {header_of(close, 0), 24}};
+          {header_of(close, 0), 24},         {header_of(proofs, 0), 192}};
 }
 
 std::vector<std::byte> payload_of(const group_message& m) {
@@ -106,7 +106,7 @@ TEST(group_frame, is_refused_where_a_field_is_out_of_its_range) {
   using enum group_kind;
   for (const wrong& w : {
            wrong{header_of(group_kind{0}, 0), 0, errc::unsupported},
-           wrong{header_of(group_kind{16}, 0), 0, errc::unsupported},
+           wrong{header_of(group_kind{17}, 0), 0, errc::unsupported},
            wrong{changed(maxima, 0, [](auto& h) { h.member = limits::group_members_max; }), 15,
                  errc::over_limit},
            wrong{changed(maxima, 0, [](auto& h) { h.rows = limits::prefill_chunk_max + 1; }), 15,
@@ -134,6 +134,8 @@ TEST(group_frame, is_refused_where_a_field_is_out_of_its_range) {
            wrong{header_of(form, 0), limits::group_order_bytes_max + 1, errc::malformed},
            wrong{header_of(form, 0), 0, errc::malformed},
            wrong{header_of(part, 0), 1, errc::malformed},
+           wrong{header_of(proofs, 0), 191, errc::malformed},
+           wrong{changed(proofs, 0, [](auto& h) { h.rows = 0; }), 0, errc::malformed},
        }) {
     const auto refused = check(w.header, std::vector<std::byte>(w.bytes));
     ASSERT_FALSE(refused) << static_cast<unsigned>(w.header.kind) << ", " << w.bytes << " bytes";

@@ -1,4 +1,4 @@
-#include "actors/group/group_order.hpp"
+#include "compute/parts/part_group.hpp"
 
 #include "compute/parts/cut_codec.hpp"
 #include "messages/limits/parts.hpp"
@@ -9,7 +9,7 @@
 // Grammar, also on docs/formats/parts.md:
 //
 //   order = 0x47 version:u8 model:digest nodes:u8 (node id:32 bytes)[nodes] bytes:u32 cut
-namespace ovir::actors {
+namespace ovir::compute {
 
 namespace {
 
@@ -19,24 +19,24 @@ constexpr std::uint8_t order_version = 1;
 } // namespace
 
 // Found by its argument, so not in a namespace of its own.
-template <class Io, of_type<group_order> T>
+template <class Io, of_type<part_group> T>
 void fields(Io& io, T& o) {
   io(o.model);
   io.template list<std::uint8_t>(o.nodes, "nodes of a group", limits::group_members_max);
   if constexpr (Io::reads) {
-    io.formed(o.cut, "a cut", limits::group_order_bytes_max, compute::decode_cut);
+    io.formed(o.cut, "a cut", limits::group_order_bytes_max, decode_cut);
   } else {
-    io.block(compute::encode_cut(o.cut), "a cut", limits::group_order_bytes_max);
+    io.block(encode_cut(o.cut), "a cut", limits::group_order_bytes_max);
   }
 }
 
-std::vector<std::byte> encode_order(const group_order& order) {
+std::vector<std::byte> encode_order(const part_group& order) {
   return tagged_bytes(order_tag, order_version, order);
 }
 
-result<group_order> decode_order(std::span<const std::byte> bytes) {
-  OVIR_ASSIGN(group_order order,
-              from_tagged<group_order>(bytes, order_tag, order_version, "order of a group"));
+result<part_group> decode_order(std::span<const std::byte> bytes) {
+  OVIR_ASSIGN(part_group order,
+              from_tagged<part_group>(bytes, order_tag, order_version, "order of a group"));
   const std::set<node_id> apart(order.nodes.begin(), order.nodes.end());
   if (order.nodes.size() != order.cut.members.size() || apart.size() != order.nodes.size()) {
     return fail(errc::malformed, "a group of {} different nodes, {} named, with {} parts",
@@ -45,4 +45,4 @@ result<group_order> decode_order(std::span<const std::byte> bytes) {
   return order;
 }
 
-} // namespace ovir::actors
+} // namespace ovir::compute

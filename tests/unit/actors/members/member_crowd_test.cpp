@@ -41,13 +41,14 @@ struct member_crowd : testing::Test {
   crowd_time now{1h};
   std::set<std::uint16_t> silent; ///< answer no pings
 
-  member_crowd() {
+  explicit member_crowd(std::size_t lists_above = limits::lists_above) {
     for (std::uint16_t n = 0; n < 40; ++n) {
       keys.push_back(crowd_key(n));
       numbers[keys[n].id()] = n;
     }
     membership_options options;
     options.full_mesh_max = 8;
+    options.lists_above = lists_above;
     core = std::make_unique<membership_core>(
         keys[0], crowd_advert(0), 10, options, 1,
         [](const node_id&) { return std::optional{member_roles}; });
@@ -365,6 +366,128 @@ TEST_F(member_crowd, adverts_of_load_wait_and_those_of_models_do_not) {
   (void)core->advertise(busy, now);
   (void)pass(3s);
   EXPECT_EQ(core->find(id(0))->incarnation, 13U);
+}
+
+// News by lists (member_latest.hpp)
+
+struct member_lists : member_crowd {
+  member_lists() : member_crowd(0) {}
+
+  /// The first list it sends to anyone.
+  [[nodiscard]] latest list() {
+    for (int i = 0; i < 80; ++i) {
+      for (const gossip_message& m : said(pass(25ms))) {
+        if (const auto* const l = std::get_if<latest>(&m.body)) {
+          return *l;
+        }
+      }
+    }
+    ADD_FAILURE() << "no list in two seconds";
+    return {};
+  }
+  [[nodiscard]] static latest_answer answer_in(const std::vector<gossip_message>& all) {
+    for (const gossip_message& m : all) {
+      if (const auto* const a = std::get_if<latest_answer>(&m.body)) {
+        return *a;
+      }
+    }
+    return {};
+  }
+  [[nodiscard]] static told_case case_of(const signed_update& word) {
+    const auto& s = std::get<signed_suspicion>(word);
+    return {s.subject, s.incarnation, {{head_of(s.accuser), s.proof}}};
+  }
+};
+
+TEST_F(member_lists, updates_are_told_to_who_does_not_list_them_and_to_nobody_else) {
+  (void)hear(1, news{}, {advert(7, 2)});
+  const latest mine = list();
+  EXPECT_THAT(said(hear(2, mine)), IsEmpty()) << "who lists the same lacks nothing";
+  const auto told = said(hear(2, latest{5, {}}), 2);
+  ASSERT_FALSE(told.empty());
+  EXPECT_TRUE(std::any_of(told[0].updates.begin(), told[0].updates.end(), [&](const auto& u) {
+    return subject_of(u) == id(7) && incarnation_of(u) == 2;
+  }));
+  (void)pass(15s); // others told of it by then
+  for (const gossip_message& m : said(hear(2, latest{6, {}}), 2)) {
+    EXPECT_TRUE(std::none_of(m.updates.begin(), m.updates.end(),
+                             [&](const auto& u) { return subject_of(u) == id(7); }));
+  }
+}
+
+TEST_F(member_lists, what_is_not_known_is_asked_for_and_what_is_asked_for_is_told) {
+  const latest_answer asks = answer_in(said(hear(3, latest{9, {0x1231, 0x4563, 0x7890}}), 3));
+  EXPECT_EQ(asks.wanted, (std::vector<std::uint32_t>{0x1230, 0x4560})) << "not who is not counted";
+  (void)hear(1, news{}, {advert(7, 2)});
+  const latest mine = list();
+  latest_answer wants{mine.salt, {}, {}, {}};
+  for (const std::uint32_t mark : mine.marks) {
+    wants.wanted.push_back(mark & ~3U);
+  }
+  std::size_t found = 0;
+  for (const gossip_message& m : said(hear(4, wants), 4)) {
+    for (const signed_update& u : m.updates) {
+      found += subject_of(u) == id(7) && incarnation_of(u) == 2 ? 1 : 0;
+    }
+  }
+  EXPECT_EQ(found, 1U);
+}
+
+TEST_F(member_lists, marks_of_three_neighbours_make_a_member_and_those_of_two_do_not) {
+  (void)hear(1, news{}, {advert(30, 5)});
+  EXPECT_EQ(health(30), std::nullopt);
+  const latest mine = list();
+  latest theirs{mine.salt, {}};
+  for (const std::uint32_t mark : mine.marks) {
+    theirs.marks.push_back(mark | 1U); // they count all of these
+  }
+  (void)hear(2, theirs);
+  (void)hear(2, theirs);
+  EXPECT_EQ(health(30), std::nullopt);
+  (void)hear(3, theirs);
+  EXPECT_EQ(health(30), member_health::alive);
+}
+
+TEST_F(member_lists, a_case_of_three_accusers_makes_suspect_and_dead_and_one_of_two_does_not) {
+  told_case all = case_of(accusation(1, 7));
+  all.words.push_back(case_of(accusation(2, 7)).words[0]);
+  (void)hear(4, latest_answer{1, {}, {}, {all}});
+  EXPECT_EQ(health(7), member_health::alive);
+  // A case that nobody told of has no mark here; theirs of three is asked for.
+  all.words.push_back(case_of(accusation(3, 7)).words[0]);
+  silent.insert(7);
+  (void)hear(4, latest_answer{1, {}, {}, {all}});
+  EXPECT_EQ(health(7), member_health::suspect);
+  const latest_answer told = answer_in(said(hear(5, latest{3, {}}), 5));
+  ASSERT_THAT(told.cases, SizeIs(1));
+  EXPECT_THAT(told.cases[0].words, SizeIs(3));
+  (void)pass(suspicion());
+  EXPECT_EQ(health(7), member_health::dead);
+}
+
+TEST_F(member_lists, forged_words_of_a_case_end_the_link_and_are_not_told_on) {
+  told_case forged = case_of(accusation(1, 7));
+  forged.words[0].proof.bytes[3] ^= 1U;
+  (void)hear(4, latest_answer{1, {}, {}, {forged}});
+  EXPECT_FALSE(core->on_gossip(id(4), encode_gossip({news{}, {}, {}}), now));
+  EXPECT_THAT(answer_in(said(hear(5, latest{3, {}}), 5)).cases, IsEmpty());
+}
+
+TEST_F(member_lists, one_peer_that_lists_what_there_is_not_gets_short_answers_and_changes_nothing) {
+  latest lies{1, {}};
+  for (std::uint32_t n = 0; n < limits::latest_marks_max; ++n) {
+    lies.marks.push_back(n * 2'654'435'761U | 3U);
+  }
+  for (int i = 0; i < 40; ++i) {
+    lies.salt = static_cast<std::uint64_t>(i);
+    const crowd_effects out = hear(6, lies);
+    EXPECT_THAT(only<member_changed>(out), IsEmpty());
+    EXPECT_LE(answer_in(said(out, 6)).wanted.size(), limits::latest_answer_max);
+    (void)pass(1s);
+  }
+  for (std::uint16_t n = 1; n <= peers_met; ++n) {
+    EXPECT_EQ(health(n), member_health::alive) << n;
+  }
 }
 
 } // namespace

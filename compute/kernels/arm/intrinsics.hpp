@@ -1,0 +1,5 @@
+#pragma once
+
+#if defined(__aarch64__)
+#include <arm_neon.h>
+#endif
