@@ -194,9 +194,8 @@ result<layer_places> best_among(pathfinder_state& state, const path_terms& wante
   if (auto mended = mended_at_once(state, wanted, request, now, apart_from, which)) {
     return std::move(*mended);
   }
-  const auto nodes =
-      allowed_of(state, which,
-                 candidates_for(state, wanted, {layers_of(wanted)}, &request, now, apart_from));
+  const auto nodes = allowed_of(
+      state, which, candidates_for(state, wanted, {layers_of(wanted)}, &request, now, apart_from));
   result<layer_places> path{error{}};
   for (const std::uint32_t level : fault_levels(nodes)) {
     if (!kept.empty()) {

@@ -23,8 +23,8 @@ candidates_for(pathfinder_state& state, const path_terms& wanted,
                const std::vector<layer_range>& runs, const pathfinder_state::watched* request,
                fault_memory::time_point now, const pathfinder_state::watched* apart_from = nullptr);
 
-/// Those of them that have leave: all but the strangers of an open cluster, which may be one owner's
-/// under any number of keys (docs/adr/0049-open-clusters.md).
+/// Those of them that have leave: all but the strangers of an open cluster, which may be one
+/// owner's under any number of keys (docs/adr/0049-open-clusters.md).
 [[nodiscard]] std::vector<path_candidate> with_leave(const pathfinder_state& state,
                                                      const std::vector<path_candidate>& nodes);
 
@@ -37,8 +37,8 @@ candidates_for(pathfinder_state& state, const path_terms& wanted,
 void take_out_weights(chosen_path& best, double lead_seconds);
 
 /// The path of a request: what works of the one it has, mended; else a new one. Of two runs
-/// strangers compute for one, and where there is no other way: what both agree on is told. A request
-/// that one of them failed goes on with none, where that can be.
+/// strangers compute for one, and where there is no other way: what both agree on is told. A
+/// request that one of them failed goes on with none, where that can be.
 [[nodiscard]] result<layer_places> best_path(pathfinder_state& state, const path_terms& wanted,
                                              const pathfinder_state::watched& request,
                                              fault_memory::time_point now,

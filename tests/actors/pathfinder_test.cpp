@@ -375,6 +375,17 @@ TEST_F(open_pathfinding, gives_both_runs_nodes_with_leave_where_these_make_two_p
   EXPECT_FALSE(second.empty() || has_strangers(second));
 }
 
+// Else it would wait for one silent key after the other.
+TEST_F(open_pathfinding, goes_on_without_strangers_once_one_of_them_failed_the_request) {
+  EXPECT_TRUE(has_strangers(path_of({})));
+  ASSERT_EQ(given_.size(), 1U);
+  caf::anon_send(paths_,
+                 path_trouble{request, given_[0].handle, {errc::timed_out, "it is silent"}});
+  scheduler_.run();
+  EXPECT_FALSE(where(request).empty() || has_strangers(where(request)));
+  EXPECT_TRUE(has_strangers(path_of({}, request_id{8}))) << "another request does not";
+}
+
 // The two strangers may be one owner's, who computes the same wrong result twice.
 TEST_F(open_pathfinding, gives_strangers_one_of_two_runs_and_never_both) {
   may_lack_paths_ = true;

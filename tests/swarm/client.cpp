@@ -131,7 +131,7 @@ gateway::http_request client::request() const {
             {"top_k", ask_.wanted.sampling.top_k},
             {"seed", ask_.wanted.sampling.seed},
             {"stream", ask_.stream},
-                  {"receipt", ask_.receipt}};
+            {"receipt", ask_.receipt}};
   if (ask_.reveal_after) {
     body["audit"] = {{"reveal", "after"}};
   }

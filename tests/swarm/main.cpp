@@ -405,7 +405,8 @@ void add_newcomers(CLI::App& app, settings& s) {
                  "Instead: an open cluster, and so many keys without leave that come to it: all "
                  "flood members' records and compute something else")
       ->check(CLI::Range(1, 2'000));
-  app.add_option("--asks", s.newcomers.requests, "Of these, requests")->check(CLI::Range(1, 10'000));
+  app.add_option("--asks", s.newcomers.requests, "Of these, requests")
+      ->check(CLI::Range(1, 10'000));
 }
 
 /// Honesty is compared with, whether or not it is named.

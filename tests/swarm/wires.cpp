@@ -178,7 +178,7 @@ void wires::admit(const pointer& c, const node_id& expected) {
     return hello;
   };
   const auto info_of = [this, kind = c->kind](const side& me, const side& other, const auto& is,
-                                        auto as) {
+                                              auto as) {
     return actors::peer_info{me.own,       is.node,          kind,    as,
                              is.address,   is.incoming,      is.life, place_of(other.machine),
                              is.last_loss, me.peer.told_loss};

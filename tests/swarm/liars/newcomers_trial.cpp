@@ -43,7 +43,9 @@ constexpr nanoseconds convictions_known = 10s;
 constexpr std::int64_t median_times_most = 4;
 constexpr nanoseconds longest_most = 60s;
 
-std::string ghost_address(std::size_t n) { return fmt::format("10.{}.{}.1:7300", 100 + n / 250, n % 250); }
+std::string ghost_address(std::size_t n) {
+  return fmt::format("10.{}.{}.1:7300", 100 + n / 250, n % 250);
+}
 
 secret_key key_of_ghost(chance draws) {
   std::array<std::byte, secret_key::seed_size> seed{};
@@ -52,7 +54,7 @@ secret_key key_of_ghost(chance draws) {
 }
 
 wanted_proof proof_of(const ask& a) {
-  return a.reveal_after ? wanted_proof::after
+  return a.reveal_after                                               ? wanted_proof::after
          : a.wanted.prompt.size() + a.wanted.max_tokens >= twice_from ? wanted_proof::twice
                                                                       : wanted_proof::none;
 }
@@ -290,8 +292,9 @@ void newcomers_trial::judge(newcomers_report& report) const {
       expect(row.open == 0 && row.refused == 0,
              fmt::format("{} of {} requests were not answered, {} were refused", row.open,
                          row.asked, row.refused));
-      expect(row.share(100) <= longest_most, fmt::format("a request took {:.1f} s",
-                                                    std::chrono::duration<double>(row.share(100)).count()));
+      expect(row.share(100) <= longest_most,
+             fmt::format("a request took {:.1f} s",
+                         std::chrono::duration<double>(row.share(100)).count()));
       expect(row.share(50) <= median_times_most * report.calm.rows.at(i).share(50),
              fmt::format("half of the requests took {} times as long as without liars",
                          row.share(50) / std::max(report.calm.rows.at(i).share(50), 1ns)));
@@ -311,24 +314,28 @@ newcomers_report newcomers_trial::run() {
 
 std::string to_text(const newcomers_plan& plan, const newcomers_report& report) {
   constexpr std::array names{"one path", "twice", "after"};
-  const auto ms = [](nanoseconds t) { return std::chrono::duration<double, std::milli>(t).count(); };
-  std::string out = fmt::format("newcomers {} seed {} {}: {}\n", plan.liars, plan.seed,
-                                plan.free ? "free" : "charged",
-                                report.violations.empty() ? "holds" : "FAILS");
+  const auto ms = [](nanoseconds t) {
+    return std::chrono::duration<double, std::milli>(t).count();
+  };
+  std::string out =
+      fmt::format("newcomers {} seed {} {}: {}\n", plan.liars, plan.seed,
+                  plan.free ? "free" : "charged", report.violations.empty() ? "holds" : "FAILS");
   for (const newcomers_run* const run : {&report.calm, &report.attacked}) {
     out += run == &report.calm ? "  without liars\n" : "  with liars\n";
     for (std::size_t i = 0; i < proofs_wanted; ++i) {
       const newcomers_row& row = run->rows.at(i);
-      out += fmt::format("    {:8} {:3} asked, {} wrong, {} open, {} refused; half within {:.0f} ms, 95 % {:.0f} "
-                         "ms, all {:.0f} ms\n",
-                         names.at(i), row.asked, row.wrong, row.open, row.refused, ms(row.share(50)),
-                         ms(row.share(95)), ms(row.share(100)));
+      out += fmt::format(
+          "    {:8} {:3} asked, {} wrong, {} open, {} refused; half within {:.0f} ms, 95 % {:.0f} "
+          "ms, all {:.0f} ms\n",
+          names.at(i), row.asked, row.wrong, row.open, row.refused, ms(row.share(50)),
+          ms(row.share(95)), ms(row.share(100)));
     }
-    out += fmt::format("    {} liars' nodes, {} passes lied, {} liars convicted, {} honest; floods "
-                       "linked {} times, told {} records, kept {} stages; {:.0f} s, digest {:016x}\n",
-                       run->nodes_begun, run->passes_lied, run->convicted, run->honest_convicted,
-                       run->floods_let_in, run->records, run->stages_kept,
-                       std::chrono::duration<double>(run->rest.virtual_time).count(), run->rest.trace);
+    out +=
+        fmt::format("    {} liars' nodes, {} passes lied, {} liars convicted, {} honest; floods "
+                    "linked {} times, told {} records, kept {} stages; {:.0f} s, digest {:016x}\n",
+                    run->nodes_begun, run->passes_lied, run->convicted, run->honest_convicted,
+                    run->floods_let_in, run->records, run->stages_kept,
+                    std::chrono::duration<double>(run->rest.virtual_time).count(), run->rest.trace);
   }
   for (const std::string& one : report.violations) {
     out += "  " + one + "\n";
