@@ -36,12 +36,14 @@ actors::tls_options flood_options(std::string address) {
   return how;
 }
 
-actors::node_advert boast(const std::string& address, const flood_terms& terms) {
+actors::node_advert advert_of(const std::string& address, const flood_terms& terms, bool holds) {
   actors::node_advert a;
   a.name = "fast";
   a.address = address;
   a.roles.add(role::worker);
-  a.held = {{terms.model, {0, terms.layers}, terms.layers}};
+  if (holds) {
+    a.held = {{terms.model, {0, terms.layers}, terms.layers}};
+  }
   a.memory_bytes = a.memory_free = boasted_memory;
   a.decode_bytes_per_second = a.prefill_bytes_per_second = boasted_speed;
   return a;
@@ -53,7 +55,8 @@ newcomer_flood::newcomer_flood(world& in, wires& at, std::size_t machine, const 
                                std::string address, std::shared_ptr<const flood_terms> terms)
     : world_(in), wires_(at), machine_(machine), key_(key), terms_(std::move(terms)),
       draws_(in.draws().split(0xf100d00 + machine)), how_(flood_options(address)),
-      own_(actors::sign_advert(key, 1, boast(address, *terms_))) {}
+      boast_(actors::sign_advert(key, 1, advert_of(address, *terms_, true))),
+      modest_(actors::sign_advert(key, 2, advert_of(address, *terms_, false))) {}
 
 void newcomer_flood::begin() {
   if (links_ == nullptr) {
@@ -109,8 +112,12 @@ void newcomer_flood::tell(actors::connection_id to, const gossip_message& what) 
                    std::make_shared<const std::vector<std::byte>>(actors::encode_gossip(what))));
 }
 
+const actors::signed_update& newcomer_flood::own() const {
+  return world_.now() < terms_->boast_until ? boast_ : modest_;
+}
+
 gossip_message newcomer_flood::lies() {
-  gossip_message said{actors::news{}, {own_}, {}};
+  gossip_message said{actors::news{}, {own()}, {}};
   const std::size_t first = draws_.below(terms_->ghosts->size());
   for (std::size_t n = 0; n < ghosts_at_once; ++n) {
     const actors::signed_update& ghost = (*terms_->ghosts)[(first + n) % terms_->ghosts->size()];
@@ -140,7 +147,7 @@ void newcomer_flood::connected(const actors::peer_info& peer) {
   open_[peer.connection] = peer.kind;
   ++let_in_;
   if (peer.kind == actors::channel::control) {
-    tell(peer.connection, {actors::news{}, {own_}, {}});
+    tell(peer.connection, {actors::news{}, {own()}, {}});
   }
 }
 

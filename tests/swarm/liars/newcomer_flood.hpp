@@ -19,6 +19,7 @@ struct flood_terms {
   std::vector<std::string> victims; ///< addresses of nodes
   digest model;                     ///< whose layers they say they hold
   std::uint32_t layers{0};
+  nanoseconds boast_until{0}; ///< from then on they hold nothing
   /// Signed adverts of nodes that are not there.
   std::shared_ptr<const std::vector<actors::signed_update>> ghosts;
 };
@@ -50,6 +51,7 @@ private:
   void go();
   void tell(actors::connection_id to, const actors::gossip_message& what);
   [[nodiscard]] actors::gossip_message lies();
+  [[nodiscard]] const actors::signed_update& own() const;
   void note(const std::vector<actors::signed_update>& news);
 
   world& world_;
@@ -59,7 +61,8 @@ private:
   std::shared_ptr<const flood_terms> terms_;
   chance draws_;
   actors::tls_options how_;
-  actors::signed_update own_;
+  actors::signed_update boast_;
+  actors::signed_update modest_;    ///< later
   std::unique_ptr<endpoint> links_; ///< null: it does nothing
   std::uint64_t turn_{0};
   std::size_t acts_{0}; ///< since it came to where it is

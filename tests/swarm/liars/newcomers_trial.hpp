@@ -51,7 +51,7 @@ struct newcomers_run {
 };
 
 struct newcomers_report {
-  newcomers_run calm;     ///< nobody is hostile
+  newcomers_run calm;     ///< without hostile keys
   newcomers_run attacked; ///< the same requests, at the same times
   std::vector<std::string> violations;
 };
