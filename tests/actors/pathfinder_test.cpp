@@ -27,11 +27,12 @@ constexpr request_id request{7};
 /// Nodes 0 and 1 hold a half each, node 2 holds everything and is as fast.
 class pathfinding : public ::testing::Test {
 protected:
-  pathfinding()
+  explicit pathfinding(bool open = false)
       : config_(system_config::simulated()), system_(config_),
         scheduler_(dynamic_cast<caf::scheduler::test_coordinator&>(system_.scheduler())) {
     model_ = path_.make({}).asked.model;
     access_list::settings settings;
+    settings.open = open;
     const std::array<layer_range, 3> held{layer_range{0, half}, layer_range{half, layers},
                                           layer_range{0, layers}};
     for (std::size_t node = 0; node < held.size(); ++node) {
@@ -336,6 +337,92 @@ TEST_F(pathfinding, refuses_two_runs_where_there_are_no_two_paths) {
   members_[1].health = member_health::alive;
   tell_members();
   EXPECT_FALSE(where(twin_of(request)).empty());
+}
+
+/// The same with two strangers that say that they hold everything and are a thousand times as fast.
+class open_pathfinding : public pathfinding {
+protected:
+  open_pathfinding() : pathfinding(true) {
+    for (member& m : members_) {
+      m.advert.decode_bytes_per_second = 1'000'000'000;
+    }
+    for (std::uint8_t i = 0; i < 2; ++i) {
+      member m = members_[2];
+      m.node.key.fill(0xf0 + i);
+      m.advert.decode_bytes_per_second = 1'000'000'000'000;
+      link(10 + i, m.node);
+      members_.push_back(std::move(m));
+    }
+    tell_members();
+  }
+  void set(std::initializer_list<std::size_t> nodes, member_health health) {
+    for (const std::size_t node : nodes) {
+      members_[node].health = health;
+    }
+    tell_members();
+  }
+  [[nodiscard]] bool has_strangers(const layer_places& path) const {
+    return std::any_of(path.begin(), path.end(),
+                       [&](const auto& one) { return access_->is_stranger(one.first); });
+  }
+};
+
+TEST_F(open_pathfinding, gives_both_runs_nodes_with_leave_where_these_make_two_paths) {
+  EXPECT_TRUE(has_strangers(path_of({}))) << "a request that runs once goes to the fastest";
+  const layer_places first = path_of({}, request_id{8}, twin_rule::refused);
+  const layer_places second = path_of({}, twin_of(request_id{8}), twin_rule::refused);
+  EXPECT_FALSE(first.empty() || has_strangers(first));
+  EXPECT_FALSE(second.empty() || has_strangers(second));
+}
+
+// Else it would wait for one silent key after the other.
+TEST_F(open_pathfinding, goes_on_without_strangers_once_one_of_them_failed_the_request) {
+  EXPECT_TRUE(has_strangers(path_of({})));
+  ASSERT_EQ(given_.size(), 1U);
+  caf::anon_send(paths_,
+                 path_trouble{request, given_[0].handle, {errc::timed_out, "it is silent"}});
+  scheduler_.run();
+  EXPECT_FALSE(where(request).empty() || has_strangers(where(request)));
+  EXPECT_TRUE(has_strangers(path_of({}, request_id{8}))) << "another request does not";
+}
+
+// The two strangers may be one owner's, who computes the same wrong result twice.
+TEST_F(open_pathfinding, gives_strangers_one_of_two_runs_and_never_both) {
+  may_lack_paths_ = true;
+  set({0, 1}, member_health::dead);
+  const layer_places own{{id(2), {0, layers}}};
+  EXPECT_EQ(path_of({}, request, twin_rule::refused), own);
+  EXPECT_TRUE(has_strangers(path_of({}, twin_of(request), twin_rule::refused)));
+  set({2}, member_health::dead);
+  EXPECT_TRUE(where(request).empty() || where(request) == own) << "the other stranger is free";
+  set({0, 1}, member_health::alive);
+  EXPECT_EQ(where(request), (layer_places{{id(0), {0, half}}, {id(1), {half, layers}}}));
+}
+
+TEST_F(open_pathfinding, keeps_a_run_free_of_strangers_also_where_its_twin_has_left_them) {
+  may_lack_paths_ = true;
+  set({0, 1}, member_health::dead);
+  EXPECT_FALSE(has_strangers(path_of({}, request, twin_rule::waits)));
+  EXPECT_TRUE(has_strangers(path_of({}, twin_of(request), twin_rule::waits)));
+  set({0, 1}, member_health::alive);
+  set({3, 4}, member_health::dead);
+  EXPECT_FALSE(where(twin_of(request)).empty() || has_strangers(where(twin_of(request))));
+  set({3, 4}, member_health::alive);
+  set({2}, member_health::dead);
+  EXPECT_FALSE(has_strangers(where(request))) << "what a stranger computed is in what its twin has";
+}
+
+TEST_F(open_pathfinding, refuses_two_runs_where_no_path_is_of_nodes_with_leave_alone) {
+  may_lack_paths_ = true;
+  set({1, 2}, member_health::dead); // node 0 has half of the layers
+  EXPECT_FALSE(path_of({}, request_id{8}).empty());
+  EXPECT_TRUE(path_of({}, request, twin_rule::refused).empty());
+  for (auto passed = 0ms; passed <= limits::two_paths_wait; passed += 100ms) {
+    scheduler_.advance_time(100ms);
+    scheduler_.run();
+  }
+  ASSERT_EQ(lost_.size(), 1U);
+  EXPECT_EQ(lost_[0].code, errc::segment_missing);
 }
 
 /// A request with the same layers as its ends, of which node 2 alone may be sent tokens.
