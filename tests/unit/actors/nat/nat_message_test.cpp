@@ -13,10 +13,10 @@ std::vector<nat_message> one_of_each_nat_message() {
   const node_id node = key_of(2).id();
   const std::string address = "203.0.113.7:7300";
   return {helper_join{true, {"203.0.113.7:7300", "[2001:db8::1]:1"}},
-          address_seen{address, helper.sign(seen_domain, seen_statement(node, address))},
+          address_seen{address, helper.sign(seen_domain, seen_statement(node, address)), true, {7, 8}},
           helper_ask{7, node},
           helper_answer{7, true, false, true, {address}},
-          meeting{9, node, true, nat_mapping::dependent, {address, "10.0.0.2:40000"}},
+          meeting{9, node, true, nat_mapping::dependent, {address, "10.0.0.2:40000"}, {address}},
           stream_open{2, node, {1, 2, 3}},
           stream_taken{3},
           stream_bytes{4, {std::byte{1}, std::byte{2}}},
