@@ -11,7 +11,8 @@
 namespace ovir::actors {
 
 /// The UDP socket of a node's QUIC links, for who looks for ways through NAT (actors/nat): small
-/// datagrams that are no QUIC, and links over QUIC in place of ones that are looked for. Any thread.
+/// datagrams that are no QUIC, and links over QUIC in place of ones that are looked for. Any
+/// thread.
 class udp_door {
 public:
   struct calls {

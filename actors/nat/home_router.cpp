@@ -46,8 +46,7 @@ public:
   /// `protocol`: NATPMP_PROTOCOL_TCP or NATPMP_PROTOCOL_UDP.
   result<natpmpresp_t> port(int protocol, std::uint16_t inside, std::uint16_t outside,
                             std::uint32_t seconds) {
-    if (!open_ ||
-        ::sendnewportmappingrequest(&state_, protocol, inside, outside, seconds) < 0) {
+    if (!open_ || ::sendnewportmappingrequest(&state_, protocol, inside, outside, seconds) < 0) {
       return no_router();
     }
     return answer();

@@ -38,7 +38,7 @@ struct helper_join {
 struct address_seen {
   std::string address;
   signature proof{};
-  bool udp{false};   ///< of the node's UDP socket, as a probe showed; else of this connection
+  bool udp{false};     ///< of the node's UDP socket, as a probe showed; else of this connection
   punch_token probe{}; ///< what a probe carries to this helper's UDP port; zeros: it takes none
   friend bool operator==(const address_seen&, const address_seen&) = default;
 };

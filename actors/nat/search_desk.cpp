@@ -284,7 +284,8 @@ void search_desk::say_where(std::uint64_t number, time_point now) {
   m.said = true;
   meeting what{m.nonce, m.node, !m.wanted, calls_.mapping(), {m.point->own_address()}, {}};
   if (m.own_udp_seen) {
-    what.udp.push_back(to_string(host_and_port{host_of(m.point->own_address()), calls_.udp->port()}));
+    what.udp.push_back(
+        to_string(host_and_port{host_of(m.point->own_address()), calls_.udp->port()}));
     if (const auto mapped = calls_.mapped ? calls_.mapped() : std::nullopt) {
       what.udp.push_back(*mapped);
     }
@@ -300,8 +301,8 @@ void search_desk::dial_both(std::uint64_t number, meeting_end& m, time_point now
   m.point->dial(usable_addresses(m.told, m.own_seen));
   if (m.own_udp_seen) {
     const bool asks = m.wanted.has_value();
-    const punch_token token = token_of_meeting(m.nonce, asks ? self_.id() : m.node,
-                                               asks ? m.node : self_.id());
+    const punch_token token =
+        token_of_meeting(m.nonce, asks ? self_.id() : m.node, asks ? m.node : self_.id());
     punches_.knock(number, token, usable_udp_addresses(m.told, m.told_udp, m.own_seen), asks, now);
   }
 }
@@ -311,9 +312,7 @@ punch_desk::calls search_desk::punch_calls() {
   to.send = [this](const std::string& address, std::vector<std::byte> datagram) {
     calls_.udp->send(address, std::move(datagram));
   };
-  to.probed = [this](std::uint64_t number) {
-    say_where(number, std::chrono::steady_clock::now());
-  };
+  to.probed = [this](std::uint64_t number) { say_where(number, std::chrono::steady_clock::now()); };
   to.connect = [this](std::uint64_t number, const std::string& address) {
     const auto m = meetings_.find(number);
     if (m == meetings_.end() || !m->second.wanted) {

@@ -42,9 +42,9 @@ public:
     std::function<void(connection_id, const nat_message&)> say_on;
     std::function<void(connection_id, const error&)> close;
     std::function<bool(const node_id&)> is_linked;
-    std::function<nat_mapping()> mapping; ///< of this node's router
-    bool meets{true};                     ///< this node asks others to meet it
-    std::shared_ptr<udp_door> udp{};      ///< of its QUIC links; may be null
+    std::function<nat_mapping()> mapping;                 ///< of this node's router
+    bool meets{true};                                     ///< this node asks others to meet it
+    std::shared_ptr<udp_door> udp{};                      ///< of its QUIC links; may be null
     std::function<std::optional<std::string>()> mapped{}; ///< where its router leads a port here
   };
 

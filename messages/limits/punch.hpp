@@ -24,7 +24,7 @@ inline constexpr std::chrono::milliseconds probe_wait{250}; // for what the help
 
 // How long QUIC is waited for. The meeting as a whole has the bounds of one over TCP, and a TCP
 // connection that opens meanwhile is kept.
-inline constexpr std::chrono::milliseconds punch_head_start{700}; // to hear the other end
+inline constexpr std::chrono::milliseconds punch_head_start{700};  // to hear the other end
 inline constexpr std::chrono::milliseconds punch_link_wait{1'500}; // for the link, then
 static_assert(punch_head_start < meet_dial_wait);
 static_assert(punch_head_start + punch_link_wait < relay_admission_wait);

@@ -177,8 +177,8 @@ TEST(hole_punch, opens_the_way_between_all_routers_where_theory_allows) {
   using enum nat_kind;
   for (const nat_kind a : {full, restricted, port, symmetric}) {
     for (const nat_kind b : {full, restricted, port, symmetric}) {
-      const bool never = (a == symmetric && (b == symmetric || b == port)) ||
-                         (b == symmetric && a == port);
+      const bool never =
+          (a == symmetric && (b == symmetric || b == port)) || (b == symmetric && a == port);
       EXPECT_EQ(they_meet(a, b), !never) << static_cast<int>(a) << ", " << static_cast<int>(b);
     }
   }
