@@ -243,9 +243,14 @@ TEST(reaching_network, a_connection_that_is_closed_while_nodes_knock_is_told_clo
   node_over_both a{3};
   b.join(helper);
   a.join(helper);
-  ASSERT_TRUE(a.reach(b.id(), channel::data)); // so that it has joined
-  for (int i = 0; i < 20; ++i) {
+  ASSERT_TRUE(becomes([&] { return helper.board->report().guests >= 2; }));
+  for (int i = 0; i < 30; ++i) {
     const connection_id wanted = a.net->connect(nowhere, channel::data, b.id());
+    // At another point of its way each time.
+    const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds{5 * i};
+    while (std::chrono::steady_clock::now() < until) {
+      std::this_thread::yield();
+    }
     a.net->close(wanted, {errc::cancelled, "not needed"});
     ASSERT_TRUE(a.heard.wait_closed_of(wanted));
   }
