@@ -415,12 +415,15 @@ void quic_network_thread::send_datagram(const std::string& to, std::vector<std::
 }
 
 bool quic_network_thread::take_other(const udp_address& from, std::span<const std::byte> bytes) {
-  constexpr unsigned quic_bits = 0xc0; // a long or a short header (RFC 8999, RFC 9443)
-  if (bytes.empty() || (std::to_integer<unsigned>(bytes.front()) & quic_bits) != 0) {
+  // A packet has a byte, a name and 20 bytes at least (RFC 9001, 5.4.2), so none of ours is as
+  // short; a reset may be, and has one of these bits. Packets need not: peers may clear it (RFC
+  // 9287).
+  constexpr unsigned quic_bits = 0xc0;
+  if (bytes.size() != limits::punch_datagram_bytes ||
+      (std::to_integer<unsigned>(bytes.front()) & quic_bits) != 0) {
     return false;
   }
-  if (bytes.size() == limits::punch_datagram_bytes && options_.other &&
-      others_.has(1, std::chrono::steady_clock::now())) {
+  if (options_.other && others_.has(1, std::chrono::steady_clock::now())) {
     (void)others_.spend(1, std::chrono::steady_clock::now());
     options_.other(to_string(from), {bytes.begin(), bytes.end()});
   }
