@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::array<std::uint8_t, 4> punch_magic{0x0e, 'O', 'V', 'P'};
 static_assert(punch_magic.size() + 1 + sizeof(punch_token) == limits::punch_datagram_bytes);
-static_assert(punch_magic[0] < 0x40, "QUIC packets have one of the two highest bits (RFC 9443)");
+static_assert(punch_magic[0] < 0x40, "a QUIC reset has one of the two highest bits");
 
 } // namespace
 

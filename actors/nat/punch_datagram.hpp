@@ -26,7 +26,8 @@ struct punch_datagram {
   friend bool operator==(const punch_datagram&, const punch_datagram&) = default;
 };
 
-/// limits::punch_datagram_bytes. The first byte is below 64, which that of no QUIC packet is.
+/// limits::punch_datagram_bytes: too few for a QUIC packet. The first byte is below 64, which that
+/// of no QUIC reset is.
 [[nodiscard]] std::vector<std::byte> encode(const punch_datagram& what);
 /// None for anything else.
 [[nodiscard]] std::optional<punch_datagram>

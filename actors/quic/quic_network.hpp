@@ -17,8 +17,9 @@ struct quic_options {
   std::shared_ptr<network_traffic> traffic{std::make_shared<network_traffic>()};
   /// As `quic_link_parts::unanswered`; called on the network's thread.
   std::function<bool(const peer_info&, const error&)> unanswered{};
-  /// A datagram of limits::punch_datagram_bytes that is no QUIC: none of the two highest bits of
-  /// its first byte is set. At most limits::punch_heard_refill a second, after a burst. Likewise.
+  /// A datagram of limits::punch_datagram_bytes that is no QUIC: too short for a packet, and no
+  /// reset, since none of the two highest bits of its first byte is set. At most
+  /// limits::punch_heard_refill a second, after a burst. Likewise.
   std::function<void(const std::string& from, std::vector<std::byte>)> other{};
 };
 
