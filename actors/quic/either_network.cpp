@@ -108,8 +108,9 @@ private:
   std::shared_ptr<const udp_door::calls> door_calls_;
   std::unordered_map<std::uint64_t, connection_id> punches_; ///< under way, and in place of which
   std::unordered_set<std::uint64_t> dropped_;                ///< their end is not told
-  std::unordered_set<std::uint64_t> stood_;                  ///< over QUIC, all of them
-  std::atomic<std::size_t> placed_{0};                       ///< that stand, without the lock
+  std::atomic<std::size_t> drops_{0};       ///< size of `dropped_`, without the lock
+  std::unordered_set<std::uint64_t> stood_; ///< over QUIC, all of them
+  std::atomic<std::size_t> placed_{0};      ///< that stand, without the lock
   struct quic_links {
     std::size_t all{0};
     std::size_t controls{0};
@@ -344,6 +345,7 @@ void either_network::drop_punch(connection_id wanted) {
       const connection_id by{at->first};
       punches_.erase(at);
       dropped_.insert(by.value);
+      drops_.store(dropped_.size());
       if (!over_ && quic_) {
         quic_->close(by, {errc::cancelled, "another way is tried"});
       }
@@ -360,7 +362,7 @@ bool either_network::is_linked(const node_id& node) const {
 
 std::uint16_t either_network::udp_port() const {
   const std::lock_guard lock{mutex_};
-  const auto parts = parse_host_and_port(quic_ ? quic_->listen_address() : std::string{});
+  const auto parts = parse_host_and_port(!over_ && quic_ ? quic_->listen_address() : std::string{});
   return parts ? parts->port : std::uint16_t{0};
 }
 
@@ -376,6 +378,7 @@ either_network::fate either_network::take_place(const peer_info& peer) {
   const connection_id wanted = under_way.mapped();
   if (!door_calls_ || !door_calls_->stands(wanted)) {
     dropped_.insert(peer.connection.value);
+    drops_.store(dropped_.size());
     return fate::refused;
   }
   const auto before = told_of_.find(wanted.value);
@@ -413,7 +416,9 @@ void either_network::connected(const peer_info& peer) {
     if (is_of_quic(peer.connection)) {
       const fate what = take_place(peer);
       if (what == fate::refused) {
-        quic_->close(peer.connection, {errc::cancelled, "another way is tried"});
+        if (!over_) { // else it ends anyway
+          quic_->close(peer.connection, {errc::cancelled, "another way is tried"});
+        }
         return;
       }
       stood_.insert(peer.connection.value);
@@ -436,6 +441,12 @@ void either_network::connected(const peer_info& peer) {
 
 void either_network::received(const peer_info& peer, message_kind kind, std::uint32_t target,
                               received_bytes bytes) {
+  if (drops_.load() > 0) {
+    const std::lock_guard lock{mutex_};
+    if (dropped_.contains(peer.connection.value)) {
+      return; // the other end does not know yet
+    }
+  }
   const connection_id id = told(peer.connection);
   if (id == peer.connection) {
     handler_.received(peer, kind, target, std::move(bytes));
@@ -454,6 +465,7 @@ void either_network::closed(const peer_info& peer, const error& reason) {
   {
     const std::lock_guard lock{mutex_};
     if (dropped_.erase(peer.connection.value) > 0) {
+      drops_.store(dropped_.size());
       return;
     }
     if (const auto punch = punches_.extract(peer.connection.value)) {
