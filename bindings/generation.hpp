@@ -17,7 +17,7 @@
 #include <string>
 #include <vector>
 
-namespace ovir::python {
+namespace ovir::bindings {
 
 /// What a run is asked for and how it is computed. Only `terms` decide its bits.
 struct generation_plan {
@@ -105,4 +105,4 @@ private:
   std::atomic<bool> cancelled_{false};
 };
 
-} // namespace ovir::python
+} // namespace ovir::bindings

@@ -1,4 +1,4 @@
-#include "bindings/python/generation.hpp"
+#include "bindings/generation.hpp"
 
 #include "messages/check.hpp"
 #include "messages/limits/general.hpp"
@@ -8,7 +8,7 @@
 #include <algorithm>
 #include <utility>
 
-namespace ovir::python {
+namespace ovir::bindings {
 
 namespace {
 
@@ -205,4 +205,4 @@ const compute::kv_cache* generation::cache_of(layer_index layer) const noexcept 
   return nullptr;
 }
 
-} // namespace ovir::python
+} // namespace ovir::bindings
