@@ -22,10 +22,10 @@ result<std::shared_ptr<held_model>> held_model::open(const std::optional<std::st
                 limits::threads_max, threads);
   }
   OVIR_ASSIGN(const compute::kernel_set* const kernels, apps::kernels_from(isa));
-  OVIR_ASSIGN(apps::ready_model opened,
-              path ? apps::ready_model_at(machine(), *path)
-                   : apps::prepare_model(std::string{apps::embedded_model_name},
-                                         apps::embedded_model()));
+  OVIR_ASSIGN(
+      apps::ready_model opened,
+      path ? apps::ready_model_at(machine(), *path)
+           : apps::prepare_model(std::string{apps::embedded_model_name}, apps::embedded_model()));
   return std::shared_ptr<held_model>{new held_model{std::move(opened), *kernels, threads}};
 }
 

@@ -113,8 +113,8 @@ struct told_answer {
   std::string take(const json& document) {
     const json choice = bindings::first_choice(document);
     const json evidence = bindings::object_in(choice, "ovir");
-    for (const auto& [key, into] : {std::pair{"request", &answer.request},
-                                    std::pair{"transcript", &answer.transcript}}) {
+    for (const auto& [key, into] :
+         {std::pair{"request", &answer.request}, std::pair{"transcript", &answer.transcript}}) {
       if (std::string text = bindings::text_in(evidence, key); !text.empty()) {
         *into = std::move(text);
       }
@@ -145,11 +145,8 @@ struct cluster::impl {
   result<std::unique_ptr<http_exchange>> open(std::string method, const std::string& path,
                                               const json* body,
                                               std::vector<std::string> fields) const {
-    exchange_question question{std::move(method),
-                               addresses[at.load() % addresses.size()] + path,
-                               std::move(fields),
-                               std::nullopt,
-                               silence};
+    exchange_question question{std::move(method), addresses[at.load() % addresses.size()] + path,
+                               std::move(fields), std::nullopt, silence};
     if (!key.empty()) {
       question.fields.push_back("Authorization: Bearer " + key);
     }
@@ -310,8 +307,7 @@ cluster::cluster(std::string address, const cluster_options& options)
 cluster::cluster(std::vector<std::string> addresses, const cluster_options& options)
     : impl_(std::make_unique<impl>()) {
   if (addresses.empty()) {
-    throw_error(
-        fail(errc::invalid_argument, "give the address of an endpoint, http://HOST:PORT"));
+    throw_error(fail(errc::invalid_argument, "give the address of an endpoint, http://HOST:PORT"));
   }
   for (std::string& address : addresses) {
     impl_->addresses.push_back(checked_address(std::move(address)));

@@ -20,10 +20,10 @@ std::shared_ptr<bindings::held_model> opened(const std::optional<std::string>& p
   if (const char* const named = std::getenv("OVIR_ISA"); isa.empty() && named != nullptr) {
     isa = named;
   }
-  const std::uint32_t threads =
-      options.threads != 0 ? options.threads
-                           : std::clamp<std::uint32_t>(std::thread::hardware_concurrency(), 1,
-                                                       ovir::limits::threads_max);
+  const std::uint32_t threads = options.threads != 0
+                                    ? options.threads
+                                    : std::clamp<std::uint32_t>(std::thread::hardware_concurrency(),
+                                                                1, ovir::limits::threads_max);
   return unwrap(bindings::held_model::open(path, threads, isa));
 }
 
@@ -115,8 +115,8 @@ std::string model::decode(std::span<const token_id> tokens, bool special) const 
   const std::uint32_t vocabulary = impl_->held->model().weights.config.vocabulary;
   for (const token_id id : tokens) {
     if (id >= vocabulary) {
-      throw_error(fail(errc::invalid_argument, "token {} is outside the vocabulary of {}", id,
-                       vocabulary));
+      throw_error(
+          fail(errc::invalid_argument, "token {} is outside the vocabulary of {}", id, vocabulary));
     }
   }
   return impl_->held->model().vocabulary->decode(tokens, special);
@@ -133,8 +133,7 @@ std::vector<token_id> model::chat_prompt(std::span<const message> messages) cons
 run model::generate(std::string_view prompt, const generate_options& options,
                     const token_callback& on_token) const {
   if (prompt.empty()) {
-    throw_error(
-        fail(errc::invalid_argument, "the prompt is empty; give at least one character"));
+    throw_error(fail(errc::invalid_argument, "the prompt is empty; give at least one character"));
   }
   const std::vector<token_id> ids = encode(prompt);
   return generate(std::span<const token_id>{ids}, options, on_token);
@@ -169,8 +168,8 @@ generation model::start(std::span<const token_id> prompt, const generate_options
   unwrap(held.prepare());
   auto parts = std::make_unique<generation::impl>();
   parts->model = impl_->held;
-  parts->run = unwrap(bindings::generation::make(
-      held.model().weights, *held.model().vocabulary, held.kernels(), std::move(plan)));
+  parts->run = unwrap(bindings::generation::make(held.model().weights, *held.model().vocabulary,
+                                                 held.kernels(), std::move(plan)));
   return generation{std::move(parts)};
 }
 

@@ -38,8 +38,7 @@ json first_choice(const json& document) {
 result<void> event_stream::add(std::string_view bytes) {
   bytes_.erase(0, std::exchange(at_, 0));
   bytes_ += bytes;
-  if (bytes_.size() > limits::cluster_line_bytes_max &&
-      bytes_.find('\n') == std::string::npos) {
+  if (bytes_.size() > limits::cluster_line_bytes_max && bytes_.find('\n') == std::string::npos) {
     return fail(errc::over_limit, "the endpoint sends an event of more than {} bytes",
                 limits::cluster_line_bytes_max);
   }

@@ -23,9 +23,10 @@ struct exchange_question {
 /// TLS the server's certificate must be good for its name. One thread.
 class http_exchange {
 public:
-  /// Asks and reads the head. `peer_lost` or `timed_out`; `unsupported` where the certificate is not
-  /// good, or without libcurl.
-  [[nodiscard]] static result<std::unique_ptr<http_exchange>> ask(const exchange_question& question);
+  /// Asks and reads the head. `peer_lost` or `timed_out`; `unsupported` where the certificate is
+  /// not good, or without libcurl.
+  [[nodiscard]] static result<std::unique_ptr<http_exchange>>
+  ask(const exchange_question& question);
 
   virtual ~http_exchange() = default;
   http_exchange(const http_exchange&) = delete;

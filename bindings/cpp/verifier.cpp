@@ -15,8 +15,9 @@ namespace {
 result<compute::signer_policy> policy_from(const signers& who) {
   if (!who.keys.empty()) {
     if (who.any || !who.ledger_head.empty()) {
-      return fail(errc::invalid_argument,
-                  "keys, ledger_head and any of the signers contradict each other; give one of them");
+      return fail(
+          errc::invalid_argument,
+          "keys, ledger_head and any of the signers contradict each other; give one of them");
     }
     std::string lines;
     for (const std::string& key : who.keys) {

@@ -15,12 +15,11 @@
 #include <vector>
 
 /// A client of a cluster's HTTP endpoint (docs/formats/http.md).
-namespace ovir {
-OVIR_VERSIONED {
+namespace ovir::OVIR_INLINE v0 {
 
 struct cluster_options {
-  std::optional<std::string> key{};  ///< an API key; without it the environment's OVIR_API_KEY
-  std::chrono::seconds silence{60};  ///< how long the network may be silent; no limit of an answer
+  std::optional<std::string> key{}; ///< an API key; without it the environment's OVIR_API_KEY
+  std::chrono::seconds silence{60}; ///< how long the network may be silent; no limit of an answer
 };
 
 struct ask_options {
@@ -29,7 +28,8 @@ struct ask_options {
   sampling_options sampling{};
   std::vector<std::string> stop{};
   bool receipt{false}; ///< the nodes sign what they computed, for `cluster::receipt`
-  /// Further parameters of the endpoint: a JSON object, whose members count more than those above.
+  /// Further parameters of the endpoint: a JSON object, whose members count more than those
+  /// above.
   std::string more{};
 };
 
@@ -46,10 +46,11 @@ struct cluster_answer {
 /// throws leaves the request to the cluster and comes out of the call it was handed to.
 using text_callback = std::function<bool(std::string_view)>;
 
-/// A cluster, by addresses `http://HOST:PORT` or `https://…` of one or several of its nodes. Where
-/// one does not answer, the next is asked, and a stream whose connection is lost goes on there
-/// behind its last event. Any thread may use it. All functions throw `error`, with the endpoint's
-/// code where it gave one. Needs libcurl.so.4, which is loaded when the first question is asked.
+/// A cluster, by addresses `http://HOST:PORT` or `https://…` of one or several of its nodes.
+/// Where one does not answer, the next is asked, and a stream whose connection is lost goes on
+/// there behind its last event. Any thread may use it. All functions throw `error`, with the
+/// endpoint's code where it gave one. Needs libcurl.so.4, which is loaded when the first question
+/// is asked.
 class OVIR_API cluster {
 public:
   explicit cluster(std::string address, const cluster_options& options = {});
@@ -73,5 +74,4 @@ private:
   std::unique_ptr<impl> impl_;
 };
 
-} // namespace v0
-} // namespace ovir
+} // namespace ovir::OVIR_INLINEv0

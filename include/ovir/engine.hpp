@@ -13,8 +13,7 @@
 #include <vector>
 
 /// Models in this process, with the bits of `ovir run`.
-namespace ovir {
-OVIR_VERSIONED {
+namespace ovir::OVIR_INLINE v0 {
 
 using token_id = std::uint32_t;
 
@@ -47,8 +46,8 @@ struct token {
   std::string text;
 };
 
-/// Called with each token, on the thread that asked. False ends the run with what there is. What it
-/// throws ends the run, too, and comes out of the call that it was handed to.
+/// Called with each token, on the thread that asked. False ends the run with what there is. What
+/// it throws ends the run, too, and comes out of the call that it was handed to.
 using token_callback = std::function<bool(const token&)>;
 
 /// A run that is over.
@@ -63,8 +62,8 @@ struct run {
   std::uint32_t positions{0}; ///< computed: all but the last token drawn
 };
 
-/// A run, token by token. One thread takes the tokens; any may cancel. It keeps its model alive. What
-/// was moved from may only be assigned to or destroyed.
+/// A run, token by token. One thread takes the tokens; any may cancel. It keeps its model alive.
+/// What was moved from may only be assigned to or destroyed.
 class OVIR_API generation {
 public:
   ~generation();
@@ -144,5 +143,4 @@ private:
   std::shared_ptr<impl> impl_;
 };
 
-} // namespace v0
-} // namespace ovir
+} // namespace ovir::OVIR_INLINEv0

@@ -6,8 +6,7 @@
 #include <string>
 #include <string_view>
 
-namespace ovir {
-OVIR_VERSIONED {
+namespace ovir::OVIR_INLINE v0 {
 
 /// Whatever cannot be done. `what()` is one sentence for a person: what, where, what to do.
 class OVIR_API error : public std::runtime_error {
@@ -28,5 +27,4 @@ private:
 /// The version of the library that is linked: "0.1.0".
 [[nodiscard]] OVIR_API std::string_view library_version() noexcept;
 
-} // namespace v0
-} // namespace ovir
+} // namespace ovir::OVIR_INLINEv0

@@ -8,7 +8,7 @@
 /// Programs of another version do not link. The library's own sources have other things in `ovir`,
 /// so that they write `v0`; symbols are called the same both ways.
 #ifdef OVIR_LIBRARY_SOURCE
-#define OVIR_VERSIONED namespace v0
+#define OVIR_INLINE
 #else
-#define OVIR_VERSIONED inline namespace v0
+#define OVIR_INLINE inline
 #endif

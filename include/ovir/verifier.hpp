@@ -13,15 +13,14 @@
 #include <vector>
 
 /// The checks of `ovir-verify`.
-namespace ovir {
-OVIR_VERSIONED {
+namespace ovir::OVIR_INLINE v0 {
 
 /// Whose signatures count. No signature counts unless the caller says whose do.
 struct signers {
-  std::vector<std::string> keys{};       ///< of 64 hexadecimal digits
-  bool any{false};                       ///< any signer; contradicts the others
-  std::filesystem::path ledger_head{};   ///< a file with a ledger's signed head
-  std::filesystem::path ledger_log{};    ///< its log; empty: the file `log` beside the head
+  std::vector<std::string> keys{};     ///< of 64 hexadecimal digits
+  bool any{false};                     ///< any signer; contradicts the others
+  std::filesystem::path ledger_head{}; ///< a file with a ledger's signed head
+  std::filesystem::path ledger_log{};  ///< its log; empty: the file `log` beside the head
 };
 
 /// One thing found wrong, and where.
@@ -55,5 +54,4 @@ struct verdict {
 [[nodiscard]] OVIR_API verdict verify_transcript(std::string_view text);
 [[nodiscard]] OVIR_API verdict verify_transcript(std::string_view text, const model& with);
 
-} // namespace v0
-} // namespace ovir
+} // namespace ovir::OVIR_INLINEv0

@@ -24,8 +24,7 @@ int main(int argc, char** argv) {
     // Whose signatures count is for the reader to say: of nodes you know, give the keys.
     ovir::signers who;
     who.any = true;
-    const ovir::verdict verdict =
-        ovir::verify_receipt(cluster.receipt(answer), who, ovir::model{});
+    const ovir::verdict verdict = ovir::verify_receipt(cluster.receipt(answer), who, ovir::model{});
     for (const ovir::verify_failure& failure : verdict.failures) {
       std::cout << "wrong: " << failure.what << "\n";
     }
