@@ -59,6 +59,7 @@ if(OVIR_LIBRARY)
     ${CMAKE_BINARY_DIR}/ovirConfig.cmake INSTALL_DESTINATION ${library_config})
   write_basic_package_version_file(${CMAKE_BINARY_DIR}/ovirConfigVersion.cmake
     COMPATIBILITY SameMinorVersion)
+  file(RELATIVE_PATH library_prefix /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
   configure_file(${library_folder}/ovir.pc.in ${CMAKE_BINARY_DIR}/ovir.pc @ONLY)
   install(TARGETS libovir EXPORT ovir
           LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT library NAMELINK_COMPONENT library
