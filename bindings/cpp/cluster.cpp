@@ -5,6 +5,7 @@
 #include "bindings/cpp/http_exchange.hpp"
 #include "bindings/cpp/thrown.hpp"
 #include "messages/limits/cpp.hpp"
+#include "messages/request/finish_reason.hpp"
 
 #include <algorithm>
 #include <array>

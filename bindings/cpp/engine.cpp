@@ -119,7 +119,7 @@ std::string model::decode(std::span<const token_id> tokens, bool special) const 
           fail(errc::invalid_argument, "token {} is outside the vocabulary of {}", id, vocabulary));
     }
   }
-  return impl_->held->model().vocabulary->decode(tokens, special);
+  return impl_->held->model().vocabulary->decode({tokens.begin(), tokens.end()}, special);
 }
 
 std::vector<token_id> model::chat_prompt(std::span<const message> messages) const {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "include/ovir/error.hpp"
+#include "include/ovir/export.hpp"
 #include "messages/result.hpp"
 
 #include <type_traits>

@@ -1,5 +1,5 @@
-// What must hold of an installed libovir; tests/package/library compiles it with the installed headers
-// and runs it. Exit code 1 and a line for each thing that does not hold.
+// What must hold of an installed libovir; tests/package/library compiles it with the installed
+// headers and runs it. Exit code 1 and a line for each thing that does not hold.
 #include "tests/package/scripted_server.hpp"
 
 #include <ovir/cluster.hpp>
@@ -126,15 +126,15 @@ void check_verifier(const ovir::model& model, const char* story, const char* rec
          "any and keys contradict each other");
   any.any = false;
   const ovir::verdict strange = ovir::verify_receipt(bytes_of(signed_bytes), any);
-  expect(!strange.ok() && !strange.failures.front().what.empty(), "others' signatures do not count");
+  expect(!strange.ok() && !strange.failures.front().what.empty(),
+         "others' signatures do not count");
   expect(code_of([&] { return ovir::verify_receipt(bytes_of("no receipt"), any); }) != "none",
          "no receipt");
 }
 
 std::string event(int number, const std::string& text, const std::string& end = "null") {
-  return "id: 00f3a1c2d4e5b697:" + std::to_string(number) +
-         "\ndata: {\"choices\": [{\"text\": \"" + text + "\", \"finish_reason\": " + end +
-         "}]}\n\n";
+  return "id: 00f3a1c2d4e5b697:" + std::to_string(number) + "\ndata: {\"choices\": [{\"text\": \"" +
+         text + "\", \"finish_reason\": " + end + "}]}\n\n";
 }
 
 ovir::ask_options named() {

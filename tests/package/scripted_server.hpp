@@ -10,8 +10,8 @@
 #include <utility>
 #include <vector>
 
-/// Answers each request with the next of its pieces as the body, and ends the connection. A class of
-/// its own, because the test that uses it is linked with nothing but libovir.
+/// Answers each request with the next of its pieces as the body, and ends the connection. A class
+/// of its own, because the test that uses it is linked with nothing but libovir.
 class scripted_server {
 public:
   explicit scripted_server(std::vector<std::string> pieces) : pieces_(std::move(pieces)) {
@@ -54,8 +54,7 @@ private:
       const std::string answer = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + piece;
       std::size_t sent = 0;
       while (sent < answer.size()) {
-        const ssize_t n =
-            ::send(client, answer.data() + sent, answer.size() - sent, MSG_NOSIGNAL);
+        const ssize_t n = ::send(client, answer.data() + sent, answer.size() - sent, MSG_NOSIGNAL);
         if (n <= 0) {
           break;
         }
