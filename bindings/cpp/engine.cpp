@@ -43,21 +43,21 @@ sampling_params params_from(const sampling_options& options) {
   return params;
 }
 
-struct generation::impl {
+struct token_stream::impl {
   std::shared_ptr<bindings::held_model> model; // before the run, which reads it
   std::unique_ptr<bindings::generation> run;
 };
 
-generation::generation(std::unique_ptr<impl> parts) : impl_(std::move(parts)) {}
-generation::~generation() = default;
-generation::generation(generation&&) noexcept = default;
-generation& generation::operator=(generation&& other) noexcept {
+token_stream::token_stream(std::unique_ptr<impl> parts) : impl_(std::move(parts)) {}
+token_stream::~token_stream() = default;
+token_stream::token_stream(token_stream&&) noexcept = default;
+token_stream& token_stream::operator=(token_stream&& other) noexcept {
   std::swap(impl_, other.impl_); // a run goes before the model that it reads
   other.impl_.reset();
   return *this;
 }
 
-std::optional<token> generation::next() {
+std::optional<token> token_stream::next() {
   bindings::generation& run = *impl_->run;
   while (!run.is_over()) {
     bindings::generation::step made = unwrap(run.next());
@@ -68,9 +68,9 @@ std::optional<token> generation::next() {
   return std::nullopt;
 }
 
-void generation::cancel() noexcept { impl_->run->cancel(); }
+void token_stream::cancel() noexcept { impl_->run->cancel(); }
 
-run generation::finish() {
+run token_stream::finish() {
   while (next()) {
   }
   const bindings::generation& over = *impl_->run;
@@ -141,7 +141,7 @@ run model::generate(std::string_view prompt, const generate_options& options,
 
 run model::generate(std::span<const token_id> prompt, const generate_options& options,
                     const token_callback& on_token) const {
-  generation under_way = start(prompt, options);
+  token_stream under_way = start(prompt, options);
   while (on_token) {
     const std::optional<token> made = under_way.next();
     if (!made) {
@@ -155,7 +155,7 @@ run model::generate(std::span<const token_id> prompt, const generate_options& op
   return under_way.finish();
 }
 
-generation model::start(std::span<const token_id> prompt, const generate_options& options) const {
+token_stream model::start(std::span<const token_id> prompt, const generate_options& options) const {
   bindings::held_model& held = *impl_->held;
   bindings::generation_plan plan;
   plan.terms.prompt.assign(prompt.begin(), prompt.end());
@@ -166,11 +166,11 @@ generation model::start(std::span<const token_id> prompt, const generate_options
   plan.prefill_chunk = options.prefill_chunk;
   plan.threads = held.threads();
   unwrap(held.prepare());
-  auto parts = std::make_unique<generation::impl>();
+  auto parts = std::make_unique<token_stream::impl>();
   parts->model = impl_->held;
   parts->run = unwrap(bindings::generation::make(held.model().weights, *held.model().vocabulary,
                                                  held.kernels(), std::move(plan)));
-  return generation{std::move(parts)};
+  return token_stream{std::move(parts)};
 }
 
 } // namespace ovir::v0

@@ -64,11 +64,11 @@ struct run {
 
 /// A run, token by token. One thread takes the tokens; any may cancel. It keeps its model alive.
 /// What was moved from may only be assigned to or destroyed.
-class OVIR_API generation {
+class OVIR_API token_stream {
 public:
-  ~generation();
-  generation(generation&&) noexcept;
-  generation& operator=(generation&&) noexcept;
+  ~token_stream();
+  token_stream(token_stream&&) noexcept;
+  token_stream& operator=(token_stream&&) noexcept;
 
   /// Computes the next token; nothing once the run is over.
   [[nodiscard]] std::optional<token> next();
@@ -80,7 +80,7 @@ public:
 private:
   friend class model;
   struct OVIR_HIDDEN impl;
-  explicit generation(std::unique_ptr<impl> parts);
+  explicit token_stream(std::unique_ptr<impl> parts);
   std::unique_ptr<impl> impl_;
 };
 
@@ -134,8 +134,8 @@ public:
   run generate(std::span<const token_id> prompt, const generate_options& options = {},
                const token_callback& on_token = {}) const;
   /// Begins a run; nothing but the check of the weights is computed yet.
-  [[nodiscard]] generation start(std::span<const token_id> prompt,
-                                 const generate_options& options = {}) const;
+  [[nodiscard]] token_stream start(std::span<const token_id> prompt,
+                                   const generate_options& options = {}) const;
 
 private:
   friend struct model_access;

@@ -70,7 +70,7 @@ void check_engine(const ovir::model& model, const std::string& transcript) {
   cut.prefill_chunk = 1;
   expect(model.generate(ids, cut).transcript == transcript, "stages and chunks change no bit");
 
-  ovir::generation pulled = model.start(ids, short_run(8));
+  ovir::token_stream pulled = model.start(ids, short_run(8));
   std::size_t count = 0;
   while (pulled.next()) {
     ++count;
