@@ -5,6 +5,7 @@
 #include "compute/forward/segment.hpp"
 #include "compute/model/transcript.hpp"
 #include "compute/text/sampler.hpp"
+#include "compute/text/token_matcher.hpp"
 #include "compute/text/tokenizer.hpp"
 #include "messages/request/request.hpp"
 #include "messages/result.hpp"
@@ -94,6 +95,7 @@ private:
   std::uint32_t chunk_{1};
   actors::generation_output output_;
   compute::sampler sampler_;
+  std::unique_ptr<compute::token_matcher> matcher_; ///< where not every token may come; else null
   apps::compute_threads runner_;
   std::vector<stage> stages_;
   compute::transcript stated_;

@@ -50,6 +50,18 @@ ovir::generate_options short_run(std::uint32_t tokens) {
 
 struct own_error {};
 
+/// As tests/package/library asks `ovir run`.
+void check_penalties(const ovir::model& model, const std::string& transcript) {
+  ovir::generate_options options = short_run(32);
+  options.sampling.temperature = 0.8F;
+  options.sampling.seed = 7;
+  options.sampling.presence_penalty = 1.5F;
+  options.sampling.frequency_penalty = 0.5F;
+  options.sampling.min_tokens = 32;
+  expect(model.generate("Once upon a time", options).transcript == transcript,
+         "penalties and min_tokens draw as ovir run draws");
+}
+
 void check_engine(const ovir::model& model, const std::string& transcript) {
   const ovir::model_info info = model.info();
   expect(info.layers > 0 && info.vocabulary > 0 && info.threads == 1, "a model has its numbers");
@@ -222,11 +234,12 @@ void check_cluster(const char* address) {
 int main(int argc, char** argv) {
   if (argc == 3) { // --cluster ADDRESS
     check_cluster(argv[2]);
-  } else if (argc == 4) {
+  } else if (argc == 5) {
     ovir::model_options one;
     one.threads = 1;
     const ovir::model model{one};
     check_engine(model, argv[3]);
+    check_penalties(model, argv[4]);
     check_verifier(model, argv[1], argv[2]);
     check_broken_endpoints();
   } else {
