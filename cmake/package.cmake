@@ -96,6 +96,6 @@ set(CPACK_DEBIAN_PACKAGE_DEPENDS "adduser, libcurl4")
 # The profile `fast` loads it when it is asked for.
 set(CPACK_DEBIAN_PACKAGE_SUGGESTS "libopenblas0-pthread, ocl-icd-libopencl1, python3 (<< 3.12), python3-numpy")
 set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA
-    "${package_folder}/postinst;${package_folder}/prerm;${package_folder}/postrm")
+    "${package_folder}/postinst;${package_folder}/prerm;${package_folder}/postrm;${package_folder}/triggers")
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
 include(CPack)
