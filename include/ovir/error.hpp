@@ -8,7 +8,7 @@
 
 namespace ovir::OVIR_INLINE v0 {
 
-/// Whatever cannot be done. `what()` is one sentence for a person: what, where, what to do.
+/// What cannot be done. `what()` is one sentence for a person: what, where, what to do.
 class OVIR_API error : public std::runtime_error {
 public:
   error(std::string code, const std::string& message);
