@@ -320,10 +320,8 @@ std::optional<address_prefix> member_table::site_of_stranger(const node_id& node
 }
 
 void member_table::tell(const signed_update& update, time_point now, std::size_t suspicions) {
-  if (crowded()) {
-    note_latest(*this, update, now);
-  }
-  if (!lists()) {
+  const bool is_news = !crowded() || note_latest(*this, update, now);
+  if (!lists() && (is_news || crowd.latest.listers.empty())) {
     queue.push(update, suspicions);
   }
 }

@@ -70,7 +70,7 @@ void members_trial::came(std::size_t i) {
   for (std::size_t j = 0; j < i; ++j) {
     one.of += crowd_.running(j) ? 1 : 0;
   }
-  learned_[i] = -1;
+  learned_[i] = {};
   ++report_.came;
 }
 
@@ -136,13 +136,36 @@ std::size_t members_trial::wrong_views(std::size_t i, bool there) const {
   return wrong;
 }
 
-void members_trial::sample() {
-  const std::size_t running = crowd_.running_now();
+/// Who came later is another matter: all of them are to see it (`came`).
+void members_trial::look_what_it_learned(std::size_t i, learning& took) const {
+  std::size_t older = 0;
+  std::size_t lacks = 0;
+  for (std::size_t j = 0; j < i && took.all < 0; ++j) {
+    older += crowd_.running(j) ? 1 : 0;
+    lacks += crowd_.running(j) && crowd_.membership(i).health(crowd_.id(j)) != member_health::alive
+                 ? 1
+                 : 0;
+  }
+  const double passed = in_seconds(crowd_.now() - crowd_.started(i));
+  if (took.most < 0 && lacks * 100 <= older) {
+    took.most = passed;
+  }
+  if (took.all < 0 && lacks == 0) {
+    took.all = passed;
+  }
+}
+
+void members_trial::sample_newcomers() {
   for (auto& [i, took] : learned_) {
-    if (took < 0 && crowd_.running(i) && wrong_views(i, true) * 100 <= running) {
-      took = in_seconds(crowd_.now() - crowd_.started(i));
+    if (crowd_.running(i)) {
+      look_what_it_learned(i, took);
     }
   }
+}
+
+void members_trial::sample() {
+  const std::size_t running = crowd_.running_now();
+  sample_newcomers();
   chance draws = chance{plan_.seed}.split(static_cast<std::uint64_t>(crowd_.now().count()));
   for (std::size_t n = 0; n < members_observers; ++n) {
     const std::size_t i = draws.below(crowd_.size());
@@ -197,6 +220,7 @@ void members_trial::until_agreed() {
       return;
     }
     crowd_.pass(1s);
+    sample_newcomers();
   }
   report_.violations.push_back(who_disagrees());
 }
@@ -225,7 +249,8 @@ void members_trial::conclude() {
   std::vector<double> known_all;
   std::vector<double> gone_most;
   std::vector<double> gone_all;
-  std::vector<double> learned;
+  std::vector<double> learned_most;
+  std::vector<double> learned_all;
   const auto gather = [&](const std::map<std::size_t, change>& all, std::vector<double>& most,
                           std::vector<double>& every) {
     for (const auto& [i, one] : all) {
@@ -237,15 +262,16 @@ void members_trial::conclude() {
   gather(arrivals_, known_most, known_all);
   gather(deaths_, gone_most, gone_all);
   for (const auto& [i, took] : learned_) {
-    if (took >= 0) {
-      learned.push_back(took);
-    }
+    const double age = in_seconds(crowd_.now() - crowd_.started(i));
+    learned_most.push_back(took.most < 0 ? age : took.most); // at least
+    learned_all.push_back(took.all < 0 ? age : took.all);
   }
   report_.known_by_most = spread_of(std::move(known_most));
   report_.known_by_all = spread_of(std::move(known_all));
   report_.gone_for_most = spread_of(std::move(gone_most));
   report_.gone_for_all = spread_of(std::move(gone_all));
-  report_.knows_most = spread_of(std::move(learned));
+  report_.knows_most = spread_of(std::move(learned_most));
+  report_.knows_all = spread_of(std::move(learned_all));
   report_.links = spread_of(std::move(links_));
   const double views = static_cast<double>(std::max<std::uint64_t>(views_, 1));
   report_.missing = static_cast<double>(missing_) / views;
@@ -308,19 +334,20 @@ members_report members_trial::run() {
 
 std::string to_text(const members_report& r) {
   const auto line = [](const std::string& what, const spread& s, int digits) {
-    return fmt::format("  {:<44}{:>9.{}f}{:>9.{}f}{:>9.{}f}\n", what, s.mean, digits, s.p99, digits,
+    return fmt::format("  {:<50}{:>9.{}f}{:>9.{}f}{:>9.{}f}\n", what, s.mean, digits, s.p99, digits,
                        s.most, digits);
   };
   std::string out = fmt::format(
       "members: {} nodes, {} s in which {} came and {} went without a word: {}, digest {:016x}\n"
-      "  {:<44}{:>9}{:>9}{:>9}\n",
+      "  {:<50}{:>9}{:>9}{:>9}\n",
       r.nodes, r.seconds, r.came, r.went, r.violations.empty() ? "holds" : "FAILS", r.digest, "",
       "mean", "99 %", "most");
   out += line("bytes a second: sent", r.sent, 0) + line("  received", r.received, 0) +
          line("  handshakes, besides", r.shaken, 0) + line("links at once", r.links, 1) +
          line("seconds until 99 % of the older know a node", r.known_by_most, 1) +
          line("  until all of them do", r.known_by_all, 1) +
-         line("seconds until a node knows 99 % of all", r.knows_most, 1) +
+         line("seconds until a node knows 99 % of the older ones", r.knows_most, 1) +
+         line("  until it knows all of them", r.knows_all, 1) +
          line("seconds until 99 % see a dead node not alive", r.gone_for_most, 1) +
          line("  until all do", r.gone_for_all, 1);
   out += fmt::format("  all nodes, with newcomers and handshakes: {:.0f} bytes and {:.1f} messages "
