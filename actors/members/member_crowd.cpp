@@ -325,7 +325,8 @@ void draw_neighbours(member_table& m, membership_time now, membership_effects& o
     return !m.linked(one.first) && now - one.second > 2 * m.intervals(limits::dial_intervals);
   });
   if (now >= c.next_redraw && c.drawn.size() >= limits::neighbours_drawn) {
-    c.next_redraw = now + m.intervals(limits::redraw_intervals);
+    c.next_redraw =
+        now + m.intervals(m.lists() ? limits::lists_redraw_intervals : limits::redraw_intervals);
     c.drawn.erase(
         std::min_element(c.drawn.begin(), c.drawn.end(),
                          [](const auto& a, const auto& b) { return a.second < b.second; }));
@@ -431,8 +432,7 @@ bool may_advertise(member_table& m, const node_advert& next, membership_time now
   if (now < m.crowd.next_advert && !(urgent && m.crowd.urgent.spend(1, now))) {
     return false;
   }
-  m.crowd.next_advert =
-      now + m.thinned(static_cast<std::uint32_t>(m.alive_count())) / (m.lists() ? 2 : 1);
+  m.crowd.next_advert = now + m.thinned(static_cast<std::uint32_t>(m.alive_count()));
   return true;
 }
 

@@ -354,21 +354,21 @@ std::uint32_t latest_mark(std::uint64_t salt, const node_id& node, std::uint64_t
   return mark_of(salt, node, incarnation, false);
 }
 
-bool note_latest(member_table& m, const signed_update& update, membership_time now) {
+void note_latest(member_table& m, const signed_update& update, membership_time now) {
   const auto* const word = std::get_if<signed_suspicion>(&update);
   if (word == nullptr) {
     const node_id& node = subject_of(update);
     const member_entry* const e = m.learns(now) ? m.look_up(node) : nullptr;
     const bool old = e != nullptr && e->where == member_standing::heard_of && !m.linked(node) &&
                      of_node(m.crowd.latest.lives, node) == nullptr;
-    if (!old) {
+    if (!old) { // what a newcomer learns from summaries is no news
       note_life(m, node, incarnation_of(update), true, now);
     }
-    return !old;
+    return;
   }
   latest_case* const one = case_of(m, word->subject, word->incarnation, now);
   if (one == nullptr || one->doomed) {
-    return true;
+    return;
   }
   one->closed = false;
   one->at = now;
@@ -377,7 +377,6 @@ bool note_latest(member_table& m, const signed_update& update, membership_time n
     one->words.erase(one->words.begin());
   }
   one->words.push_back(*word);
-  return true;
 }
 
 void note_heard(member_table& m, const signed_advert& advert, membership_time now) {

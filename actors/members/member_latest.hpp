@@ -16,8 +16,7 @@ namespace ovir::actors {
                                         std::uint64_t incarnation);
 
 // What came: told by `member_table::tell`, heard of and not believed yet, or withdrawn.
-/// False: what a newcomer is told of is no news to others.
-bool note_latest(member_table& m, const signed_update& update, membership_time now);
+void note_latest(member_table& m, const signed_update& update, membership_time now);
 void note_heard(member_table& m, const signed_advert& advert, membership_time now);
 /// Adverts that a neighbour told because this node's list lacked them, or because it asked.
 void note_answered(member_table& m, const std::vector<signed_update>& updates, membership_time now);

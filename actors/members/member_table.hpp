@@ -358,6 +358,7 @@ struct member_table {
   [[nodiscard]] std::chrono::milliseconds suspicion_time() const {
     return static_cast<int>(std::bit_width(counted + 1)) * options.suspect_timeout;
   }
+  [[nodiscard]] bool is_known_to_all(const signed_update& update, time_point now) const;
   /// Of who was found, refuted or left, or of an accusation; to those that do not know.
   void tell(const signed_update& update, time_point now, std::size_t suspicions = 1);
   /// Our accusation of a suspect, or of a dead node; null where there is none.
