@@ -84,6 +84,7 @@ private:
   void show_attestations(const node_options& fresh);
   held_layers::surroundings layers_parts();
   actors::admin_environment admin_parts();
+  actors::membership_environment membership_parts();
   actors::metrics_environment measured_parts(actors::tree_writer tree);
 
   node_options options_;
@@ -369,6 +370,23 @@ actors::admin_environment whole_node::admin_parts() {
   return admin;
 }
 
+actors::membership_environment whole_node::membership_parts() {
+  actors::membership_environment members;
+  members.key = around_.key;
+  members.links = links_.get();
+  members.access = access_.get();
+  members.journal = around_.journal;
+  members.env = around_.env;
+  members.options.probe_interval = options_.probe_interval;
+  members.options.probe_timeout = options_.probe_timeout;
+  members.options.suspect_timeout = options_.suspect_timeout;
+  members.advert = advert_;
+  members.incarnation = around_.env->unix_seconds() * 1'000;
+  members.seeds = options_.seeds;
+  members.is_relayed = std::bind_front(&actors::nat_board::is_relayed, reach_board_);
+  return members;
+}
+
 void whole_node::start_tree() {
   known_ = std::make_shared<directory>();
   held_ = std::make_unique<held_layers>(layers_parts());
@@ -409,19 +427,7 @@ void whole_node::start_tree() {
     parts->keep_ordered = std::bind_front(&layer_orders::keep, orders_.get());
     parts->drop_ordered = std::bind_front(&held_layers::drop, held_.get());
   }
-  actors::membership_environment& members = parts->membership;
-  members.key = around_.key;
-  members.links = links_.get();
-  members.access = access_.get();
-  members.journal = around_.journal;
-  members.env = around_.env;
-  members.options.probe_interval = options_.probe_interval;
-  members.options.probe_timeout = options_.probe_timeout;
-  members.options.suspect_timeout = options_.suspect_timeout;
-  members.advert = advert_;
-  members.incarnation = around_.env->unix_seconds() * 1'000;
-  members.seeds = options_.seeds;
-  members.is_relayed = std::bind_front(&actors::nat_board::is_relayed, reach_board_);
+  parts->membership = membership_parts();
   if (options_.roles.has(role::relay)) {
     parts->carried = [board = reach_board_] { return board->take_bills(); };
   }
@@ -567,14 +573,11 @@ void whole_node::let_go() {
 void whole_node::show_attestations(const node_options& fresh) {
   auto shown = own_attestations(fresh, around_.key->id());
   if (!shown) {
-    around_.journal->say(actors::log_level::warn, std::nullopt, "shows the former ones: {}",
-                         shown.error().message);
-    return;
+    return around_.journal->write(actors::log_level::warn, std::nullopt,
+                                  "shows the former ones: " + shown.error().message);
   }
-  caf::anon_send(known_->get("membership"),
-                 actors::advert_changed{[all = std::move(*shown)](actors::node_advert& advert) {
-                   advert.attested = all;
-                 }});
+  const auto show = [all = *shown](actors::node_advert& to) { to.attested = all; };
+  caf::anon_send(known_->get("membership"), actors::advert_changed{show});
 }
 
 std::vector<std::string> whole_node::reload(const node_options& fresh) {

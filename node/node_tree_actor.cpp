@@ -58,6 +58,18 @@ child_spec kept(std::string name, const known_pointer& known,
   return spec;
 }
 
+/// Those of `names` that are there.
+std::vector<caf::actor> those_of(const known_pointer& known,
+                                 const std::vector<const char*>& names) {
+  std::vector<caf::actor> list;
+  for (const char* const name : names) {
+    if (caf::actor one = known->get(name)) {
+      list.push_back(std::move(one));
+    }
+  }
+  return list;
+}
+
 child_spec kept_supervisor(std::string name, const known_pointer& known,
                            std::function<supervisor_spec()> make) {
   child_spec spec =
@@ -229,15 +241,7 @@ caf::actor start_membership(caf::actor_system& system, const parts_pointer& part
   around.advert.draining = parts->drains != nullptr && parts->drains->load();
   // A restart must not look older than what the others know already.
   around.incarnation = std::max(around.incarnation, parts->env->unix_seconds() * 1'000);
-  around.watchers = [known] {
-    std::vector<caf::actor> list;
-    for (const char* name : hearers_of_members()) {
-      if (caf::actor watcher = known->get(name)) {
-        list.push_back(std::move(watcher));
-      }
-    }
-    return list;
-  };
+  around.watchers = [known] { return those_of(known, hearers_of_members()); };
   return system.spawn(actors::membership_behavior, std::move(around));
 }
 
@@ -259,15 +263,7 @@ caf::actor start_verifier(caf::actor_system& system, const parts_pointer& parts,
   around.software = parts->desk->software;
   around.audits = parts->options->roles.has(role::verifier);
   around.how.least_rate_ppm = parts->options->least_audit_rate();
-  around.watchers = [known] {
-    std::vector<caf::actor> list;
-    for (const char* const name : {"paths", "placer"}) {
-      if (caf::actor watcher = known->get(name)) {
-        list.push_back(std::move(watcher));
-      }
-    }
-    return list;
-  };
+  around.watchers = [known] { return those_of(known, {"paths", "placer"}); };
   if (parts->reuse.quarantine) {
     // Weakly: what waits for the disk may outlive the actors.
     around.quarantine = [quarantine = parts->reuse.quarantine,

@@ -1,6 +1,6 @@
 #include "actors/path/attested_tiers.hpp"
 
-#include "messages/limits/attestation.hpp"
+#include "messages/limits/privacy.hpp"
 #include "messages/result.hpp"
 
 #include <fmt/format.h>

@@ -176,11 +176,9 @@ void peers::end_links(const node_id& node, const error& reason) {
 }
 
 void peers::close(connection_id connection, error reason) {
-  network* net = nullptr;
-  {
-    const std::lock_guard lock{guard_};
-    net = network_;
-  }
+  std::unique_lock lock{guard_};
+  network* const net = network_;
+  lock.unlock();
   if (net != nullptr) {
     net->close(connection, std::move(reason));
   }
@@ -341,6 +339,9 @@ void peers::send_frame(const node_id& to, std::uint32_t target, frame_bytes fram
 }
 
 result<role_set> peers::admit(const peer_hello& hello) {
+  if (const std::lock_guard lock{guard_}; network_ == nullptr) { // answers could not be sent
+    return fail(errc::busy, "the node starts or ends; ask again");
+  }
   auto admitted = access_.admit(hello, unix_now_());
   if (!admitted) {
     const std::lock_guard lock{guard_};
@@ -349,8 +350,7 @@ result<role_set> peers::admit(const peer_hello& hello) {
     }
     return admitted;
   }
-  const bool person = !admitted->within(member_roles);
-  if (person != (hello.kind == channel::admin)) {
+  if (admitted->within(member_roles) == (hello.kind == channel::admin)) {
     return fail(errc::invalid_argument, "{} may be {} and opened another kind of connection",
                 short_name(hello.node), to_string(*admitted));
   }

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "messages/limits/attestation.hpp"
+#include "messages/limits/privacy.hpp"
 #include "messages/node_id.hpp"
 #include "messages/request/tier.hpp"
 #include "messages/result.hpp"

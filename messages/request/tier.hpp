@@ -1,7 +1,7 @@
 #pragma once
 
 #include "messages/digest.hpp"
-#include "messages/limits/attestation.hpp"
+#include "messages/limits/privacy.hpp"
 #include "messages/node_id.hpp"
 #include "messages/result.hpp"
 

@@ -112,5 +112,19 @@ TEST_F(peers_shells, what_was_asked_of_an_actor_that_is_gone_is_asked_again) {
   EXPECT_FALSE(network_.closed.contains(connection_id{2}));
 }
 
+TEST_F(peers_shells, none_is_let_in_while_no_answer_could_be_sent) {
+  peer_hello hello;
+  hello.kind = channel::admin;
+  peers_.use(static_cast<network*>(nullptr));
+  const auto early = peers_.admit(hello);
+  ASSERT_FALSE(early);
+  EXPECT_EQ(early.error().code, errc::busy);
+  EXPECT_THAT(early.error().message, HasSubstr("ask again"));
+  peers_.use(&network_);
+  const auto unknown = peers_.admit(hello);
+  ASSERT_FALSE(unknown);
+  EXPECT_NE(unknown.error().code, errc::busy) << unknown.error().message;
+}
+
 } // namespace
 } // namespace ovir::actors

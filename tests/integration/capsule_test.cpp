@@ -1,5 +1,6 @@
 // `ovir run --capsule`, `ovir receipt capsule` and `ovir-verify --replay`: what is honest is
 // computed again in a sandboxed process and equal, what is not is named or refused.
+#include "apps/console.hpp"
 #include "messages/evidence/capsule.hpp"
 #include "messages/sanitized.hpp"
 #include "tests/support/cluster/cli.hpp"
@@ -11,7 +12,7 @@
 namespace ovir::test {
 namespace {
 
-using nlohmann::json;
+using apps::json;
 using ::testing::HasSubstr;
 
 class capsule_files : public ::testing::Test {

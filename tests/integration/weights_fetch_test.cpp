@@ -146,15 +146,18 @@ public:
     cluster_.kill(victim);
     cluster_.start(victim);
     json after;
-    EXPECT_TRUE(cluster_.wait_until([&] {
+    std::string not_up;
+    const bool again = cluster_.wait_until([&] {
       try {
         after = victim == worker ? last_fetch() : json{{"bytes", 1 + served(victim)}};
-      } catch (const std::runtime_error&) {
-        return false; // not up yet
+      } catch (const std::runtime_error& e) {
+        not_up = e.what();
+        return false;
       }
       return !after.is_null() && whole(after, "bytes") > 0;
-    })) << cluster_.last_words();
-    if (victim == worker) {
+    });
+    EXPECT_TRUE(again) << not_up << '\n' << after << '\n' << cluster_.last_words();
+    if (again && victim == worker) {
       EXPECT_GE(whole(after, "present_bytes"), here_) << "fetched, and lost by a kill: " << after;
     }
     return true;

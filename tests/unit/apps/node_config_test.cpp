@@ -567,10 +567,11 @@ TEST(node_config, shows_what_is_attested_of_the_node) {
       "\"" + to_text(attest(attestor, other, {{}, "eu", {}}, 2'000'000'000)) + "\"";
   const mistake mistakes[]{
       {"attestations = [\"eu\"]\n" + scheduler, ":1:17: 'attestations': an attestation is"},
-      {"attestations = [" + text + ", " + foreign + "]\n" + scheduler, "are about"},
+      {"attestations = [" + text + ", " + foreign + "]\n" + scheduler,
+       ":1:" + std::to_string(19 + text.size()) + ": 'attestations' are about "},
       {"attestations = [" + text + ", " + text + ", " + text + ", " + text + ", " + text + "]\n" +
            scheduler,
-       "attestations"}};
+       ":1:16: 'attestations' "}};
   expect_refused(mistakes);
 }
 

@@ -32,14 +32,15 @@ protected:
   static constexpr std::uint8_t receiver = 3;
   static constexpr std::uint8_t other = 4;
 
-  carriage_of_relays()
-      : book_(ledger::create(file_, rules(), t0, options()).value()), world_(book_.id()) {
+  carriage_of_relays() : book_(opened()), world_(book_.id()) {
     must(world_.mint(receiver, 10 * credit));
   }
-  ledger_options options() {
+  ledger opened() {
+    (void)ledger::create(file_, rules(), t0, {}).value();
     ledger_options how;
     how.index = &index_;
-    return how;
+    open_report unused;
+    return ledger::open(file_, how, unused).value();
   }
   static genesis rules() {
     genesis g = ledger_world::rules();

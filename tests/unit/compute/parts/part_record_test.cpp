@@ -68,7 +68,7 @@ protected:
     segment_state state = s->open(80, 1U << 26U).value();
     std::map<std::uint32_t, part_run> longest;
     position at = 0;
-    for (const int step : steps) {
+    for (const int& step : steps) {
       if (step < 0) {
         at -= static_cast<position>(-step);
         state.drop_drafts();
@@ -176,36 +176,38 @@ TEST_F(recorded_group, shows_first_who_was_wrong_and_then_those_who_went_on_from
 }
 
 TEST_F(recorded_group, chains_keys_and_values_by_position_whoever_brought_them) {
-  std::vector<std::uint16_t> rows(6 * 16); // of six positions, four layers
+  // A run of a pass goes on until its window ends: what is compared begins the next one.
+  constexpr position end = limits::window_positions;
+  std::vector<std::uint16_t> rows(end * 16); // four layers
   for (std::size_t i = 0; i < rows.size(); ++i) {
     rows[i] = static_cast<std::uint16_t>(i * 7);
   }
   const std::span<const std::uint16_t> all{rows};
-  const std::vector<float> stream(8);
-  const auto before_of_sixth = [&](const std::function<void(part_record&)>& bring) {
+  const std::vector<float> stream(end);
+  const auto before_of_next = [&](const std::function<void(part_record&)>& bring) {
     part_record kept{layers, 1};
     bring(kept);
-    EXPECT_EQ(kept.kv_positions(0), 6U);
-    kept.begin(6, 1, 1, stream);
+    EXPECT_EQ(kept.kv_positions(0), end);
+    kept.begin(end, 1, 1, stream);
     return kept.end()[0][0].before[0];
   };
-  const digest told = before_of_sixth([&](part_record& kept) { kept.add_history(0, 0, 6, all); });
+  const digest told = before_of_next([&](part_record& kept) { kept.add_history(0, 0, end, all); });
   EXPECT_NE(told, digest{});
-  EXPECT_EQ(before_of_sixth([&](part_record& kept) {
+  EXPECT_EQ(before_of_next([&](part_record& kept) {
               kept.add_history(0, 0, 2, all.first(32));
-              kept.begin(2, 4, 4, stream);
+              kept.begin(2, end - 2, 4, stream);
               kept.add_kv(0, all.subspan(32));
               (void)kept.end();
             }),
             told);
-  EXPECT_EQ(before_of_sixth([&](part_record& kept) {
-              kept.add_history(0, 0, 6, all);
-              kept.add_history(0, 3, 3, all.subspan(48)); // once more
+  EXPECT_EQ(before_of_next([&](part_record& kept) {
+              kept.add_history(0, 0, end, all);
+              kept.add_history(0, 3, end - 3, all.subspan(48)); // once more
             }),
             told);
-  EXPECT_NE(before_of_sixth([&](part_record& kept) {
-              kept.add_history(0, 0, 5, all);
-              kept.add_history(0, 5, 1, all.first(16));
+  EXPECT_NE(before_of_next([&](part_record& kept) {
+              kept.add_history(0, 0, end - 1, all.first(16 * (end - 1)));
+              kept.add_history(0, end - 1, 1, all.first(16));
             }),
             told);
 }

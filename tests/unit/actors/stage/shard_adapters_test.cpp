@@ -53,9 +53,10 @@ protected:
     return {adapted_name(number), std::move(made)};
   }
 
-  static frame_bytes three_tokens(std::uint64_t request, std::uint32_t e) {
-    const std::vector<token_id> ids{3, 14, 15};
-    const frame_header h{frame_kind::tokens, request_id{request}, epoch{e}, 0, 3, 1, 0};
+  /// More than passes gather for, and few enough for three to share one.
+  static frame_bytes five_tokens(std::uint64_t request, std::uint32_t e) {
+    const std::vector<token_id> ids{3, 14, 15, 9, 2};
+    const frame_header h{frame_kind::tokens, request_id{request}, epoch{e}, 0, 5, 1, 0};
     return std::make_shared<const std::vector<std::byte>>(
         encode_frame(h, std::as_bytes(std::span{ids})));
   }
@@ -85,7 +86,7 @@ TEST_F(shard_adapters,
   for (const session_model& m : models) {
     stage s = first_layer();
     ASSERT_TRUE(s.core->open(request_id{1}, epoch{1}, 64, 64, 64, m));
-    ASSERT_TRUE(s.core->accept(three_tokens(1, 1)));
+    ASSERT_TRUE(s.core->accept(five_tokens(1, 1)));
     alone.push_back(boundaries_of_a_pass(s, 1).front());
   }
   EXPECT_NE(alone[0], alone[1]);
@@ -93,7 +94,7 @@ TEST_F(shard_adapters,
   stage s = first_layer();
   for (std::uint64_t i = 0; i < 3; ++i) {
     ASSERT_TRUE(s.core->open(request_id{1 + i}, epoch{1}, 64, 64, 64, models[i]));
-    ASSERT_TRUE(s.core->accept(three_tokens(1 + i, 1)));
+    ASSERT_TRUE(s.core->accept(five_tokens(1 + i, 1)));
   }
   EXPECT_EQ(boundaries_of_a_pass(s, 3), alone);
 }
@@ -102,10 +103,10 @@ TEST_F(shard_adapters, stay_with_a_session_that_begins_afresh_and_no_other_takes
   const session_model one = with(1, 0.5F);
   stage s = first_layer();
   ASSERT_TRUE(s.core->open(request_id{1}, epoch{1}, 64, 64, 64, one));
-  ASSERT_TRUE(s.core->accept(three_tokens(1, 1)));
+  ASSERT_TRUE(s.core->accept(five_tokens(1, 1)));
   const auto first = boundaries_of_a_pass(s, 1);
   ASSERT_TRUE(s.core->open(request_id{1}, epoch{2}, 64, 0, 64, one)); // knows of no position
-  ASSERT_TRUE(s.core->accept(three_tokens(1, 2)));
+  ASSERT_TRUE(s.core->accept(five_tokens(1, 2)));
   EXPECT_EQ(boundaries_of_a_pass(s, 1), first);
   const auto refused = s.core->open(request_id{1}, epoch{3}, 64, 64, 64, with(2, 0.5F));
   ASSERT_FALSE(refused);
