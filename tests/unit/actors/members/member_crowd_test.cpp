@@ -374,7 +374,7 @@ TEST_F(member_crowd, adverts_of_load_wait_and_those_of_models_do_not) {
 struct member_lists : member_crowd {
   explicit member_lists(bool settled = true) : member_crowd(0) {
     if (settled) { // no newcomer any more
-      (void)pass(20s);
+      (void)pass(25s);
     }
   }
 
