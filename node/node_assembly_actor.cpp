@@ -573,14 +573,11 @@ void whole_node::let_go() {
 void whole_node::show_attestations(const node_options& fresh) {
   auto shown = own_attestations(fresh, around_.key->id());
   if (!shown) {
-    around_.journal->say(actors::log_level::warn, std::nullopt, "shows the former ones: {}",
-                         shown.error().message);
-    return;
+    return around_.journal->write(actors::log_level::warn, std::nullopt,
+                                  "shows the former ones: " + shown.error().message);
   }
-  caf::anon_send(known_->get("membership"),
-                 actors::advert_changed{[all = std::move(*shown)](actors::node_advert& advert) {
-                   advert.attested = all;
-                 }});
+  const auto show = [all = *shown](actors::node_advert& to) { to.attested = all; };
+  caf::anon_send(known_->get("membership"), actors::advert_changed{show});
 }
 
 std::vector<std::string> whole_node::reload(const node_options& fresh) {
