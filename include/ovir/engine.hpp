@@ -80,7 +80,7 @@ public:
 private:
   friend class model;
   struct OVIR_HIDDEN impl;
-  explicit token_stream(std::unique_ptr<impl> parts);
+  OVIR_HIDDEN explicit token_stream(std::unique_ptr<impl> parts);
   std::unique_ptr<impl> impl_;
 };
 
