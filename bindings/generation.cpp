@@ -1,8 +1,8 @@
 #include "bindings/generation.hpp"
 
 #include "messages/check.hpp"
+#include "messages/limits/bindings.hpp"
 #include "messages/limits/general.hpp"
-#include "messages/limits/python.hpp"
 #include "node/cut.hpp"
 
 #include <algorithm>

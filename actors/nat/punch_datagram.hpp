@@ -1,6 +1,6 @@
 #pragma once
 
-#include "messages/limits/punch.hpp"
+#include "messages/limits/nat.hpp"
 
 #include <array>
 #include <cstddef>

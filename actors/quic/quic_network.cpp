@@ -5,7 +5,7 @@
 #include "actors/runtime/allowance.hpp"
 #include "messages/limits/general.hpp"
 #include "messages/limits/links.hpp"
-#include "messages/limits/punch.hpp"
+#include "messages/limits/nat.hpp"
 #include "messages/limits/quic.hpp"
 #include "storage/env/thread_signals.hpp"
 
@@ -115,8 +115,10 @@ private:
                     std::chrono::milliseconds{1'000}};
   bool whole_batches_{true}; ///< the system cuts them
   bool blocked_{false};      ///< a socket takes nothing now
-  quic_time watched_{0};     ///< when the timer fires; 0: never
-  quic_time measured_{0};
+  struct {
+    quic_time watched{0}; ///< when the timer fires; 0: never
+    quic_time measured{0};
+  } times_;
   std::unordered_map<std::uint64_t, peer_info> resolving_;
   std::mutex mutex_; ///< for what follows
   std::vector<task> tasks_;
@@ -518,26 +520,26 @@ void quic_network_thread::watch(quic_time now) {
     return; // nothing could be sent; the socket's turn looks again
   }
   const auto due = endpoint_->deadline();
-  if (!due || (watched_ > now && watched_ <= *due)) {
+  if (!due || (times_.watched > now && times_.watched <= *due)) {
     return;
   }
-  watched_ = std::max(*due, now);
+  times_.watched = std::max(*due, now);
   timer_.expires_at(std::chrono::steady_clock::time_point{
-      std::chrono::duration_cast<std::chrono::steady_clock::duration>(watched_)});
+      std::chrono::duration_cast<std::chrono::steady_clock::duration>(times_.watched)});
   timer_.async_wait([this](const error_code& stopped) {
     if (!stopped) {
-      watched_ = quic_time{0};
+      times_.watched = quic_time{0};
       turn();
     }
   });
 }
 
 void quic_network_thread::measure(quic_time now) {
-  if (now - measured_ < limits::quic_measure_interval &&
+  if (now - times_.measured < limits::quic_measure_interval &&
       traffic_->quic_sessions.load(std::memory_order_relaxed) == endpoint_->size()) {
     return;
   }
-  measured_ = now;
+  times_.measured = now;
   const quic_endpoint::figures figures = endpoint_->measured();
   traffic_->quic_sessions.store(figures.sessions, std::memory_order_relaxed);
   traffic_->quic_lost.store(figures.lost, std::memory_order_relaxed);

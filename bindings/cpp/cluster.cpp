@@ -4,7 +4,7 @@
 #include "bindings/cpp/event_stream.hpp"
 #include "bindings/cpp/http_exchange.hpp"
 #include "bindings/cpp/thrown.hpp"
-#include "messages/limits/cpp.hpp"
+#include "messages/limits/bindings.hpp"
 #include "messages/request/finish_reason.hpp"
 
 #include <algorithm>

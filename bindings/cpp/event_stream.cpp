@@ -1,6 +1,6 @@
 #include "bindings/cpp/event_stream.hpp"
 
-#include "messages/limits/cpp.hpp"
+#include "messages/limits/bindings.hpp"
 
 #include <utility>
 

@@ -492,8 +492,7 @@ int main(int argc, char** argv) {
   app.add_option("--only", s.only, "Kinds of faults, by their names in plans; none: all");
   app.add_flag("--cancels", s.how.cancels,
                "Streams are cancelled, and the only faults meet their schedulers then");
-  app.add_flag("--apart", s.how.apart,
-               "The only fault: two nodes do not hear each other, or one is far away");
+  app.add_flag("--apart", s.how.apart, "The only fault: two nodes are apart, or one is far away");
   app.add_flag("--placed", s.how.placed,
                "Workers hold what placers order, and have room for a part of the model");
   app.add_flag("--no-ledger", s.no_ledger, "There is no ledger");
