@@ -49,6 +49,31 @@ if(OVIR_PYTHON)
           PATTERN "__pycache__" EXCLUDE)
 endif()
 
+# libovir, for C++ programs (bindings/cpp). `cmake --install BUILD --component library` installs it alone.
+if(OVIR_LIBRARY)
+  include(CMakePackageConfigHelpers)
+  add_dependencies(ovir_manual libovir)
+  set(library_folder ${PROJECT_SOURCE_DIR}/bindings/cpp)
+  set(library_config ${CMAKE_INSTALL_LIBDIR}/cmake/ovir)
+  configure_package_config_file(${library_folder}/ovirConfig.cmake.in
+    ${CMAKE_BINARY_DIR}/ovirConfig.cmake INSTALL_DESTINATION ${library_config})
+  write_basic_package_version_file(${CMAKE_BINARY_DIR}/ovirConfigVersion.cmake
+    COMPATIBILITY SameMinorVersion)
+  file(RELATIVE_PATH library_prefix /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
+  configure_file(${library_folder}/ovir.pc.in ${CMAKE_BINARY_DIR}/ovir.pc @ONLY)
+  install(TARGETS libovir EXPORT ovir
+          LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT library NAMELINK_COMPONENT library
+          FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT library)
+  install(EXPORT ovir FILE ovirTargets.cmake NAMESPACE ovir:: DESTINATION ${library_config}
+          COMPONENT library)
+  install(FILES ${CMAKE_BINARY_DIR}/ovirConfig.cmake ${CMAKE_BINARY_DIR}/ovirConfigVersion.cmake
+          DESTINATION ${library_config} COMPONENT library)
+  install(FILES ${CMAKE_BINARY_DIR}/ovir.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig
+          COMPONENT library)
+  install(DIRECTORY ${library_folder}/example/ DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples/cpp
+          COMPONENT library FILES_MATCHING PATTERN "*.cpp" PATTERN "CMakeLists.txt")
+endif()
+
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME ovir)
 set(CPACK_PACKAGE_CONTACT "Seed 6900fd79 maintainers <maintainers@users.noreply.b-seed-6900fd79.example>")
@@ -64,11 +89,13 @@ set(CPACK_STRIP_FILES ON)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_SECTION misc)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
+set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS ON)
+set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS_POLICY ">=")
 # libcurl is loaded by name (apps/ovir/base/curl_library.cpp), so nothing else would ask for it.
 set(CPACK_DEBIAN_PACKAGE_DEPENDS "adduser, libcurl4")
 # The profile `fast` loads it when it is asked for.
 set(CPACK_DEBIAN_PACKAGE_SUGGESTS "libopenblas0-pthread, ocl-icd-libopencl1, python3 (<< 3.12), python3-numpy")
 set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA
-    "${package_folder}/postinst;${package_folder}/prerm;${package_folder}/postrm")
+    "${package_folder}/postinst;${package_folder}/prerm;${package_folder}/postrm;${package_folder}/triggers")
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
 include(CPack)

@@ -12,14 +12,16 @@
 namespace ovir::actors {
 
 class nat_board;
+class udp_door;
 
 /// How a node is reached through NAT (actors/nat/reaching_network.hpp).
 struct nat_options {
   bool enabled{true};
-  bool maps_ports{false};   ///< asks the router to lead a port here
-  bool meets{true};         ///< dials at the same time as the other node does
-  bool everywhere{false};   ///< also where it listens on this machine alone: for tests
-  bool takes_guests{false}; ///< set by `reaching_network`: others may ask this node for help
+  bool maps_ports{false};          ///< asks the router to lead a port here
+  bool meets{true};                ///< dials at the same time as the other node does
+  bool everywhere{false};          ///< also where it listens on this machine alone: for tests
+  bool takes_guests{false};        ///< set by `reaching_network`: others may ask this node for help
+  std::shared_ptr<udp_door> udp{}; ///< set by `start_links`, where there are links over QUIC
   std::function<void(const std::string&)> say{}; ///< what was found, for the log; any thread
   std::shared_ptr<nat_board> board{};            ///< where what is found is kept; may be null
 };

@@ -1,5 +1,7 @@
 #include "actors/members/crowd_vouchers.hpp"
 
+#include "actors/members/member_crowd.hpp"
+#include "actors/members/member_latest.hpp"
 #include "messages/mutant.hpp"
 
 #include <algorithm>
@@ -42,7 +44,11 @@ void hear_counted(member_table& m, const known_node& line, const node_id& from, 
   }
   if (known) {
     if (add_voucher(m, m.words(*e).vouchers, from)) {
+      const bool accused = m.lists() && had_case(m, line.node, line.incarnation);
       m.found_alive(*e, now, out);
+      if (accused) { // its accusers came before its vouchers, and do not come again
+        look_at(m, *e, now, out);
+      }
     }
     return;
   }

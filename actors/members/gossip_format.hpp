@@ -154,7 +154,7 @@ struct accuser_word {
 };
 /// Suspicions of one node at one incarnation.
 struct told_case {
-  node_id subject;
+  std::uint64_t subject{0}; ///< the first 8 bytes of its key, for the same reason
   std::uint64_t incarnation{0};
   std::vector<accuser_word> words; ///< at most limits::accusers_min
 

@@ -6,7 +6,6 @@
 #include "messages/mutant.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <iterator>
 #include <map>
 #include <utility>
@@ -17,11 +16,6 @@ namespace {
 
 void attend_at(member_table& m, const node_id& node, membership_time when) {
   m.crowd.due.push({when, node});
-}
-
-/// Accusations and refutations both cross the members in it.
-std::chrono::milliseconds suspicion_time(const member_table& m) {
-  return std::bit_width(m.alive_count()) * m.options.suspect_timeout;
 }
 
 void shuffle(member_table& m, std::vector<node_id>& nodes) {
@@ -68,6 +62,9 @@ member_entry* next_lost_of(member_table& m) {
       }
     }
     for (const auto* const nodes : {&m.told.gone, &m.told.unreached}) {
+      if (nodes == &m.told.unreached && m.lists()) {
+        continue; // each at its time, by one_told
+      }
       std::copy_if(nodes->begin(), nodes->end(), std::back_inserter(round),
                    [&](const node_id& node) { return wanted(m.look_up(node)); });
     }
@@ -110,7 +107,7 @@ void judge(member_table& m, member_entry& e, membership_time now, membership_eff
   }
   e.doomed = true;
   note_doomed(m, e.shown.node, now);
-  e.death = now + suspicion_time(m);
+  e.death = now + m.suspicion_time();
   attend_at(m, e.shown.node, e.death);
   if (e.where == member_standing::alive) {
     m.move_to(e, member_standing::suspect, now);
@@ -193,6 +190,7 @@ void attend_due(member_table& m, membership_time now, membership_effects& out) {
 
 /// Who is told of has its vouchers by then, or is looked at. Sooner, all would look at a newcomer.
 constexpr std::uint32_t told_intervals = 100;
+constexpr std::uint32_t lists_told_intervals = 200;
 
 /// One of those that are only told of, and have been for long, by chance; null where there is none.
 /// First one of those who told is drawn, so that who tells of many does not hide what others tell;
@@ -203,9 +201,10 @@ member_entry* one_told(member_table& m, membership_time now) {
     member_entry* chosen{nullptr};
   };
   std::map<stranger_shares::account, told_by> all;
+  const auto told_for = m.intervals(m.lists() ? lists_told_intervals : told_intervals);
   for (const node_id& node : m.told.unreached) {
     member_entry* const e = m.look_up(node);
-    if (now - e->since >= m.intervals(told_intervals) && !m.linked(node)) {
+    if (now - e->since >= told_for && !m.linked(node)) {
       const stranger_origin* const from = m.told.strangers.of(node);
       told_by& one =
           all[from == nullptr ? stranger_shares::account{} : stranger_shares::account_of(*from)];
@@ -326,7 +325,8 @@ void draw_neighbours(member_table& m, membership_time now, membership_effects& o
     return !m.linked(one.first) && now - one.second > 2 * m.intervals(limits::dial_intervals);
   });
   if (now >= c.next_redraw && c.drawn.size() >= limits::neighbours_drawn) {
-    c.next_redraw = now + m.intervals(limits::redraw_intervals);
+    c.next_redraw =
+        now + m.intervals(m.lists() ? limits::lists_redraw_intervals : limits::redraw_intervals);
     c.drawn.erase(
         std::min_element(c.drawn.begin(), c.drawn.end(),
                          [](const auto& a, const auto& b) { return a.second < b.second; }));
@@ -397,6 +397,7 @@ void follow_size(member_table& m, membership_time now) {
     c.next_redraw =
         now + m.intervals(limits::redraw_intervals) + (within(limits::redraw_intervals) - now);
     c.next_sweep = within(limits::sweep_intervals);
+    c.latest.learns_until = now + m.intervals(limits::learning_intervals);
     for (auto& [node, e] : m.entries) {
       e.doomed = e.where == member_standing::suspect;
       if (e.open) {
@@ -431,8 +432,7 @@ bool may_advertise(member_table& m, const node_advert& next, membership_time now
   if (now < m.crowd.next_advert && !(urgent && m.crowd.urgent.spend(1, now))) {
     return false;
   }
-  m.crowd.next_advert =
-      now + m.thinned(static_cast<std::uint32_t>(m.alive_count())) / (m.lists() ? 2 : 1);
+  m.crowd.next_advert = now + m.thinned(static_cast<std::uint32_t>(m.alive_count()));
   return true;
 }
 
@@ -505,6 +505,20 @@ void look_at(member_table& m, member_entry& e, membership_time now, membership_e
         open_probe{m.random(), now, now, false, m.linked(e.shown.node)});
     e.probed = now;
     ask(m, e, now, out);
+  }
+}
+
+void doubt(member_table& m, std::span<const node_id> lacked, membership_time now,
+           membership_effects& out) {
+  if (lacked.empty() || lacked.size() > limits::doubtful_lines || now < m.crowd.latest.next_doubt ||
+      m.crowd.looking.size() >= limits::short_links_max) {
+    return;
+  }
+  member_entry* const e = m.look_up(lacked[m.random() % lacked.size()]);
+  if (e != nullptr && e->where == member_standing::alive && !m.linked(e->shown.node) &&
+      now - e->since >= m.intervals(limits::latest_offered)) {
+    m.crowd.latest.next_doubt = now + m.intervals(limits::doubt_intervals);
+    look_at(m, *e, now, out);
   }
 }
 

@@ -2,6 +2,8 @@
 
 #include "actors/members/member_table.hpp"
 
+#include <span>
+
 /// Membership above a full mesh (limits::mesh_members_max members).
 ///
 /// A node draws a few neighbours among the members, changes one now and then, and keeps links to
@@ -35,6 +37,10 @@ void crowd_link_lost(member_table& m, member_entry& e, membership_time now,
                      membership_effects& out);
 /// Pings it, over a link that is opened where there is none.
 void look_at(member_table& m, member_entry& e, membership_time now, membership_effects& out);
+/// Looks at one of these that a neighbour lacks or holds for dead, unless it is new or linked: it
+/// may have died before it was widely known, and then no three accuse it. None where they are many.
+void doubt(member_table& m, std::span<const node_id> lacked, membership_time now,
+           membership_effects& out);
 /// One more accuser, whose word was checked.
 void hear_accusation(member_table& m, member_entry& subject, const signed_suspicion& word,
                      membership_time now, membership_effects& out);

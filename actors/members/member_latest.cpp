@@ -1,6 +1,7 @@
 #include "actors/members/member_latest.hpp"
 
 #include "actors/members/crowd_vouchers.hpp"
+#include "actors/members/member_crowd.hpp"
 #include "actors/members/member_sums.hpp"
 #include "actors/members/member_updates.hpp"
 #include "messages/mutant.hpp"
@@ -37,12 +38,12 @@ std::uint32_t mark_of(std::uint64_t salt, const signed_suspicion& word) {
   return mark_of(salt, word.accuser, 0, true);
 }
 
+/// Heads are unique: to find a second key with one takes 2^64 tries.
 template <class Of>
 Of* of_node(std::vector<Of>& all, const node_id& node) {
   const std::uint64_t head = head_of(node);
-  const auto at = std::find_if(all.begin(), all.end(), [&](const Of& one) {
-    return head_of(one.node) == head && one.node == node;
-  });
+  const auto at = std::find_if(all.begin(), all.end(),
+                               [head](const Of& one) { return head_of(one.node) == head; });
   return at == all.end() ? nullptr : &*at;
 }
 
@@ -81,7 +82,7 @@ latest_case* case_of(member_table& m, const node_id& node, std::uint64_t incarna
 }
 
 told_case told(const latest_case& one) {
-  told_case out{one.node, one.incarnation, {}};
+  told_case out{head_of(one.node), one.incarnation, {}};
   for (const signed_suspicion& word : one.words) {
     out.words.push_back({head_of(word.accuser), word.proof});
   }
@@ -93,7 +94,7 @@ std::pair<told_case, bool> told_beside(const latest_case& one, std::uint64_t sal
                                        std::uint32_t sum) {
   for (std::uint32_t set = 0; set < 1U << one.words.size(); ++set) {
     std::uint32_t part = 0;
-    told_case rest{one.node, one.incarnation, {}};
+    told_case rest{head_of(one.node), one.incarnation, {}};
     for (std::size_t i = 0; i < one.words.size(); ++i) {
       if ((set >> i & 1U) != 0) {
         part += mark_of(salt, one.words[i]);
@@ -150,6 +151,17 @@ public:
     std::uint32_t sum;
     bool known;
   };
+  /// Nothing but nodes that are not counted: the sender asks which of them are counted here.
+  [[nodiscard]] bool asks() const {
+    return !all_.empty() && std::all_of(all_.begin(), all_.end(),
+                                        [](const read& r) { return r.kind == mark_heard; });
+  }
+  /// As `take`, of a node, unless it was known already.
+  [[nodiscard]] const read* take_unknown(std::uint32_t mark) {
+    const auto at = std::lower_bound(all_.begin(), all_.end(), mark,
+                                     [](const read& a, std::uint32_t b) { return a.mark < b; });
+    return at == all_.end() || at->mark != mark || at->known ? nullptr : take(mark, false);
+  }
   /// Null where there is none. It is known from now on.
   [[nodiscard]] const read* take(std::uint32_t mark, bool against) {
     auto at = std::lower_bound(all_.begin(), all_.end(), mark,
@@ -210,7 +222,7 @@ void compare_cases(member_table& m, marks_read& marks, const node_id& from, memb
   for (const latest_case& one : m.crowd.latest.cases) {
     const std::uint32_t mark = mark_of(answer.salt, one);
     const auto* const theirs = marks.take(mark, true);
-    if (one.closed || one.node == from) {
+    if (one.closed || head_of(one.node) == head_of(from)) {
       continue;
     }
     if (theirs == nullptr) {
@@ -229,14 +241,80 @@ void compare_cases(member_table& m, marks_read& marks, const node_id& from, memb
   }
 }
 
+/// What a newcomer was told of by summaries and finds on a list is news after all: it is listed
+/// here, too, and not told or asked for anew.
+void recognise(member_table& m, marks_read& marks, const node_id& from, membership_time now,
+               latest_answer& answer, membership_effects& out) {
+  for (const auto& [node, e] : m.entries) {
+    const bool counted = m.counts(e.where);
+    const std::uint64_t incarnation = e.newest->incarnation;
+    const auto* const theirs =
+        counted || e.where == member_standing::heard_of
+            ? marks.take_unknown(mark_of(answer.salt, node, incarnation, false))
+            : nullptr;
+    if (theirs == nullptr) {
+      continue;
+    }
+    note_life(m, node, incarnation, counted, now);
+    if (theirs->kind == mark_believed) {
+      hear_counted(m, {node, incarnation, true}, from, now, out);
+    } else if (counted && answer.counted.size() < limits::latest_answer_max) {
+      answer.counted.push_back(mark_of(answer.salt, node, incarnation, false));
+    }
+  }
+}
+
+/// Tells a newcomer which of these are counted here.
+void vouch_for_marks(member_table& m, marks_read& marks, std::uint64_t salt, const node_id& to,
+                     membership_effects& out) {
+  latest_answer answer{salt, {}, {}, {}};
+  for (const auto& [node, e] : m.entries) {
+    const std::uint32_t mark = mark_of(salt, node, e.newest->incarnation, false);
+    if (e.where == member_standing::alive && marks.take_unknown(mark) != nullptr) {
+      answer.counted.push_back(mark);
+    }
+  }
+  if (!answer.counted.empty()) {
+    m.send(to, std::move(answer), out);
+  }
+}
+
+/// Of what did not come lately.
+void tell_wanted(member_table& m, std::uint64_t salt, std::vector<std::uint32_t> wanted,
+                 membership_time now, std::vector<signed_update>& updates,
+                 membership_effects& out) {
+  std::sort(wanted.begin(), wanted.end());
+  const auto is_wanted = [&](const signed_advert& a) {
+    return std::binary_search(wanted.begin(), wanted.end(),
+                              mark_of(salt, a.node, a.incarnation, false));
+  };
+  if (is_wanted(m.own)) {
+    updates.emplace_back(m.own);
+  }
+  std::vector<node_id> lacked;
+  for (const auto& [node, e] : m.entries) {
+    if (m.counts(e.where) && updates.size() < limits::latest_answer_max && is_wanted(*e.newest)) {
+      updates.emplace_back(*e.newest);
+      lacked.push_back(node);
+    }
+  }
+  doubt(m, lacked, now, out);
+}
+
+node_id with_head(std::uint64_t head) {
+  node_id node;
+  std::memcpy(node.key.data(), &head, sizeof head);
+  return node;
+}
+
 /// By the first bytes of its key.
 const node_id* member_with(const member_table& m, std::uint64_t head, const node_id& from) {
-  if (head_of(from) == head) {
-    return &from;
+  for (const node_id* const near : {&from, &m.self.node}) {
+    if (head_of(*near) == head) {
+      return near;
+    }
   }
-  node_id first;
-  std::memcpy(first.key.data(), &head, sizeof head);
-  const auto at = m.entries.lower_bound(first);
+  const auto at = m.entries.lower_bound(with_head(head));
   return at != m.entries.end() && head_of(at->first) == head ? &at->first : nullptr;
 }
 
@@ -244,24 +322,26 @@ const node_id* member_with(const member_table& m, std::uint64_t head, const node
 /// that this node does not know yet.
 bool hear_case(member_table& m, const told_case& told, const node_id& from, membership_time now,
                membership_effects& out) {
+  const node_id* const known = member_with(m, told.subject, from);
+  const node_id subject = known == nullptr ? with_head(told.subject) : *known;
   for (const accuser_word& word : told.words) {
     gossip_link* const by = m.link_of(from);
     const node_id* const accuser = member_with(m, word.accuser, from);
     if (by == nullptr || by->forged) {
       return true;
     }
-    if (accuser != nullptr) {
-      apply_update(m, signed_suspicion{*accuser, told.subject, told.incarnation, word.proof}, from,
-                   *by, now, out);
+    if (known != nullptr && accuser != nullptr) {
+      apply_update(m, signed_suspicion{*accuser, subject, told.incarnation, word.proof}, from, *by,
+                   now, out);
     }
   }
-  const member_entry* const e = m.look_up(told.subject);
+  const member_entry* const e = m.look_up(subject);
   const bool counted = e != nullptr && m.counts(e->where);
   if (counted && e->newest->incarnation < told.incarnation) {
     return false;
   }
   const bool open = counted && e->newest->incarnation == told.incarnation;
-  latest_case* const one = open ? nullptr : case_of(m, told.subject, told.incarnation, now);
+  latest_case* const one = open ? nullptr : case_of(m, subject, told.incarnation, now);
   if (one != nullptr && !one->doomed) {
     one->closed = true;
   }
@@ -270,10 +350,20 @@ bool hear_case(member_table& m, const told_case& told, const node_id& from, memb
 
 } // namespace
 
+std::uint32_t latest_mark(std::uint64_t salt, const node_id& node, std::uint64_t incarnation) {
+  return mark_of(salt, node, incarnation, false);
+}
+
 void note_latest(member_table& m, const signed_update& update, membership_time now) {
   const auto* const word = std::get_if<signed_suspicion>(&update);
   if (word == nullptr) {
-    note_life(m, subject_of(update), incarnation_of(update), true, now);
+    const node_id& node = subject_of(update);
+    const member_entry* const e = m.learns(now) ? m.look_up(node) : nullptr;
+    const bool old = e != nullptr && e->where == member_standing::heard_of && !m.linked(node) &&
+                     of_node(m.crowd.latest.lives, node) == nullptr;
+    if (!old) { // what a newcomer learns from summaries is no news
+      note_life(m, node, incarnation_of(update), true, now);
+    }
     return;
   }
   latest_case* const one = case_of(m, word->subject, word->incarnation, now);
@@ -295,8 +385,26 @@ void note_heard(member_table& m, const signed_advert& advert, membership_time no
   }
 }
 
+void note_answered(member_table& m, const std::vector<signed_update>& updates,
+                   membership_time now) {
+  for (const signed_update& u : m.learns(now) ? updates : std::vector<signed_update>{}) {
+    const member_entry* const e = m.look_up(subject_of(u));
+    if (e != nullptr && e->newest->incarnation == incarnation_of(u) &&
+        (m.counts(e->where) || e->where == member_standing::heard_of)) {
+      note_life(m, subject_of(u), incarnation_of(u), m.counts(e->where), now);
+    }
+  }
+}
+
 void forget_latest_life(member_table& m, const node_id& node) {
   std::erase_if(m.crowd.latest.lives, [&](const latest_life& one) { return one.node == node; });
+}
+
+bool had_case(const member_table& m, const node_id& node, std::uint64_t incarnation) {
+  const auto& cases = m.crowd.latest.cases;
+  return std::any_of(cases.begin(), cases.end(), [&](const latest_case& one) {
+    return one.closed && one.incarnation == incarnation && head_of(one.node) == head_of(node);
+  });
 }
 
 void note_doomed(member_table& m, const node_id& node, membership_time now) {
@@ -314,25 +422,6 @@ void close_latest_case(member_table& m, const node_id& node) {
   }
 }
 
-void vouch_for_heard(member_table& m, const summary& theirs, const node_id& to,
-                     membership_effects& out) {
-  if (!m.lists()) {
-    return;
-  }
-  latest_answer answer{m.random(), {}, {}, {}};
-  for (const known_node& line : theirs.nodes) {
-    const member_entry* const e = line.counted ? nullptr : m.look_up(line.node);
-    if (e != nullptr && e->where == member_standing::alive &&
-        e->newest->incarnation == line.incarnation &&
-        answer.counted.size() < limits::latest_marks_max) {
-      answer.counted.push_back(mark_of(answer.salt, line.node, line.incarnation, false));
-    }
-  }
-  if (!answer.counted.empty()) {
-    m.send(to, std::move(answer), out);
-  }
-}
-
 void exchange_latest(member_table& m, membership_time now, membership_effects& out) {
   latest_state& l = m.crowd.latest;
   if (now < l.next) {
@@ -341,12 +430,14 @@ void exchange_latest(member_table& m, membership_time now, membership_effects& o
   l.next = now + m.intervals(limits::latest_intervals);
   forget_old(l, now - m.intervals(limits::latest_kept));
   const membership_time listed = now - m.intervals(limits::latest_listed);
+  const membership_time heard = now - m.intervals(limits::latest_heard);
   for (const node_id& to : exchange_partners(m)) {
     latest list{m.random(), {}};
     std::size_t unbelieved = 0;
     const auto room = [&] { return list.marks.size() + 2 <= limits::latest_marks_max; };
     for (auto life = l.lives.rbegin(); life != l.lives.rend() && room(); ++life) {
-      if (life->at >= listed && (life->believed || ++unbelieved <= limits::latest_unbelieved_max)) {
+      if (life->believed ? life->at >= listed
+                         : life->at >= heard && ++unbelieved <= limits::latest_unbelieved_max) {
         list.marks.push_back(mark_of(list.salt, *life) |
                              (life->believed ? mark_believed : mark_heard));
       }
@@ -380,9 +471,15 @@ void receive_latest(member_table& m, const latest& theirs, const node_id& from, 
     listers.push_back(from);
   }
   marks_read marks{theirs.marks};
+  if (marks.asks()) {
+    return vouch_for_marks(m, marks, theirs.salt, from, out);
+  }
   latest_answer answer{theirs.salt, {}, {}, {}};
   std::vector<signed_update> updates;
   compare_lives(m, marks, from, now, answer, updates, out);
+  if (m.learns(now)) {
+    recognise(m, marks, from, now, answer, out);
+  }
   compare_cases(m, marks, from, now, answer);
   for (const marks_read::read& one : marks.all()) {
     if (!one.known && one.kind != mark_heard) {
@@ -405,7 +502,7 @@ void receive_latest_answer(member_table& m, const latest_answer& theirs, const n
   bucket_set behind;
   for (const told_case& one : theirs.cases) {
     if (!hear_case(m, one, from, now, out) && behind.none()) {
-      behind.set(bucket_of(one.subject));
+      behind.set(bucket_of(with_head(one.subject)));
     }
   }
   if (behind.any()) {
@@ -424,15 +521,14 @@ void receive_latest_answer(member_table& m, const latest_answer& theirs, const n
   for (const known_node& one : vouched) {
     hear_counted(m, one, from, now, out);
   }
-  const auto named = [](const std::vector<std::uint32_t>& marks, std::uint32_t mark) {
-    return std::find(marks.begin(), marks.end(), mark) != marks.end();
-  };
+  std::vector<std::uint32_t> wanted = theirs.wanted;
+  const auto take_wanted = [&wanted](std::uint32_t mark) { return std::erase(wanted, mark) > 0; };
   latest_answer answer{theirs.salt, {}, {}, {}};
   std::vector<signed_update> updates;
   auto& lives = m.crowd.latest.lives;
-  for (std::size_t i = 0; i < lives.size() && !theirs.wanted.empty(); ++i) {
+  for (std::size_t i = 0; i < lives.size() && !wanted.empty(); ++i) {
     const latest_life life = lives[i];
-    if (life.believed && named(theirs.wanted, mark_of(theirs.salt, life))) {
+    if (life.believed && take_wanted(mark_of(theirs.salt, life))) {
       if (auto update = update_of(m, life)) {
         updates.push_back(std::move(*update));
       }
@@ -440,9 +536,12 @@ void receive_latest_answer(member_table& m, const latest_answer& theirs, const n
   }
   for (const latest_case& one : m.crowd.latest.cases) {
     if (!one.words.empty() && answer.cases.size() < limits::latest_answer_max &&
-        named(theirs.wanted, mark_of(theirs.salt, one))) {
+        take_wanted(mark_of(theirs.salt, one))) {
       answer.cases.push_back(told(one));
     }
+  }
+  if (!wanted.empty()) {
+    tell_wanted(m, theirs.salt, std::move(wanted), now, updates, out);
   }
   updates.resize(by->answers.spend_up_to(static_cast<std::uint32_t>(updates.size()), now));
   if (!updates.empty() || !answer.cases.empty()) {

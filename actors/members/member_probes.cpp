@@ -131,6 +131,9 @@ void spread_news(member_table& m, membership_effects& out) {
 
 void look_for_members(member_table& m, membership_time now, membership_effects& out) {
   std::size_t tried = 0;
+  const std::size_t most = m.entries.size() > m.options.full_mesh_max
+                               ? limits::crowd_contacts_max // more than a few links are in vain
+                               : limits::contacts_per_tick_max;
   for (auto& [node, e] : m.entries) {
     const bool up = m.linked(node);
     const bool told_only = !up && !e.was_member;
@@ -140,7 +143,7 @@ void look_for_members(member_table& m, membership_time now, membership_effects& 
         !m.may_be(node, e.newest->advert.roles)) {
       continue;
     }
-    if (tried++ == limits::contacts_per_tick_max) {
+    if (tried++ == most) {
       return;
     }
     const auto longest =

@@ -1,6 +1,7 @@
 #include "actors/members/member_sums.hpp"
 
 #include "actors/members/crowd_vouchers.hpp"
+#include "actors/members/member_asks.hpp"
 
 #include <algorithm>
 #include <iterator>
@@ -30,10 +31,61 @@ std::vector<std::uint32_t> sums_of(const member_table& m, std::uint64_t salt) {
   return sums;
 }
 
+// Of a bucket that is not to be compared.
+constexpr std::uint32_t not_compared = 0xffffffffU;
+
+/// In a large crowd there are always some that a neighbour has not heard of yet: what came of them
+/// lately is for lists, and comparing their buckets would tell nothing else.
+void leave_out_latest(const member_table& m, std::vector<std::uint32_t>& sums,
+                      membership_time now) {
+  const membership_time lately = now - m.intervals(limits::latest_offered);
+  for (const latest_life& one : m.crowd.latest.lives) {
+    if (one.at >= lately) {
+      sums[bucket_of(one.node)] = not_compared;
+    }
+  }
+  for (const latest_case& one : m.crowd.latest.cases) {
+    if (one.doomed && one.at + m.suspicion_time() >= lately) {
+      sums[bucket_of(one.node)] = not_compared;
+    }
+  }
+}
+
 /// Buckets with about so many members.
 std::size_t buckets_with(const member_table& m, std::size_t lines) {
   return std::clamp<std::size_t>(lines * limits::gossip_buckets / m.alive_count(), 4,
                                  limits::exchanged_buckets_max);
+}
+
+/// As many as tell of about limits::walk_lines, by what came of those before.
+std::size_t walk_step(member_table& m) {
+  const std::size_t walked = m.crowd.latest.walked;
+  if (walked == 0) {
+    return limits::walk_first_buckets;
+  }
+  bucket_set before;
+  for (std::size_t n = 0; n < walked; ++n) {
+    before.set((n + bucket_of(m.self.node)) % limits::gossip_buckets);
+  }
+  std::size_t found = 0;
+  m.each_in(before, [&found](const member_entry&) { ++found; });
+  return std::clamp<std::size_t>(limits::walk_lines * walked / std::max<std::size_t>(found, 1), 4,
+                                 limits::exchanged_buckets_max);
+}
+
+/// A newcomer asks its neighbours in turn, so that none is asked for more than it answers.
+node_id next_asked(member_table& m, const node_id& by_chance) {
+  node_id& asked = m.crowd.latest.asked;
+  auto at = m.links.upper_bound(asked);
+  for (std::size_t i = 0; i < m.links.size(); ++i, ++at) {
+    at = at == m.links.end() ? m.links.begin() : at;
+    const member_entry* const e = at->second.up ? m.look_up(at->first) : nullptr;
+    if (e != nullptr && e->where == member_standing::alive) {
+      asked = at->first;
+      return asked;
+    }
+  }
+  return by_chance;
 }
 
 /// Where their sum is that of what this node counts and of all that it only heard of, they count
@@ -81,27 +133,35 @@ void exchange_digests(member_table& m, membership_time now, membership_effects& 
   }
   latest_state& l = m.crowd.latest;
   const bool walks = m.lists() && l.walked < limits::gossip_buckets;
-  const bool learns = m.lists() && m.told.unreached.size() > m.alive_count() / 64;
-  m.crowd.next_exchange =
-      now + (walks    ? m.intervals(limits::catch_up_intervals)
-             : learns ? m.intervals(limits::latest_intervals)
-                      : m.thinned(limits::exchange_intervals) / (m.lists() ? 2 : 1));
-  for (const node_id& to : exchange_partners(m)) {
-    if (walks && l.walked < limits::gossip_buckets) { // it lacks most of them: what they are is
-                                                      // told without comparing
+  const bool lacks = m.lists() && m.told.unreached.size() > m.alive_count() / 64;
+  if (walks || lacks) {
+    l.learns_until = now + m.intervals(limits::learning_intervals);
+  }
+  m.crowd.next_exchange = now + (walks || lacks ? m.intervals(limits::catch_up_intervals)
+                                 : m.lists() && m.learns(now)
+                                     ? m.intervals(limits::latest_intervals)
+                                     : m.thinned(limits::exchange_intervals) / (m.lists() ? 4 : 1));
+  std::vector<node_id> partners = exchange_partners(m);
+  if ((walks || lacks) && !partners.empty()) {
+    partners.front() = next_asked(m, partners.front());
+  }
+  for (const node_id& to : partners) {
+    if (walks) { // it lacks most of them: what they are is told without comparing
       bucket_set asked;
-      for (std::size_t n = buckets_with(m, limits::walk_lines);
-           n > 0 && l.walked < limits::gossip_buckets; --n) {
+      for (std::size_t n = walk_step(m); n > 0 && l.walked < limits::gossip_buckets; --n) {
         asked.set((l.walked++ + bucket_of(m.self.node)) % limits::gossip_buckets);
       }
-      m.send_summary(to, true, asked, out);
-      continue;
+      if (asked.any()) {
+        m.send_summary(to, true, asked, out);
+      }
+    } else if (!lacks || !ask_for_vouchers(m, to, out)) {
+      l.salt = m.random();
+      digests ours{l.salt, sums_of(m, l.salt)};
+      if (m.lists() && m.random() % limits::compare_all_share != 0) {
+        leave_out_latest(m, ours.sums, now);
+      }
+      m.send(to, std::move(ours), out);
     }
-    if (walks) {
-      break;
-    }
-    l.salt = m.random();
-    m.send(to, digests{l.salt, sums_of(m, l.salt)}, out);
   }
 }
 
@@ -112,6 +172,10 @@ void receive_digests(member_table& m, const digests& theirs, const node_id& from
   }
   std::vector<std::uint32_t> mine = sums_of(m, theirs.salt);
   take_vouchers(m, theirs, mine, from, now, out);
+  if (m.lists() &&
+      std::find(theirs.sums.begin(), theirs.sums.end(), not_compared) != theirs.sums.end()) {
+    leave_out_latest(m, mine, now);
+  }
   const bool answered = m.lists() && theirs.salt == m.crowd.latest.salt;
   const std::size_t most =
       !m.lists() ? limits::exchanged_buckets_max
@@ -121,7 +185,8 @@ void receive_digests(member_table& m, const digests& theirs, const node_id& from
   const std::size_t first = m.random() % limits::gossip_buckets;
   for (std::size_t i = 0; i < limits::gossip_buckets; ++i) {
     const std::size_t b = (first + i) % limits::gossip_buckets;
-    if (mine[b] != theirs.sums[b] && ++count <= most) {
+    const bool compared = mine[b] != not_compared && theirs.sums[b] != not_compared;
+    if (compared && mine[b] != theirs.sums[b] && ++count <= most) {
       differ.set(b);
     }
   }

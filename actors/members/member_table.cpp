@@ -319,11 +319,21 @@ std::optional<address_prefix> member_table::site_of_stranger(const node_id& node
   return from == nullptr ? std::nullopt : std::optional{from->site};
 }
 
+/// A newcomer among many does not relay whom it finds: all others know these.
+bool member_table::is_known_to_all(const signed_update& update, time_point now) const {
+  const member_entry* const e = look_up(subject_of(update));
+  if (e == nullptr || e->where != member_standing::heard_of) {
+    return false;
+  }
+  return crowded() ? learns(now) && !crowd.latest.listers.empty()
+                   : entries.size() > 2 * options.full_mesh_max;
+}
+
 void member_table::tell(const signed_update& update, time_point now, std::size_t suspicions) {
   if (crowded()) {
     note_latest(*this, update, now);
   }
-  if (!lists()) {
+  if (!lists() && !is_known_to_all(update, now)) {
     queue.push(update, suspicions);
   }
 }

@@ -13,6 +13,7 @@
 #include "messages/signing.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -218,7 +219,10 @@ struct latest_state {
   std::uint64_t salt{0}; ///< of the last digests sent
   /// Neighbours that sent lists, limits::vouchers_min at most: a newcomer's crowd is a large one.
   std::vector<node_id> listers;
-  std::size_t walked{0}; ///< buckets that a newcomer asked for
+  std::size_t walked{0};          ///< buckets that a newcomer asked for
+  membership_time learns_until{}; ///< it is a newcomer, or lacked much just now
+  node_id asked;                  ///< the neighbour that a newcomer asked last
+  membership_time next_doubt{};
 };
 /// What a node above a full mesh keeps in mind (`member_crowd.hpp`).
 struct crowd_state {
@@ -340,12 +344,21 @@ struct member_table {
     return crowd.on && (counted + 1 > options.lists_above ||
                         crowd.latest.listers.size() >= limits::vouchers_min);
   }
+  /// Whether it is told what others have known for long.
+  [[nodiscard]] bool learns(time_point now) const noexcept {
+    return crowd.on && now < crowd.latest.learns_until;
+  }
   /// In a large crowd longer, as there are more to share the work.
   [[nodiscard]] std::chrono::milliseconds thinned(std::uint32_t count) const {
     const std::size_t times =
         lists() ? std::max<std::size_t>(1, (counted + 1) / limits::thinned_each) : 1;
     return intervals(count) * static_cast<std::int64_t>(times);
   }
+  /// Accusations and refutations both cross the members in it.
+  [[nodiscard]] std::chrono::milliseconds suspicion_time() const {
+    return static_cast<int>(std::bit_width(counted + 1)) * options.suspect_timeout;
+  }
+  [[nodiscard]] bool is_known_to_all(const signed_update& update, time_point now) const;
   /// Of who was found, refuted or left, or of an accusation; to those that do not know.
   void tell(const signed_update& update, time_point now, std::size_t suspicions = 1);
   /// Our accusation of a suspect, or of a dead node; null where there is none.

@@ -1,6 +1,7 @@
 #include "actors/members/member_updates.hpp"
 
 #include "actors/members/crowd_vouchers.hpp"
+#include "actors/members/member_asks.hpp"
 #include "actors/members/member_crowd.hpp"
 #include "actors/members/member_latest.hpp"
 #include "actors/members/member_probes.hpp"
@@ -198,7 +199,9 @@ void apply_advert(member_table& m, const signed_advert& a, const node_id& from, 
     m.found_alive(*e, now, out);
     return;
   }
-  note_heard(m, a, now);
+  if (!m.learns(now)) {
+    note_heard(m, a, now);
+  }
   hear_counted(m, {a.node, a.incarnation, true}, from, now, out);
   take_claims(m, *e, now, out);
 }
@@ -361,6 +364,23 @@ std::vector<signed_update> lacking(member_table& m, const summary& s, const node
   return updates;
 }
 
+/// Whom the sender of this summary lacks, or holds for dead or gone, and this node counts.
+std::vector<node_id> doubtful(const member_table& m, const summary& s,
+                              const std::vector<signed_update>& lacks) {
+  std::vector<node_id> out;
+  for (const signed_update& u : lacks) {
+    out.push_back(subject_of(u));
+  }
+  for (const known_node& k : s.nodes) {
+    const member_entry* const e = k.counted ? nullptr : m.look_up(k.node);
+    if (e != nullptr && e->where == member_standing::alive &&
+        e->newest->incarnation <= k.incarnation) {
+      out.push_back(k.node);
+    }
+  }
+  return out;
+}
+
 /// Sends what the other lacks, and our own summary when we lack something and it asked.
 void receive_summary(member_table& m, const summary& s, const node_id& from, membership_time now,
                      membership_effects& out) {
@@ -368,6 +388,9 @@ void receive_summary(member_table& m, const summary& s, const node_id& from, mem
     hear_counted(m, k, from, now, out);
   }
   std::vector<signed_update> updates = lacking(m, s, from);
+  if (m.lists()) {
+    doubt(m, doubtful(m, s, updates), now, out);
+  }
   bool missing = std::any_of(s.nodes.begin(), s.nodes.end(), [&m](const known_node& k) {
     if (k.node == m.self.node) {
       return k.incarnation > m.own.incarnation;
@@ -385,6 +408,9 @@ void receive_summary(member_table& m, const summary& s, const node_id& from, mem
     updates.resize(l == nullptr ? 0 : l->answers.spend_up_to(most, now));
     missing = missing && !newcomer && (!m.lists() || s.buckets.count() == 1);
     vouch_for_heard(m, s, from, out);
+    if (m.lists() && s.answer_wanted && !newcomer && s.buckets.count() > 1) {
+      ask_for_lines(m, s, from, out);
+    }
     if (s.answer_wanted && s.buckets.count() >= limits::exchanged_buckets_max && !m.lists()) {
       m.crowd.next_exchange =
           std::min(m.crowd.next_exchange, now + m.intervals(limits::catch_up_intervals));

@@ -2,6 +2,7 @@
 
 #include "actors/members/crowd_vouchers.hpp"
 #include "actors/members/member_crowd.hpp"
+#include "actors/members/member_latest.hpp"
 #include "actors/members/member_probes.hpp"
 #include "actors/members/member_updates.hpp"
 
@@ -40,6 +41,7 @@ void membership_core::settle_among(std::span<const kept_advert> others, time_poi
   follow_size(s_, now);
   s_.crowd.met = static_cast<std::uint32_t>(others.size());
   s_.crowd.latest.walked = limits::gossip_buckets;
+  s_.crowd.latest.learns_until = now;
   s_.crowd.fresh.clear();
   const auto within = [&](std::chrono::milliseconds most) {
     return now +
@@ -111,8 +113,10 @@ membership_core::effects membership_core::on_link_up(const node_id& peer, time_p
     // A handshake just now is a sign of life.
     s_.found_alive(*e, now, out);
   }
-  if (!s_.crowded()) {
+  if (!s_.crowded() && s_.entries.size() <= 2 * s_.options.full_mesh_max) {
     s_.send_summary(peer, false, bucket_set{}.set(), out, {s_.own});
+  } else if (!s_.crowded()) { // it is among many who do not want a list of what it knows
+    s_.send(peer, summary{false, {{s_.self.node, s_.own.incarnation, true}}}, out, {s_.own});
   }
   return out;
 }
@@ -264,6 +268,9 @@ membership_core::on_gossip(const node_id& from, std::span<const std::byte> bytes
     if (by->forged) {
       return out;
     }
+  }
+  if (std::holds_alternative<latest_answer>(message.body)) {
+    note_answered(s_, message.updates, now);
   }
   member_entry* e = s_.look_up(from);
   if (e != nullptr && e->where == member_standing::heard_of) {

@@ -64,14 +64,15 @@ bool is_public(const address_prefix& prefix) {
   return !is_private(prefix) && !is_this_machine(prefix);
 }
 
-std::vector<std::string> usable_addresses(const std::vector<std::string>& told,
-                                          const std::string& own_seen) {
+namespace {
+
+std::vector<std::string> usable_of(const std::vector<std::string>& told,
+                                   const std::string& seen_host, const std::string& own_seen) {
   std::vector<std::string> usable;
   const auto own = prefix_of_address(own_seen);
-  if (told.empty() || !own) {
+  if (seen_host.empty() || !own) {
     return usable;
   }
-  const std::string seen_host = host_of(told.front());
   const bool same_router = seen_host == host_of(own_seen);
   for (const std::string& one : told) {
     const auto prefix = prefix_of_address(one);
@@ -85,6 +86,19 @@ std::vector<std::string> usable_addresses(const std::vector<std::string>& told,
     }
   }
   return usable;
+}
+
+} // namespace
+
+std::vector<std::string> usable_addresses(const std::vector<std::string>& told,
+                                          const std::string& own_seen) {
+  return usable_of(told, told.empty() ? std::string{} : host_of(told.front()), own_seen);
+}
+
+std::vector<std::string> usable_udp_addresses(const std::vector<std::string>& told,
+                                              const std::vector<std::string>& udp,
+                                              const std::string& own_seen) {
+  return usable_of(udp, told.empty() ? std::string{} : host_of(told.front()), own_seen);
 }
 
 std::uint64_t helper_rank(const node_id& helper, const node_id& node) {

@@ -27,6 +27,11 @@ namespace ovir::actors {
 /// node on it. At most limits::nat_addresses_max, each once.
 [[nodiscard]] std::vector<std::string> usable_addresses(const std::vector<std::string>& told,
                                                         const std::string& own_seen);
+/// The same of UDP addresses: those on the host where the helper sees the other node's connection
+/// (the first of `told`), or private ones behind the same router.
+[[nodiscard]] std::vector<std::string> usable_udp_addresses(const std::vector<std::string>& told,
+                                                            const std::vector<std::string>& udp,
+                                                            const std::string& own_seen);
 
 /// In which order helpers are taken for a node: the same on every node that knows the same helpers.
 /// Less is earlier.

@@ -132,7 +132,7 @@ std::optional<node_id> home_links::helper_of(connection_id connection) const {
 void home_links::heard(const node_id& helper, const address_seen& what, time_point now) {
   const auto site = prefix_of_address(known_.address_of(helper));
   const auto link = links_.find(helper);
-  if (!site || link == links_.end() || link->second.apart) {
+  if (what.udp || !site || link == links_.end() || link->second.apart) {
     return; // what is seen of another port tells nothing of how this one is mapped
   }
   if (const auto right = seen_.told(helper, *site, what, now); !right) {

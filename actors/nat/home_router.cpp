@@ -43,9 +43,10 @@ public:
     }
     return answer();
   }
-  result<natpmpresp_t> port(std::uint16_t inside, std::uint16_t outside, std::uint32_t seconds) {
-    if (!open_ ||
-        ::sendnewportmappingrequest(&state_, NATPMP_PROTOCOL_TCP, inside, outside, seconds) < 0) {
+  /// `protocol`: NATPMP_PROTOCOL_TCP or NATPMP_PROTOCOL_UDP.
+  result<natpmpresp_t> port(int protocol, std::uint16_t inside, std::uint16_t outside,
+                            std::uint32_t seconds) {
+    if (!open_ || ::sendnewportmappingrequest(&state_, protocol, inside, outside, seconds) < 0) {
       return no_router();
     }
     return answer();
@@ -92,21 +93,38 @@ std::string outside_text(const natpmpresp_t& answer) {
   return text.data();
 }
 
-result<mapped_port> map_by_natpmp(std::uint16_t port, std::chrono::seconds lease,
+/// Whether the outer port leads here over UDP, too. One that the router chose otherwise is given
+/// back: peers are told one port.
+bool map_udp_by_natpmp(natpmp_talk& talk, std::uint16_t port, std::uint16_t outside,
+                       std::uint32_t seconds) {
+  const auto got = talk.port(NATPMP_PROTOCOL_UDP, port, outside, seconds);
+  if (!got || got->type != NATPMP_RESPTYPE_UDPPORTMAPPING) {
+    return false;
+  }
+  if (got->pnu.newportmapping.mappedpublicport == outside) {
+    return true;
+  }
+  (void)talk.port(NATPMP_PROTOCOL_UDP, port, 0, 0);
+  return false;
+}
+
+result<mapped_port> map_by_natpmp(std::uint16_t port, std::chrono::seconds lease, bool udp_too,
                                   const std::atomic<bool>& stopped) {
   natpmp_talk talk{stopped};
   OVIR_ASSIGN(const natpmpresp_t outside, talk.outside_address());
   if (outside.type != NATPMP_RESPTYPE_PUBLICADDRESS) {
     return fail(errc::unsupported, "the default gateway answers another question by NAT-PMP");
   }
-  OVIR_ASSIGN(const natpmpresp_t got,
-              talk.port(port, port, static_cast<std::uint32_t>(lease.count())));
+  const auto seconds = static_cast<std::uint32_t>(lease.count());
+  OVIR_ASSIGN(const natpmpresp_t got, talk.port(NATPMP_PROTOCOL_TCP, port, port, seconds));
   if (got.type != NATPMP_RESPTYPE_TCPPORTMAPPING || got.pnu.newportmapping.mappedpublicport == 0) {
     return fail(errc::unsupported, "the default gateway maps no port by NAT-PMP");
   }
-  return mapped_port{
-      to_string(host_and_port{outside_text(outside), got.pnu.newportmapping.mappedpublicport}),
-      std::chrono::seconds{got.pnu.newportmapping.lifetime}, "NAT-PMP"};
+  const std::uint16_t led = got.pnu.newportmapping.mappedpublicport;
+  const bool both = udp_too && map_udp_by_natpmp(talk, port, led, seconds);
+  return mapped_port{to_string(host_and_port{outside_text(outside), led}),
+                     std::chrono::seconds{got.pnu.newportmapping.lifetime},
+                     both ? "NAT-PMP (TCP and UDP)" : "NAT-PMP"};
 }
 
 /// A router that was found by UPnP, and where it takes orders.
@@ -140,24 +158,33 @@ public:
     return std::string{text.data()};
   }
 
-  result<mapped_port> map(std::uint16_t port, std::chrono::seconds lease) {
+  result<mapped_port> map(std::uint16_t port, std::chrono::seconds lease, bool udp_too) {
     OVIR_ASSIGN(const std::string host, outside());
     const std::string number = std::to_string(port);
     const std::string seconds = std::to_string(lease.count());
     // Some routers know no leases, and refuse all but "0", which is for ever.
     for (const char* const time : {seconds.c_str(), "0"}) {
-      if (::UPNP_AddPortMapping(urls_.controlURL, data_.first.servicetype, number.c_str(),
-                                number.c_str(), own_.data(), mapping_text, "TCP", nullptr,
-                                time) == UPNPCOMMAND_SUCCESS) {
+      const auto add = [&](const char* protocol) {
+        return ::UPNP_AddPortMapping(urls_.controlURL, data_.first.servicetype, number.c_str(),
+                                     number.c_str(), own_.data(), mapping_text, protocol, nullptr,
+                                     time) == UPNPCOMMAND_SUCCESS;
+      };
+      if (add("TCP")) {
+        const bool both = udp_too && add("UDP");
         return mapped_port{to_string(host_and_port{host, port}),
-                           *time == '0' ? std::chrono::seconds{0} : lease, "UPnP"};
+                           *time == '0' ? std::chrono::seconds{0} : lease,
+                           both ? "UPnP (TCP and UDP)" : "UPnP"};
       }
     }
     return fail(errc::unsupported, "the router found by UPnP maps no port to this machine");
   }
 
-  result<void> unmap(std::uint16_t port) {
+  result<void> unmap(std::uint16_t port, bool udp_too) {
     const std::string number = std::to_string(port);
+    if (udp_too) {
+      (void)::UPNP_DeletePortMapping(urls_.controlURL, data_.first.servicetype, number.c_str(),
+                                     "UDP", nullptr);
+    }
     if (::UPNP_DeletePortMapping(urls_.controlURL, data_.first.servicetype, number.c_str(), "TCP",
                                  nullptr) != UPNPCOMMAND_SUCCESS) {
       return fail(errc::unsupported, "the router found by UPnP keeps the mapping");
@@ -174,6 +201,8 @@ private:
 
 class home_router final : public router {
 public:
+  explicit home_router(bool udp_too) : udp_too_(udp_too) {}
+
   result<mapped_port> look() override {
     natpmp_talk talk{stopped_};
     const auto outside = talk.outside_address();
@@ -189,7 +218,7 @@ public:
   }
 
   result<mapped_port> map(std::uint16_t port, std::chrono::seconds lease) override {
-    auto by_natpmp = map_by_natpmp(port, lease, stopped_);
+    auto by_natpmp = map_by_natpmp(port, lease, udp_too_, stopped_);
     if (by_natpmp || stopped_.load()) {
       upnp_ = false;
       return by_natpmp;
@@ -200,7 +229,7 @@ public:
                   by_natpmp.error().message);
     }
     upnp_ = true;
-    return talk.map(port, lease);
+    return talk.map(port, lease, udp_too_);
   }
 
   void cancel() noexcept override { stopped_.store(true); }
@@ -209,21 +238,27 @@ public:
     stopped_.store(false); // this is worth an answer
     if (!upnp_) {
       natpmp_talk talk{stopped_};
-      const auto done = talk.port(port, 0, 0);
+      if (udp_too_) {
+        (void)talk.port(NATPMP_PROTOCOL_UDP, port, 0, 0);
+      }
+      const auto done = talk.port(NATPMP_PROTOCOL_TCP, port, 0, 0);
       return done ? result<void>{} : result<void>{done.error()};
     }
     upnp_talk talk;
-    return talk.found() ? talk.unmap(port)
+    return talk.found() ? talk.unmap(port, udp_too_)
                         : result<void>{fail(errc::not_found, "the router is gone")};
   }
 
 private:
+  const bool udp_too_;
   std::atomic<bool> stopped_{false};
   bool upnp_{false}; ///< what mapped last
 };
 
 } // namespace
 
-std::unique_ptr<router> make_home_router() { return std::make_unique<home_router>(); }
+std::unique_ptr<router> make_home_router(bool udp_too) {
+  return std::make_unique<home_router>(udp_too);
+}
 
 } // namespace ovir::actors

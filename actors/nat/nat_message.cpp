@@ -10,19 +10,19 @@
 #include <algorithm>
 #include <type_traits>
 
-// message = "OVN1" kind:u8 fields; docs/formats/nat.md
+// message = "OVN2" kind:u8 fields; docs/formats/nat.md
 
 namespace ovir::actors {
 
 namespace {
 
-constexpr std::string_view nat_magic = "OVN1";
+constexpr std::string_view nat_magic = "OVN2";
 
 static_assert(std::is_same_v<std::variant_alternative_t<9, nat_message>, stream_end> &&
                   std::variant_size_v<nat_message> == 10,
               "the kinds on the wire are the places in the variant plus one");
 static_assert(limits::nat_stream_piece_bytes_max + 64 <= limits::nat_message_bytes_max);
-static_assert(limits::nat_addresses_max * (limits::address_bytes_max + 1) + 64 <=
+static_assert(2 * limits::nat_addresses_max * (limits::address_bytes_max + 1) + 64 <=
               limits::nat_message_bytes_max);
 
 template <class Io, class Addresses>
@@ -34,9 +34,9 @@ void addresses_of(Io& io, Addresses& addresses) {
       });
 }
 
-template <class Io, class Session>
-void session_of(Io& io, Session& session) {
-  for (auto& one : session) {
+template <class Io, class Bytes>
+void each_byte_of(Io& io, Bytes& bytes) {
+  for (auto& one : bytes) {
     io(one);
   }
 }
@@ -52,7 +52,8 @@ template <class Io, of_type<address_seen> T>
 void fields(Io& io, T& m) {
   io.template text<std::uint8_t>(m.address, "an address", limits::address_bytes_max);
   io.expect(is_numeric_address(m.address), "what is told as an address is none");
-  io(m.proof);
+  io(m.proof, m.udp);
+  each_byte_of(io, m.probe);
 }
 template <class Io, of_type<helper_ask> T>
 void fields(Io& io, T& m) {
@@ -68,11 +69,12 @@ void fields(Io& io, T& m) {
   io(m.nonce, m.node, m.answers, m.mapping);
   io.expect(m.mapping <= nat_mapping::dependent, "a meeting tells an unknown kind of mapping");
   addresses_of(io, m.addresses);
+  addresses_of(io, m.udp);
 }
 template <class Io, of_type<stream_open> T>
 void fields(Io& io, T& m) {
   io(m.stream, m.node);
-  session_of(io, m.session);
+  each_byte_of(io, m.session);
 }
 template <class Io, of_type<stream_taken> T>
 void fields(Io& io, T& m) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/nat/punch_datagram.hpp"
 #include "messages/evidence/stream_count.hpp"
 #include "messages/limits/nat.hpp"
 #include "messages/node_id.hpp"
@@ -37,6 +38,8 @@ struct helper_join {
 struct address_seen {
   std::string address;
   signature proof{};
+  bool udp{false};     ///< of the node's UDP socket, as a probe showed; else of this connection
+  punch_token probe{}; ///< what a probe carries to this helper's UDP port; zeros: it takes none
   friend bool operator==(const address_seen&, const address_seen&) = default;
 };
 
@@ -64,6 +67,7 @@ struct meeting {
   bool answers{false};                       ///< the second message of the pair
   nat_mapping mapping{nat_mapping::unknown}; ///< of who says so
   std::vector<std::string> addresses;
+  std::vector<std::string> udp{}; ///< likewise, of the socket of its QUIC links; may be empty
   friend bool operator==(const meeting&, const meeting&) = default;
 };
 
@@ -121,6 +125,7 @@ using nat_message = std::variant<helper_join, address_seen, helper_ask, helper_a
 
 /// What `address_seen::proof` signs, by the helper.
 inline constexpr std::string_view seen_domain = "ovir/address-seen/v1";
+inline constexpr std::string_view seen_udp_domain = "ovir/address-seen-udp/v1"; ///< of UDP
 [[nodiscard]] std::vector<std::byte> seen_statement(const node_id& node, std::string_view address);
 
 } // namespace ovir::actors

@@ -2,12 +2,14 @@
 
 #include "actors/link/link_format.hpp"
 #include "actors/link/nat_board.hpp"
+#include "actors/link/udp_door.hpp"
 #include "actors/nat/address_rules.hpp"
 #include "actors/nat/connection_names.hpp"
 #include "actors/nat/home_links.hpp"
 #include "actors/nat/port_keeper.hpp"
 #include "actors/nat/relay_book.hpp"
 #include "actors/nat/search_desk.hpp"
+#include "messages/secret_random.hpp"
 #include "storage/env/thread_signals.hpp"
 
 #include <boost/asio/executor_work_guard.hpp>
@@ -86,6 +88,7 @@ private:
   }
   home_links::calls home_calls();
   search_desk::calls desk_calls();
+  udp_door::calls door_calls();
 
   // On the thread of the context.
   void tick();
@@ -97,6 +100,7 @@ private:
   void apply(const relay_book::effects& effects);
   void note(const peer_info& peer, connection_id wanted);
   void heard(const peer_info& peer, const nat_message& message);
+  void heard_udp(const std::string& from, const punch_datagram& what);
   void lost(const peer_info& peer, const error& reason);
   void tell_news();
   [[nodiscard]] nat_report report_now(reach_clock::time_point now) const;
@@ -158,9 +162,45 @@ search_desk::calls reaching::desk_calls() {
   };
   to.say_on = [this](connection_id c, const nat_message& m) { say_on(c, m); };
   to.close = [this](connection_id c, const error& reason) { tls_->close(c, reason); };
-  to.is_linked = [this](const node_id& node) { return names_.is_linked(node); };
+  to.is_linked = [this](const node_id& node) {
+    return names_.is_linked(node) || (nat_.udp && nat_.udp->is_linked(node));
+  };
   to.meets = nat_.meets;
+  to.udp = nat_.udp;
+  to.mapped = [this] { return mapped_; };
   to.mapping = [this] { return homes_.seen().mapping(reach_clock::now()); };
+  return to;
+}
+
+// What the UDP socket of the QUIC links hears, on their thread.
+udp_door::calls reaching::door_calls() {
+  udp_door::calls to;
+  to.heard = [this](const std::string& from, const std::vector<std::byte>& bytes) {
+    if (const auto what = decode_punch_datagram(bytes)) {
+      later([this, from, what = *what] { heard_udp(plain_address(from), what); });
+    }
+  };
+  to.stands = [this](connection_id wanted) {
+    const auto over = names_.forget(wanted);
+    if (over) {
+      later([this, wanted, inner = over->inner] {
+        if (inner) {
+          tls_->close(*inner, {errc::cancelled, "the link goes over QUIC"});
+        }
+        desk_.punched(wanted, reach_clock::now());
+      });
+    }
+    return over.has_value();
+  };
+  to.failed = [this](connection_id wanted, const error& reason) {
+    later([this, wanted, reason] { desk_.punch_failed(wanted, reason); });
+  };
+  to.reached = [this](const peer_info& peer) {
+    later([this, peer] {
+      homes_.reached(peer.node, plain_address(peer.seen), peer.roles.has(role::relay),
+                     reach_clock::now());
+    });
+  };
   return to;
 }
 
@@ -172,7 +212,7 @@ result<void> reaching::begin(const tls_options& options) {
   later([this] { tick(); });
   if (nat_.maps_ports && own && own->port != 0) {
     ports_ = std::make_unique<port_keeper>(
-        make_home_router(), own->port,
+        make_home_router(nat_.udp != nullptr), own->port,
         [this](const std::optional<std::string>& address, const std::string& finding) {
           later([this, address, finding] {
             mapped_ = address;
@@ -184,10 +224,16 @@ result<void> reaching::begin(const tls_options& options) {
     storage::leave_signals_to_main();
     context_.run();
   }};
+  if (nat_.udp) {
+    nat_.udp->serve(door_calls());
+  }
   return {};
 }
 
 reaching::~reaching() {
+  if (nat_.udp) {
+    nat_.udp->serve({});
+  }
   ports_.reset();
   context_.stop();
   if (thread_.joinable()) {
@@ -251,8 +297,12 @@ void reaching::connected(const peer_info& peer) {
       if (!peer.incoming) {
         (void)homes_.connected(peer.connection); // else one of the desk's
       } else {
+        punch_token probe{};
+        if (nat_.udp) {
+          fill_secret(std::as_writable_bytes(std::span{probe}));
+        }
         apply(book_.connected(peer.connection, peer.node, plain_address(peer.seen),
-                              reach_clock::now()));
+                              reach_clock::now(), probe));
       }
     });
     return;
@@ -409,6 +459,15 @@ void reaching::heard(const peer_info& peer, const nat_message& message) {
     homes_.heard(*helper, *seen, now);
   } else {
     desk_.heard(*helper, message, now);
+  }
+}
+
+void reaching::heard_udp(const std::string& from, const punch_datagram& what) {
+  const auto now = reach_clock::now();
+  if (what.kind == punch_kind::probe) {
+    apply(book_.probed(what.token, from, now));
+  } else {
+    desk_.knocked(from, what.token, now);
   }
 }
 

@@ -1,5 +1,6 @@
 #include "actors/nat/relay_book.hpp"
 
+#include "actors/nat/address_rules.hpp"
 #include "messages/limits/carriage.hpp"
 
 #include <algorithm>
@@ -25,7 +26,8 @@ static_assert(limits::relay_key_bytes_burst < ~std::uint64_t{0} / 1'000'000'000)
 } // namespace
 
 relay_book::effects relay_book::connected(connection_id guest_id, const node_id& node,
-                                          const std::string& seen, time_point now) {
+                                          const std::string& seen, time_point now,
+                                          const punch_token& probe) {
   const auto of_key = std::count_if(guests_.begin(), guests_.end(),
                                     [&node](const auto& g) { return g.second.node == node; });
   if (guests_.size() >= limits::helper_guests_max ||
@@ -36,6 +38,8 @@ relay_book::effects relay_book::connected(connection_id guest_id, const node_id&
   guest fresh{
       node,
       seen,
+      probe,
+      {},
       false,
       {},
       allowance{limits::helper_asks_burst, limits::helper_asks_refill, milliseconds{1'000}}};
@@ -44,7 +48,24 @@ relay_book::effects relay_book::connected(connection_id guest_id, const node_id&
   if (!is_numeric_address(seen)) {
     return {};
   }
-  return {{guest_id, address_seen{seen, self_.sign(seen_domain, seen_statement(node, seen))}, {}}};
+  address_seen word{seen, self_.sign(seen_domain, seen_statement(node, seen)), false, probe};
+  return {{guest_id, std::move(word), {}}};
+}
+
+relay_book::effects relay_book::probed(const punch_token& probe, const std::string& from,
+                                       time_point now) {
+  const auto found = std::find_if(guests_.begin(), guests_.end(),
+                                  [&probe](const auto& g) { return g.second.probe == probe; });
+  if (probe == punch_token{} || found == guests_.end() || !is_numeric_address(from)) {
+    return {};
+  }
+  guest& g = found->second;
+  if (g.seen_udp == from || host_of(from) != host_of(g.seen) || !g.asks.spend(1, now)) {
+    return {};
+  }
+  g.seen_udp = from;
+  address_seen word{from, self_.sign(seen_udp_domain, seen_statement(g.node, from)), true, probe};
+  return {{found->first, std::move(word), {}}};
 }
 
 relay_book::effects relay_book::received(connection_id from, const nat_message& message,
@@ -122,13 +143,21 @@ void relay_book::on(connection_id from, guest& g, const meeting& m, time_point n
   if (!g.asks.spend(1, now)) {
     return;
   }
-  meeting told{m.nonce, g.node, m.answers, m.mapping, {}};
+  meeting told{m.nonce, g.node, m.answers, m.mapping, {}, {}};
   if (is_numeric_address(g.seen)) {
     told.addresses.push_back(g.seen);
   }
   for (const std::string& one : m.addresses) {
     if (told.addresses.size() < limits::nat_addresses_max && one != g.seen) {
       told.addresses.push_back(one);
+    }
+  }
+  if (!g.seen_udp.empty()) { // what was not seen is not dialled: the host is the connection's
+    told.udp.push_back(g.seen_udp);
+    for (const std::string& one : m.udp) {
+      if (told.udp.size() < limits::nat_addresses_max && one != g.seen_udp) {
+        told.udp.push_back(one);
+      }
     }
   }
   if (m.answers) {

@@ -40,9 +40,13 @@ public:
   /// `self` signs what is seen and outlives it. `relays`: passes streams, too.
   relay_book(const secret_key& self, bool relays) : self_(self), relays_(relays) {}
 
-  /// A member's relay connection stands; `seen` is the other end's numeric HOST:PORT.
+  /// A member's relay connection stands; `seen` is the other end's numeric HOST:PORT. `probe`: by
+  /// which this node's UDP socket knows datagrams of the guest, drawn; zeros: it has none.
   [[nodiscard]] effects connected(connection_id guest, const node_id& node, const std::string& seen,
-                                  time_point now);
+                                  time_point now, const punch_token& probe = {});
+  /// A datagram with that token came from there. Counts on the host at which the guest's connection
+  /// is seen and on no other: the sender of a datagram may name any.
+  [[nodiscard]] effects probed(const punch_token& probe, const std::string& from, time_point now);
   [[nodiscard]] effects received(connection_id guest, const nat_message& message, time_point now);
   [[nodiscard]] effects closed(connection_id guest, time_point now);
   /// Several times a second: counts that waited, guests and streams that are overdue.
@@ -67,6 +71,8 @@ private:
   struct guest {
     node_id node;
     std::string seen;
+    punch_token probe{};
+    std::string seen_udp{}; ///< empty: no probe came
     bool joined{false};
     helper_join told{};
     allowance asks;

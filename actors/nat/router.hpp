@@ -13,7 +13,7 @@ namespace ovir::actors {
 struct mapped_port {
   std::string address; ///< HOST:PORT outside, numeric; what the router says, so it is to be tested
   std::chrono::seconds lease{0}; ///< 0: for ever
-  std::string by;                ///< "NAT-PMP" or "UPnP"
+  std::string by;                ///< "NAT-PMP" or "UPnP", and which protocols where both were asked
 };
 
 /// The router between this machine and the network outside, as far as it maps ports. Calls wait for
@@ -34,7 +34,8 @@ public:
   [[nodiscard]] virtual result<void> unmap(std::uint16_t port) = 0;
 };
 
-/// NAT-PMP at the default gateway (libnatpmp), then UPnP (miniupnpc).
-[[nodiscard]] std::unique_ptr<router> make_home_router();
+/// NAT-PMP at the default gateway (libnatpmp), then UPnP (miniupnpc). `udp_too`: the same port is
+/// mapped for UDP as well where the router does that, and taken back with the other.
+[[nodiscard]] std::unique_ptr<router> make_home_router(bool udp_too = false);
 
 } // namespace ovir::actors

@@ -1,9 +1,11 @@
 #include "actors/nat/search_desk.hpp"
 
+#include "actors/link/link_format.hpp"
 #include "actors/nat/address_rules.hpp"
 #include "messages/secret_random.hpp"
 
 #include <boost/asio/post.hpp>
+#include <unistd.h>
 
 #include <algorithm>
 #include <utility>
@@ -37,6 +39,9 @@ std::string_view text_of(stream_ending why) {
 search_desk::~search_desk() {
   for (auto& [number, m] : meetings_) {
     m.point->stop();
+    if (m.held) {
+      ::close(m.held->descriptor);
+    }
   }
 }
 
@@ -154,6 +159,16 @@ void search_desk::tick(time_point now) {
       }
     }
   }
+  punches_.tick(now);
+  std::vector<std::uint64_t> waited;
+  for (const auto& [number, m] : meetings_) {
+    if (m.held && !punches_.is_hopeful(number, now)) {
+      waited.push_back(number);
+    }
+  }
+  for (const std::uint64_t number : waited) {
+    use_held(number);
+  }
 }
 
 void search_desk::helper_lost(const node_id& helper, time_point now) {
@@ -218,12 +233,7 @@ bool search_desk::heard_on(connection_id connection, const nat_message& message,
   const std::uint64_t number = found->first;
   meeting_end& m = found->second;
   if (const auto* const seen = std::get_if<address_seen>(&message)) {
-    m.own_seen = seen->address;
-    calls_.say_on(connection,
-                  meeting{m.nonce, m.node, !m.wanted, calls_.mapping(), {m.point->own_address()}});
-    if (!m.wanted) {
-      m.point->dial(usable_addresses(m.told, m.own_seen));
-    }
+    seen_at(number, m, *seen, now);
   } else if (const auto* const answer = std::get_if<meeting>(&message)) {
     if (!m.wanted || !answer->answers || answer->nonce != m.nonce || answer->node != m.node) {
       return true; // nothing that was asked for
@@ -234,14 +244,116 @@ bool search_desk::heard_on(connection_id connection, const nat_message& message,
     if (usable.empty() || hopeless) {
       meet_failed(number, {errc::peer_lost, "the routers of both nodes let no meeting happen"});
     } else {
-      m.point->dial(usable);
+      m.told = answer->addresses;
+      m.told_udp = answer->udp;
+      dial_both(number, m, now);
     }
   } else if (const auto* const no = std::get_if<helper_answer>(&message);
              no != nullptr && no->nonce == m.nonce) {
     meet_failed(number, {errc::peer_lost, "the node cannot be met at the helper"});
   }
-  (void)now;
   return true;
+}
+
+// The helper's word of the connection comes first, and then, where a probe reached it, that of the
+// UDP socket, for which limits::probe_wait is time.
+void search_desk::seen_at(std::uint64_t number, meeting_end& m, const address_seen& seen,
+                          time_point now) {
+  if (m.said) {
+    return;
+  }
+  if (seen.udp) {
+    m.own_udp_seen = !m.own_seen.empty();
+    punches_.forget_probe(number);
+  } else {
+    m.own_seen = seen.address;
+    if (calls_.udp && seen.probe != punch_token{}) {
+      punches_.probe(number, calls_.address_of(m.helper), seen.probe, now);
+      return; // `probed`, or its answer
+    }
+  }
+  say_where(number, now);
+}
+
+void search_desk::say_where(std::uint64_t number, time_point now) {
+  const auto found = meetings_.find(number);
+  if (found == meetings_.end() || found->second.said || !found->second.connection) {
+    return;
+  }
+  meeting_end& m = found->second;
+  m.said = true;
+  meeting what{m.nonce, m.node, !m.wanted, calls_.mapping(), {m.point->own_address()}, {}};
+  if (m.own_udp_seen) {
+    what.udp.push_back(
+        to_string(host_and_port{host_of(m.point->own_address()), calls_.udp->port()}));
+    if (const auto mapped = calls_.mapped ? calls_.mapped() : std::nullopt) {
+      what.udp.push_back(*mapped);
+    }
+    std::erase_if(what.udp, [](const std::string& one) { return !is_numeric_address(one); });
+  }
+  calls_.say_on(*m.connection, what);
+  if (!m.wanted) {
+    dial_both(number, m, now);
+  }
+}
+
+void search_desk::dial_both(std::uint64_t number, meeting_end& m, time_point now) {
+  m.point->dial(usable_addresses(m.told, m.own_seen));
+  if (m.own_udp_seen) {
+    const bool asks = m.wanted.has_value();
+    const punch_token token =
+        token_of_meeting(m.nonce, asks ? self_.id() : m.node, asks ? m.node : self_.id());
+    punches_.knock(number, token, usable_udp_addresses(m.told, m.told_udp, m.own_seen), asks, now);
+  }
+}
+
+punch_desk::calls search_desk::punch_calls() {
+  punch_desk::calls to;
+  to.send = [this](const std::string& address, std::vector<std::byte> datagram) {
+    calls_.udp->send(address, std::move(datagram));
+  };
+  to.probed = [this](std::uint64_t number) { say_where(number, std::chrono::steady_clock::now()); };
+  to.connect = [this](std::uint64_t number, const std::string& address) {
+    const auto m = meetings_.find(number);
+    if (m == meetings_.end() || !m->second.wanted) {
+      return;
+    }
+    const auto found = searches_.find(*m->second.wanted);
+    if (found == searches_.end() ||
+        !calls_.udp->connect(found->first, address, found->second.kind, found->second.node)) {
+      punches_.forget(number);
+    } else {
+      found->second.ways.carried(std::chrono::steady_clock::now());
+    }
+  };
+  to.late = [this](std::uint64_t number) {
+    if (const auto m = meetings_.find(number); m != meetings_.end() && m->second.wanted) {
+      const connection_id wanted = *m->second.wanted;
+      calls_.udp->drop(wanted);
+      punch_failed(wanted, {errc::timed_out, "the link over QUIC took too long"});
+    }
+  };
+  return to;
+}
+
+void search_desk::punch_failed(connection_id wanted, const error& reason) {
+  for (auto& [number, m] : meetings_) {
+    if (m.wanted == wanted) {
+      punches_.forget(number);
+      if (m.held) {
+        return use_held(std::uint64_t{number});
+      }
+      if (m.tcp_over) {
+        return meet_failed(std::uint64_t{number}, reason);
+      }
+      return; // TCP has its time still
+    }
+  }
+}
+
+void search_desk::punched(connection_id wanted, time_point now) {
+  connected(wanted, now);
+  cancel(wanted); // what else was tried for it
 }
 
 bool search_desk::closed(connection_id connection, const error& reason, time_point) {
@@ -261,6 +373,13 @@ void search_desk::drop_meeting(std::uint64_t number, std::string_view reason) {
   const auto m = meetings_.extract(number);
   if (m) {
     m.mapped().point->stop();
+    if (m.mapped().held) {
+      ::close(m.mapped().held->descriptor);
+    }
+    if (m.mapped().wanted && punches_.is_connecting(number)) {
+      calls_.udp->drop(*m.mapped().wanted);
+    }
+    punches_.forget(number);
     if (m.mapped().connection) {
       calls_.close(*m.mapped().connection, {errc::busy, std::string{reason}});
     }
@@ -273,6 +392,10 @@ void search_desk::meet_failed(std::uint64_t number, const error& reason) {
     return;
   }
   const auto wanted = m->second.wanted;
+  if (wanted && punches_.is_connecting(number)) {
+    m->second.tcp_over = true; // QUIC is not
+    return;
+  }
   drop_meeting(number, "the meeting is over");
   if (wanted) {
     carry_failed(*wanted, reason, std::chrono::steady_clock::now());
@@ -286,6 +409,23 @@ void search_desk::met(std::uint64_t number, ready_stream over) {
     calls_.accept(std::move(over)); // also a late one: admission decides
     return;
   }
+  if (m->second.held) {
+    ::close(over.descriptor); // one is enough
+    return;
+  }
+  m->second.held = std::move(over);
+  if (!punches_.is_hopeful(number, std::chrono::steady_clock::now())) {
+    use_held(number);
+  }
+}
+
+void search_desk::use_held(std::uint64_t number) {
+  const auto m = meetings_.find(number);
+  if (m == meetings_.end() || !m->second.wanted || !m->second.held) {
+    return;
+  }
+  const auto wanted = m->second.wanted;
+  ready_stream over = std::move(*std::exchange(m->second.held, std::nullopt));
   drop_meeting(number, "the nodes have met");
   const auto found = searches_.find(*wanted);
   if (found != searches_.end()) {
@@ -309,7 +449,7 @@ void search_desk::asked_to_meet(const node_id& helper, const meeting& m, time_po
     return;
   }
   if (m.mapping == nat_mapping::dependent && calls_.mapping() == nat_mapping::dependent) {
-    calls_.say(helper, meeting{m.nonce, m.node, true, nat_mapping::dependent, {}});
+    calls_.say(helper, meeting{m.nonce, m.node, true, nat_mapping::dependent, {}, {}});
     return;
   }
   meeting_end fresh;
@@ -317,6 +457,7 @@ void search_desk::asked_to_meet(const node_id& helper, const meeting& m, time_po
   fresh.node = m.node;
   fresh.nonce = m.nonce;
   fresh.told = m.addresses;
+  fresh.told_udp = m.udp;
   meet(std::move(fresh));
 }
 

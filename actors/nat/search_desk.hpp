@@ -1,7 +1,9 @@
 #pragma once
 
 #include "actors/link/network.hpp"
+#include "actors/link/udp_door.hpp"
 #include "actors/nat/meeting_point.hpp"
+#include "actors/nat/punch_desk.hpp"
 #include "actors/nat/stream_pump.hpp"
 #include "actors/nat/way_search.hpp"
 #include "actors/runtime/allowance.hpp"
@@ -40,12 +42,14 @@ public:
     std::function<void(connection_id, const nat_message&)> say_on;
     std::function<void(connection_id, const error&)> close;
     std::function<bool(const node_id&)> is_linked;
-    std::function<nat_mapping()> mapping; ///< of this node's router
-    bool meets{true};                     ///< this node asks others to meet it
+    std::function<nat_mapping()> mapping;                 ///< of this node's router
+    bool meets{true};                                     ///< this node asks others to meet it
+    std::shared_ptr<udp_door> udp{};                      ///< of its QUIC links; may be null
+    std::function<std::optional<std::string>()> mapped{}; ///< where its router leads a port here
   };
 
   search_desk(boost::asio::io_context& context, const secret_key& self, calls to)
-      : context_(context), self_(self), calls_(std::move(to)) {}
+      : context_(context), self_(self), calls_(std::move(to)), punches_(punch_calls()) {}
   ~search_desk();
   search_desk(const search_desk&) = delete;
   search_desk& operator=(const search_desk&) = delete;
@@ -58,6 +62,14 @@ public:
   void cancel(connection_id wanted);
   /// It stands.
   void connected(connection_id wanted, time_point now);
+
+  /// A knock came to the UDP socket; a link over QUIC did not come about, and one did, instead of
+  /// what is wanted.
+  void knocked(const std::string& from, const punch_token& token, time_point now) {
+    punches_.heard(from, token, now);
+  }
+  void punch_failed(connection_id wanted, const error& reason);
+  void punched(connection_id wanted, time_point now);
 
   /// What a helper says on this node's own connection to it.
   void heard(const node_id& helper, const nat_message& message, time_point now);
@@ -86,7 +98,12 @@ private:
     std::shared_ptr<meeting_point> point{};
     std::optional<connection_id> connection{}; ///< to the helper
     std::string own_seen{};
-    std::vector<std::string> told{}; ///< by who asked
+    bool own_udp_seen{false};
+    bool said{false};                    ///< where this node is, to the other one
+    std::vector<std::string> told{};     ///< by who asked
+    std::vector<std::string> told_udp{}; ///< likewise
+    std::optional<ready_stream> held{};  ///< opened over TCP, while QUIC may come about
+    bool tcp_over{false};
   };
   struct stream {
     node_id node{};
@@ -101,6 +118,11 @@ private:
   void meet_failed(std::uint64_t number, const error& reason);
   void met(std::uint64_t number, ready_stream over);
   void drop_meeting(std::uint64_t number, std::string_view reason);
+  void seen_at(std::uint64_t number, meeting_end& m, const address_seen& seen, time_point now);
+  void say_where(std::uint64_t number, time_point now);
+  void dial_both(std::uint64_t number, meeting_end& m, time_point now);
+  void use_held(std::uint64_t number);
+  [[nodiscard]] punch_desk::calls punch_calls();
   void asked_to_meet(const node_id& helper, const meeting& m, time_point now);
   void open(connection_id wanted, const node_id& node, const node_id& helper);
   void offered(const node_id& helper, const stream_open& m);
@@ -114,6 +136,7 @@ private:
   calls calls_;
   std::map<connection_id, search> searches_;
   std::map<std::uint64_t, meeting_end> meetings_;
+  punch_desk punches_;
   std::map<stream_key, stream> streams_;
   std::map<node_id, std::uint32_t> next_stream_;
   std::map<node_id, std::pair<known_way, time_point>> ways_; ///< that worked, and when

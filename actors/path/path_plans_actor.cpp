@@ -4,6 +4,7 @@
 #include "actors/path/path_speeds_actor.hpp"
 #include "actors/path/private_ends.hpp"
 #include "messages/limits/paths.hpp"
+#include "messages/mutant.hpp"
 
 #include <algorithm>
 #include <iterator>
@@ -105,6 +106,10 @@ std::vector<path_candidate> admitted_only(const pathfinder_state& state,
   return admitted;
 }
 
+bool is_strange(const pathfinder_state& state, const node_id& node) {
+  return state.environment.links->is_stranger(node);
+}
+
 /// What a request would rather keep: its path, or without one yet what it was told to prefer.
 layer_places kept_of(const watched& request) {
   layer_places kept = request.path.empty() ? request.preferred : layer_places{};
@@ -114,10 +119,18 @@ layer_places kept_of(const watched& request) {
   return kept;
 }
 
+/// Who computes for a request.
+enum class allowed_nodes : std::uint8_t { any, with_leave };
+
+std::vector<path_candidate> allowed_of(const pathfinder_state& state, allowed_nodes which,
+                                       std::vector<path_candidate> nodes) {
+  return which == allowed_nodes::any ? nodes : with_leave(state, nodes);
+}
+
 /// Looks only at whoever holds what was lost, and has no faults.
 std::optional<layer_places> mended_at_once(pathfinder_state& state, const path_terms& wanted,
                                            const watched& request, fault_memory::time_point now,
-                                           const watched* apart_from) {
+                                           const watched* apart_from, allowed_nodes which) {
   const layer_places kept = kept_of(request);
   std::map<node_id, layer_holding> on_path;
   for (const auto& [node, layers] : kept) {
@@ -135,6 +148,7 @@ std::optional<layer_places> mended_at_once(pathfinder_state& state, const path_t
       nodes.push_back(c);
     }
   }
+  nodes = allowed_of(state, which, std::move(nodes));
   std::stable_sort(
       nodes.begin(), nodes.end(),
       [](const path_candidate& a, const path_candidate& b) { return a.who->node < b.who->node; });
@@ -173,7 +187,64 @@ std::vector<path_candidate> without(const std::set<node_id>& some,
   return list;
 }
 
+result<layer_places> best_among(pathfinder_state& state, const path_terms& wanted,
+                                const watched& request, fault_memory::time_point now,
+                                const watched* apart_from, allowed_nodes which) {
+  const layer_places kept = kept_of(request);
+  if (auto mended = mended_at_once(state, wanted, request, now, apart_from, which)) {
+    return std::move(*mended);
+  }
+  const auto nodes = allowed_of(
+      state, which, candidates_for(state, wanted, {layers_of(wanted)}, &request, now, apart_from));
+  result<layer_places> path{error{}};
+  for (const std::uint32_t level : fault_levels(nodes)) {
+    if (!kept.empty()) {
+      if (auto mended = mend_path(wanted, up_to(level, nodes, request), kept)) {
+        return std::move(*mended);
+      }
+    }
+    path = plan_path(state, wanted, faultless(level, nodes));
+    if (path) {
+      break;
+    }
+  }
+  return path;
+}
+
+bool are_strange(const pathfinder_state& state, const layer_places& path) {
+  return std::any_of(path.begin(), path.end(),
+                     [&](const auto& one) { return is_strange(state, one.first); });
+}
+
+/// `best` or another path of these nodes that leaves a whole one of them.
+result<layer_places> first_of_two(const pathfinder_state& state, const path_terms& wanted,
+                                  const std::vector<path_candidate>& nodes, layer_places best) {
+  std::set<node_id> own;
+  for (const auto& [node, layers] : best) {
+    own.insert(node);
+  }
+  if (plan_path(state, wanted, without(own, nodes))) {
+    return best;
+  }
+  // What is best takes a node that every other way needs.
+  for (const std::set<node_id>& some : two_covers(nodes, layers_of(wanted).last)) {
+    auto path = plan_path(state, wanted, only(some, nodes));
+    if (path && plan_path(state, wanted, without(some, nodes))) {
+      return path;
+    }
+  }
+  return error{errc::segment_missing, "the nodes that are there make only one"};
+}
+
 } // namespace
+
+std::vector<path_candidate> with_leave(const pathfinder_state& state,
+                                       const std::vector<path_candidate>& nodes) {
+  std::vector<path_candidate> some;
+  std::copy_if(nodes.begin(), nodes.end(), std::back_inserter(some),
+               [&](const path_candidate& c) { return !is_strange(state, c.who->node); });
+  return some;
+}
 
 path_terms terms_of(const pathfinder_state& state, const catalog_model& model,
                     std::uint32_t positions) {
@@ -223,24 +294,14 @@ void take_out_weights(chosen_path& best, double lead_seconds) {
 result<layer_places> best_path(pathfinder_state& state, const path_terms& wanted,
                                const watched& request, fault_memory::time_point now,
                                const watched* apart_from) {
-  const layer_places kept = kept_of(request);
-  if (auto mended = mended_at_once(state, wanted, request, now, apart_from)) {
-    return std::move(*mended);
-  }
-  const auto nodes = candidates_for(state, wanted, {layers_of(wanted)}, &request, now, apart_from);
-  result<layer_places> path{error{}};
-  for (const std::uint32_t level : fault_levels(nodes)) {
-    if (!kept.empty()) {
-      if (auto mended = mend_path(wanted, up_to(level, nodes, request), kept)) {
-        return std::move(*mended);
-      }
-    }
-    path = plan_path(state, wanted, faultless(level, nodes));
-    if (path) {
-      break;
+  const bool twice = request.twin != twin_rule::alone && !OVIR_MUTANT("twins_of_strangers");
+  if (twice || request.wary) {
+    auto path = best_among(state, wanted, request, now, apart_from, allowed_nodes::with_leave);
+    if (path || (twice && apart_from != nullptr && apart_from->had_strangers)) {
+      return path;
     }
   }
-  return path;
+  return best_among(state, wanted, request, now, apart_from, allowed_nodes::any);
 }
 
 bool has_tier(pathfinder_state& state, const member& m, const watched* request) {
@@ -301,21 +362,31 @@ result<layer_places> path_beside_twin(pathfinder_state& state, const path_terms&
                                       const watched& request, layer_places best,
                                       fault_memory::time_point now) {
   const auto nodes = candidates_for(state, wanted, {layers_of(wanted)}, &request, now);
-  std::set<node_id> own;
-  for (const auto& [node, layers] : best) {
-    own.insert(node);
+  const auto leave = with_leave(state, nodes);
+  if (leave.size() == nodes.size() || OVIR_MUTANT("twins_of_strangers")) {
+    return first_of_two(state, wanted, nodes, std::move(best));
   }
-  if (plan_path(state, wanted, without(own, nodes))) {
-    return best;
+  auto first = are_strange(state, best) ? plan_path(state, wanted, leave)
+                                        : result<layer_places>{std::move(best)};
+  if (first) {
+    if (auto path = first_of_two(state, wanted, leave, *first)) {
+      return path;
+    }
+    std::set<node_id> own;
+    for (const auto& [node, layers] : *first) {
+      own.insert(node);
+    }
+    if (plan_path(state, wanted, without(own, nodes))) {
+      return first;
+    }
   }
-  // What is best takes a node that every other way needs.
   for (const std::set<node_id>& some : two_covers(nodes, layers_of(wanted).last)) {
-    auto path = plan_path(state, wanted, only(some, nodes));
+    auto path = plan_path(state, wanted, only(some, leave));
     if (path && plan_path(state, wanted, without(some, nodes))) {
       return path;
     }
   }
-  return error{errc::segment_missing, "the nodes that are there make only one"};
+  return error{errc::segment_missing, "the nodes that are there make only one, or none with leave"};
 }
 
 step_forecast forecast_of(const pathfinder_state& state, const catalog_model& model,

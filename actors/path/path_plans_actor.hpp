@@ -23,6 +23,11 @@ candidates_for(pathfinder_state& state, const path_terms& wanted,
                const std::vector<layer_range>& runs, const pathfinder_state::watched* request,
                fault_memory::time_point now, const pathfinder_state::watched* apart_from = nullptr);
 
+/// Those of them that have leave: all but the strangers of an open cluster, which may be one
+/// owner's under any number of keys (docs/adr/0049-open-clusters.md).
+[[nodiscard]] std::vector<path_candidate> with_leave(const pathfinder_state& state,
+                                                     const std::vector<path_candidate>& nodes);
+
 /// The plan of a request that begins, around those who may not be paid for more work; with them
 /// where there is no other way.
 [[nodiscard]] result<chosen_path> plan_best(const pathfinder_state& state, const path_terms& wanted,
@@ -31,7 +36,9 @@ candidates_for(pathfinder_state& state, const path_terms& wanted,
 /// time is to be true again. `lead_seconds`: of a token.
 void take_out_weights(chosen_path& best, double lead_seconds);
 
-/// The path of a request: what works of the one it has, mended; else a new one.
+/// The path of a request: what works of the one it has, mended; else a new one. Of two runs
+/// strangers compute for one, and where there is no other way: what both agree on is told. A
+/// request that one of them failed goes on with none, where that can be.
 [[nodiscard]] result<layer_places> best_path(pathfinder_state& state, const path_terms& wanted,
                                              const pathfinder_state::watched& request,
                                              fault_memory::time_point now,
@@ -52,8 +59,8 @@ void add_attested(pathfinder_state& state, const pathfinder_state::watched& requ
                   const node_id& node, std::vector<attestation>& to);
 
 /// Of one of two runs, whose twin has no node yet: `best` where the nodes that it leaves make a
-/// whole path for the twin, else another path that leaves some. `segment_missing` where there are
-/// no two without a common node.
+/// whole path for the twin, else another path that leaves some. Both are of nodes with leave, or
+/// this one alone is. `segment_missing` where there are no two such without a common node.
 [[nodiscard]] result<layer_places> path_beside_twin(pathfinder_state& state,
                                                     const path_terms& wanted,
                                                     const pathfinder_state::watched& request,

@@ -94,6 +94,7 @@ void install(pathfinder_pointer self, request_id id, watched& request, const lay
   request.opened.insert(route.begin(), route.end());
   for (const auto& [node, layers] : path) {
     request.led_to.insert(node);
+    request.had_strangers = request.had_strangers || around.links->is_stranger(node);
   }
   request.broken = false;
   request.told_missing = false;
@@ -293,6 +294,7 @@ void trouble(pathfinder_pointer self, const path_trouble& news) {
   state.environment.journal->say(log_level::info, news.request, "trouble with {}: {}",
                                  short_name(where->node), news.reason.message);
   const node_id node = where->node;
+  request.wary = request.wary || state.environment.links->is_stranger(node);
   const auto held_against = [&](std::uint32_t weight) {
     state.faults.note(node, weight, self->clock().now());
   };
@@ -349,6 +351,7 @@ void node_gone(pathfinder_pointer self, const node_id& node, const error& reason
         end_proxy(caf::actor_cast<caf::actor>(p.proxy), reason);
         p.proxy = nullptr;
         request.broken = true;
+        request.wary = request.wary || state.environment.links->is_stranger(node);
       }
     }
     if (request.broken) {
@@ -485,7 +488,13 @@ path_description describe(pathfinder_pointer self, const describe_path& wanted) 
   asker.tier = wanted.tier;
   const watched* const request = wanted.ends || wanted.tier ? &asker : nullptr;
   const auto now = self->clock().now();
-  auto best = plan_best(state, terms, candidates_for(state, terms, {all}, request, now));
+  const auto nodes = candidates_for(state, terms, {all}, request, now);
+  auto best = wanted.twin == twin_rule::alone
+                  ? plan_best(state, terms, nodes)
+                  : plan_best(state, terms, with_leave(state, nodes)); // as its run goes
+  if (!best && wanted.twin != twin_rule::alone) {
+    best = plan_best(state, terms, nodes);
+  }
   if (!best) {
     answer.planned = lacking_allowed_of(state, terms, asker, now).value_or(best.error());
     return answer;

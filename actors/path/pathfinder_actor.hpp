@@ -41,6 +41,7 @@ struct describe_path {
   std::uint32_t positions{0};
   std::optional<ends_rule> ends{};   ///< which nodes may have its ends; none: any
   std::optional<tier_demand> tier{}; ///< of each of its nodes; none: any
+  twin_rule twin{twin_rule::alone};  ///< of its run: as the pathfinder would give it
 };
 struct planned_stage {
   node_id node;
@@ -137,6 +138,8 @@ struct pathfinder_state {
     std::string load_told;                ///< what its lead heard of layers to be fetched
     twin_rule twin{twin_rule::alone};
     std::set<node_id> led_to{};        ///< all nodes it had a stage on: the twin gets none of them
+    bool had_strangers{false};         ///< among these: the twin gets none at all
+    bool wary{false};                  ///< one of them failed it: it goes on without, where it can
     std::optional<ends_rule> ends{};   ///< which nodes may have its ends; none: any
     std::optional<tier_demand> tier{}; ///< of each of its nodes; none: any
     /// It has no path because none of the nodes that may have its ends holds them, or none that

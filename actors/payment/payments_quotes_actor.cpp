@@ -147,7 +147,7 @@ void plan_once(payments_pointer self, const reserve_credit& asked, storage::env:
   payments_state& state = self->state;
   const generation_request& q = asked.request;
   const describe_path wanted{q.model, static_cast<std::uint32_t>(q.prompt.size() + q.max_tokens),
-                             q.ends, q.tier};
+                             q.ends, q.tier, q.twin};
   const auto again = [self, asked, since, use] { plan_once(self, asked, since, use, false); };
   const auto late = [self, since] { return now_of(self) - since >= limits::reserve_wait; };
   const caf::actor paths = state.environment.paths();

@@ -1,6 +1,7 @@
 #include "actors/quic/either_network.hpp"
 
 #include "actors/link/link_format.hpp"
+#include "actors/link/udp_door.hpp"
 #include "actors/quic/quic_network.hpp"
 #include "messages/limits/quic.hpp"
 #include "messages/near_address.hpp"
@@ -13,6 +14,7 @@
 #include <map>
 #include <mutex>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 namespace ovir::actors {
@@ -34,8 +36,8 @@ bool is_near_host(const std::string& host) {
   return host == "localhost";
 }
 
-/// Both networks of a node as one. Outgoing connections have the number that QUIC gave them, also
-/// when TCP carries them in the end.
+/// Both networks of a node as one. Outgoing connections have the number that the first of them gave
+/// them, also when the other carries them in the end.
 class either_network final : public listening_network, private network_handler {
 public:
   either_network(const tls_options& options, network_handler& handler)
@@ -54,11 +56,25 @@ public:
 
 private:
   using clock = std::chrono::steady_clock;
+  class door;
   struct dial {
     std::string address;
     channel kind{channel::control};
     node_id expected;
   };
+
+  // What the door passes on.
+  void serve(udp_door::calls to);
+  void send_datagram(const std::string& to, std::vector<std::byte> datagram);
+  [[nodiscard]] bool punch(connection_id wanted, const std::string& to, channel kind,
+                           const node_id& expected);
+  void drop_punch(connection_id wanted);
+  [[nodiscard]] bool is_linked(const node_id& node) const;
+  [[nodiscard]] std::uint16_t udp_port() const;
+  /// What comes of a link over QUIC that was begun in place of another.
+  enum class fate : std::uint8_t { other, stands, refused };
+  [[nodiscard]] fate take_place(const peer_info& peer);
+  void count_quic(const peer_info& peer, bool stands);
 
   result<void> start_both(const secret_key& key, const network_starter& tcp);
   [[nodiscard]] bool goes_by_tcp(const std::string& address);
@@ -87,6 +103,40 @@ private:
   std::unordered_map<std::uint64_t, connection_id> tcp_of_;  ///< by the number that was told
   std::unordered_map<std::uint64_t, connection_id> told_of_; ///< and back
   std::map<std::string, clock::time_point> unanswered_;      ///< addresses, and until when
+  // Links over QUIC in place of ones that are looked for.
+  std::shared_ptr<udp_door> door_;
+  std::shared_ptr<const udp_door::calls> door_calls_;
+  std::unordered_map<std::uint64_t, connection_id> punches_; ///< under way, and in place of which
+  std::unordered_set<std::uint64_t> dropped_;                ///< their end is not told
+  std::atomic<std::size_t> drops_{0};       ///< size of `dropped_`, without the lock
+  std::unordered_set<std::uint64_t> stood_; ///< over QUIC, all of them
+  std::atomic<std::size_t> placed_{0};      ///< that stand, without the lock
+  struct quic_links {
+    std::size_t all{0};
+    std::size_t controls{0};
+    std::size_t placed{0};
+  };
+  std::map<node_id, quic_links> quic_links_; ///< that stand
+};
+
+/// Outlives neither network: both end before it.
+class either_network::door final : public udp_door {
+public:
+  explicit door(either_network& of) : of_(of) {}
+  void serve(calls to) override { of_.serve(std::move(to)); }
+  void send(const std::string& to, std::vector<std::byte> datagram) override {
+    of_.send_datagram(to, std::move(datagram));
+  }
+  [[nodiscard]] bool connect(connection_id wanted, const std::string& to, channel kind,
+                             const node_id& expected) override {
+    return of_.punch(wanted, to, kind, expected);
+  }
+  void drop(connection_id wanted) override { of_.drop_punch(wanted); }
+  [[nodiscard]] bool is_linked(const node_id& node) const override { return of_.is_linked(node); }
+  [[nodiscard]] std::uint16_t port() const override { return of_.udp_port(); }
+
+private:
+  either_network& of_;
 };
 
 either_network::~either_network() {
@@ -120,6 +170,18 @@ result<void> either_network::start_both(const secret_key& key, const network_sta
   over_quic.deadlines = options_.deadlines;
   over_quic.traffic = options_.traffic;
   if (members_too) {
+    door_ = std::make_shared<door>(*this);
+    over_tcp.nat.udp = door_;
+    over_quic.other = [this](const std::string& from, std::vector<std::byte> datagram) {
+      std::shared_ptr<const udp_door::calls> to;
+      {
+        const std::lock_guard lock{mutex_};
+        to = door_calls_;
+      }
+      if (to) {
+        to->heard(from, std::move(datagram));
+      }
+    };
     OVIR_ASSIGN(tls_, tcp(key, over_tcp, *this));
     if (!options_.listen.empty()) {
       over_quic.listen = tls_->listen_address();
@@ -128,7 +190,11 @@ result<void> either_network::start_both(const secret_key& key, const network_sta
       return unanswered(peer);
     };
   }
-  OVIR_ASSIGN(quic_, quic_network::start(key, over_quic, *this));
+  OVIR_ASSIGN(auto quic, quic_network::start(key, over_quic, *this));
+  {
+    const std::lock_guard lock{mutex_}; // the door is open already
+    quic_ = std::move(quic);
+  }
   if (!members_too) {
     if (over_tcp.admin_listen.empty()) {
       over_tcp.admin_listen = quic_->listen_address();
@@ -171,7 +237,8 @@ bool either_network::goes_by_tcp(const std::string& address) {
 connection_id either_network::connect(const std::string& address, channel kind,
                                       const node_id& expected) {
   const std::lock_guard lock{mutex_};
-  if (kind == channel::admin || goes_by_tcp(address)) {
+  const bool linked = !expected.empty() && quic_links_.contains(expected);
+  if (kind == channel::admin || (!linked && goes_by_tcp(address))) {
     return tls_->connect(address, kind, expected);
   }
   const connection_id id = quic_->connect(address, kind, expected);
@@ -205,7 +272,7 @@ bool either_network::unanswered(const peer_info& peer) {
 }
 
 connection_id either_network::told(connection_id connection) {
-  if (is_of_quic(connection) || changed_.load() == 0) {
+  if (changed_.load() == 0 || (is_of_quic(connection) && placed_.load() == 0)) {
     return connection;
   }
   const std::lock_guard lock{mutex_};
@@ -214,7 +281,7 @@ connection_id either_network::told(connection_id connection) {
 }
 
 connection_id either_network::carried(connection_id connection) const {
-  if (!is_of_quic(connection) || changed_.load() == 0) {
+  if (changed_.load() == 0 || (!is_of_quic(connection) && placed_.load() == 0)) {
     return connection;
   }
   const std::lock_guard lock{mutex_};
@@ -241,15 +308,131 @@ void either_network::close(connection_id connection, error reason) {
   }
   const connection_id by = carried(connection);
   network& over = is_of_quic(by) ? static_cast<network&>(*quic_) : *tls_;
-  over.close(by, std::move(reason));
+  over.close(by, reason);
+  if (const connection_id then = carried(connection); then != by && is_of_quic(then)) {
+    quic_->close(then, std::move(reason)); // it went over to QUIC at this very moment
+  }
+}
+
+// Links over QUIC in place of ones that are looked for
+
+void either_network::serve(udp_door::calls to) {
+  const std::lock_guard lock{mutex_};
+  door_calls_ = to.heard ? std::make_shared<const udp_door::calls>(std::move(to)) : nullptr;
+}
+
+void either_network::send_datagram(const std::string& to, std::vector<std::byte> datagram) {
+  const std::lock_guard lock{mutex_};
+  if (!over_ && quic_) {
+    quic_->send_datagram(to, std::move(datagram));
+  }
+}
+
+bool either_network::punch(connection_id wanted, const std::string& to, channel kind,
+                           const node_id& expected) {
+  const std::lock_guard lock{mutex_};
+  if (over_ || !quic_) {
+    return false;
+  }
+  punches_.emplace(quic_->connect(to, kind, expected).value, wanted);
+  return true;
+}
+
+void either_network::drop_punch(connection_id wanted) {
+  const std::lock_guard lock{mutex_};
+  for (auto at = punches_.begin(); at != punches_.end(); ++at) {
+    if (at->second == wanted) {
+      const connection_id by{at->first};
+      punches_.erase(at);
+      dropped_.insert(by.value);
+      drops_.store(dropped_.size());
+      if (!over_ && quic_) {
+        quic_->close(by, {errc::cancelled, "another way is tried"});
+      }
+      return;
+    }
+  }
+}
+
+bool either_network::is_linked(const node_id& node) const {
+  const std::lock_guard lock{mutex_};
+  const auto at = quic_links_.find(node);
+  return at != quic_links_.end() && at->second.controls > 0;
+}
+
+std::uint16_t either_network::udp_port() const {
+  const std::lock_guard lock{mutex_};
+  const auto parts = parse_host_and_port(!over_ && quic_ ? quic_->listen_address() : std::string{});
+  return parts ? parts->port : std::uint16_t{0};
+}
+
+/// Under the lock: `stands` and what it changes here are one moment for `close`.
+either_network::fate either_network::take_place(const peer_info& peer) {
+  if (dropped_.contains(peer.connection.value)) {
+    return fate::refused;
+  }
+  const auto under_way = punches_.extract(peer.connection.value);
+  if (!under_way) {
+    return fate::other;
+  }
+  const connection_id wanted = under_way.mapped();
+  if (!door_calls_ || !door_calls_->stands(wanted)) {
+    dropped_.insert(peer.connection.value);
+    drops_.store(dropped_.size());
+    return fate::refused;
+  }
+  const auto before = told_of_.find(wanted.value);
+  const connection_id name = before == told_of_.end() ? wanted : before->second;
+  if (before != told_of_.end()) {
+    told_of_.erase(before);
+  }
+  tcp_of_[name.value] = peer.connection;
+  told_of_[peer.connection.value] = name;
+  placed_.store(placed_.load() + 1);
+  changed_.store(tcp_of_.size());
+  return fate::stands;
+}
+
+void either_network::count_quic(const peer_info& peer, bool stands) {
+  if (stands) {
+    quic_links& of = quic_links_[peer.node];
+    ++of.all;
+    of.controls += peer.kind == channel::control ? 1 : 0;
+  } else if (const auto at = quic_links_.find(peer.node); at != quic_links_.end()) {
+    at->second.controls -= peer.kind == channel::control && at->second.controls > 0 ? 1 : 0;
+    if (--at->second.all == 0) {
+      quic_links_.erase(at);
+    }
+  }
 }
 
 // What the two tell
 
 void either_network::connected(const peer_info& peer) {
+  std::shared_ptr<const udp_door::calls> helper;
   {
     const std::lock_guard lock{mutex_};
     dials_.erase(peer.connection.value);
+    if (is_of_quic(peer.connection)) {
+      const fate what = take_place(peer);
+      if (what == fate::refused) {
+        if (!over_) { // else it ends anyway
+          quic_->close(peer.connection, {errc::cancelled, "another way is tried"});
+        }
+        return;
+      }
+      stood_.insert(peer.connection.value);
+      count_quic(peer, true);
+      quic_links& of = quic_links_[peer.node];
+      of.placed += what == fate::stands ? 1 : 0;
+      // Behind a router nothing listens where its knocks came from.
+      if (of.placed == 0 && !peer.incoming && peer.kind == channel::control && !peer.seen.empty()) {
+        helper = door_calls_;
+      }
+    }
+  }
+  if (helper) {
+    helper->reached(peer);
   }
   peer_info known = peer;
   known.connection = told(peer.connection);
@@ -258,6 +441,12 @@ void either_network::connected(const peer_info& peer) {
 
 void either_network::received(const peer_info& peer, message_kind kind, std::uint32_t target,
                               received_bytes bytes) {
+  if (drops_.load() > 0) {
+    const std::lock_guard lock{mutex_};
+    if (dropped_.contains(peer.connection.value)) {
+      return; // the other end does not know yet
+    }
+  }
   const connection_id id = told(peer.connection);
   if (id == peer.connection) {
     handler_.received(peer, kind, target, std::move(bytes));
@@ -271,12 +460,33 @@ void either_network::received(const peer_info& peer, message_kind kind, std::uin
 void either_network::closed(const peer_info& peer, const error& reason) {
   peer_info known = peer;
   known.connection = told(peer.connection);
+  std::shared_ptr<const udp_door::calls> to;
+  std::optional<connection_id> wanted;
   {
     const std::lock_guard lock{mutex_};
+    if (dropped_.erase(peer.connection.value) > 0) {
+      drops_.store(dropped_.size());
+      return;
+    }
+    if (const auto punch = punches_.extract(peer.connection.value)) {
+      wanted = punch.mapped();
+      to = door_calls_;
+    } else if (stood_.erase(peer.connection.value) > 0) {
+      count_quic(peer, false);
+    }
+    if (is_of_quic(peer.connection) && told_of_.contains(peer.connection.value)) {
+      placed_.store(placed_.load() - 1);
+    }
     dials_.erase(peer.connection.value);
     tcp_of_.erase(known.connection.value);
     told_of_.erase(peer.connection.value);
     changed_.store(tcp_of_.size());
+  }
+  if (wanted) { // another way is tried for it
+    if (to) {
+      to->failed(*wanted, reason);
+    }
+    return;
   }
   handler_.closed(known, reason);
 }

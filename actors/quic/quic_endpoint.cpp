@@ -195,13 +195,16 @@ void quic_endpoint::connect(const peer_info& what, const udp_address& to, quic_t
   peer_info peer = what;
   peer.incoming = false;
   peer.from = prefix_of(to);
+  far_side* of = find_way(what, to);
+  if (of == nullptr || !of->incoming) { // else it may be behind a router: nothing listens there
+    peer.seen = to_string(of == nullptr ? to : of->address);
+  }
   auto link = std::make_unique<quic_link>(parts_, peer, what.address,
                                           slot ? std::move(*slot) : connection_slots::slot{}, now);
   if (!slot) {
     link->lose(slot.error());
     return;
   }
-  far_side* of = find_way(what, to);
   error problem;
   if (of == nullptr) {
     of = dial(to, now, problem);

@@ -2,8 +2,10 @@
 
 #include "actors/quic/quic_endpoint.hpp"
 #include "actors/quic/quic_socket.hpp"
+#include "actors/runtime/allowance.hpp"
 #include "messages/limits/general.hpp"
 #include "messages/limits/links.hpp"
+#include "messages/limits/nat.hpp"
 #include "messages/limits/quic.hpp"
 #include "storage/env/thread_signals.hpp"
 
@@ -71,6 +73,7 @@ public:
   void close(connection_id connection, error reason) override;
   [[nodiscard]] std::string listen_address() const override { return listen_address_; }
   [[nodiscard]] std::string admin_address() const override { return {}; }
+  void send_datagram(const std::string& to, std::vector<std::byte> datagram) override;
 
 private:
   using task = std::function<void()>;
@@ -80,6 +83,8 @@ private:
   void find_and_connect(const peer_info& what, bool told);
   void connect_to(const peer_info& what, bool told, const std::vector<udp_address>& ends);
   [[nodiscard]] bool is_local() const;
+  /// Whether it was no QUIC, and is done with.
+  [[nodiscard]] bool take_other(const udp_address& from, std::span<const std::byte> bytes);
   [[nodiscard]] udp::socket* socket_for(bool six);
   void await_datagrams(udp::socket& socket);
   void read_all(udp::socket& socket);
@@ -106,10 +111,14 @@ private:
   std::unique_ptr<quic_endpoint> endpoint_;
   udp_arrivals arrivals_;
   udp_batch batch_;
+  allowance others_{limits::punch_heard_burst, limits::punch_heard_refill,
+                    std::chrono::milliseconds{1'000}};
   bool whole_batches_{true}; ///< the system cuts them
   bool blocked_{false};      ///< a socket takes nothing now
-  quic_time watched_{0};     ///< when the timer fires; 0: never
-  quic_time measured_{0};
+  struct {
+    quic_time watched{0}; ///< when the timer fires; 0: never
+    quic_time measured{0};
+  } times_;
   std::unordered_map<std::uint64_t, peer_info> resolving_;
   std::mutex mutex_; ///< for what follows
   std::vector<task> tasks_;
@@ -377,7 +386,7 @@ void quic_network_thread::read_all(udp::socket& socket) {
     std::uint64_t bytes = 0;
     for (std::size_t at = 0; at < count; ++at) {
       bytes += arrivals_.bytes(at).size();
-      if (const auto from = arrivals_.from(at)) {
+      if (const auto from = arrivals_.from(at); from && !take_other(*from, arrivals_.bytes(at))) {
         endpoint_->receive(*from, arrivals_.bytes(at), now);
       }
     }
@@ -388,6 +397,39 @@ void quic_network_thread::read_all(udp::socket& socket) {
     }
     flush(); // acknowledgements are due
   }
+}
+
+void quic_network_thread::send_datagram(const std::string& to, std::vector<std::byte> datagram) {
+  post([this, to, datagram = std::move(datagram)] {
+    const auto parts = parse_host_and_port(to);
+    error_code is_name;
+    const auto host = asio::ip::make_address(parts ? parts->host : std::string{}, is_name);
+    udp::socket* const socket = is_name ? nullptr : socket_for(host.is_v6());
+    if (socket == nullptr) {
+      return;
+    }
+    sockaddr_storage address{};
+    const socklen_t length = to_system(address_of_end(udp::endpoint{host, parts->port}), address);
+    (void)::sendto(socket->native_handle(), datagram.data(), datagram.size(),
+                   MSG_DONTWAIT | MSG_NOSIGNAL, reinterpret_cast<const sockaddr*>(&address),
+                   length);
+  });
+}
+
+bool quic_network_thread::take_other(const udp_address& from, std::span<const std::byte> bytes) {
+  // A packet has a byte, a name and 20 bytes at least (RFC 9001, 5.4.2), so none of ours is as
+  // short; a reset may be, and has one of these bits. Packets need not: peers may clear it (RFC
+  // 9287).
+  constexpr unsigned quic_bits = 0xc0;
+  if (bytes.size() != limits::punch_datagram_bytes ||
+      (std::to_integer<unsigned>(bytes.front()) & quic_bits) != 0) {
+    return false;
+  }
+  if (options_.other && others_.has(1, std::chrono::steady_clock::now())) {
+    (void)others_.spend(1, std::chrono::steady_clock::now());
+    options_.other(to_string(from), {bytes.begin(), bytes.end()});
+  }
+  return true;
 }
 
 void quic_network_thread::turn() {
@@ -478,26 +520,26 @@ void quic_network_thread::watch(quic_time now) {
     return; // nothing could be sent; the socket's turn looks again
   }
   const auto due = endpoint_->deadline();
-  if (!due || (watched_ > now && watched_ <= *due)) {
+  if (!due || (times_.watched > now && times_.watched <= *due)) {
     return;
   }
-  watched_ = std::max(*due, now);
+  times_.watched = std::max(*due, now);
   timer_.expires_at(std::chrono::steady_clock::time_point{
-      std::chrono::duration_cast<std::chrono::steady_clock::duration>(watched_)});
+      std::chrono::duration_cast<std::chrono::steady_clock::duration>(times_.watched)});
   timer_.async_wait([this](const error_code& stopped) {
     if (!stopped) {
-      watched_ = quic_time{0};
+      times_.watched = quic_time{0};
       turn();
     }
   });
 }
 
 void quic_network_thread::measure(quic_time now) {
-  if (now - measured_ < limits::quic_measure_interval &&
+  if (now - times_.measured < limits::quic_measure_interval &&
       traffic_->quic_sessions.load(std::memory_order_relaxed) == endpoint_->size()) {
     return;
   }
-  measured_ = now;
+  times_.measured = now;
   const quic_endpoint::figures figures = endpoint_->measured();
   traffic_->quic_sessions.store(figures.sessions, std::memory_order_relaxed);
   traffic_->quic_lost.store(figures.lost, std::memory_order_relaxed);

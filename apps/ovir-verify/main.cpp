@@ -14,6 +14,7 @@
 #include "apps/ovir-verify/replay.hpp"
 #include "apps/ovir-verify/unit_proof.hpp"
 #include "apps/private_memory.hpp"
+#include "apps/progress.hpp"
 #include "apps/receipt_report.hpp"
 #include "apps/receipt_tier.hpp"
 #include "apps/transcript_file.hpp"
@@ -229,7 +230,8 @@ result<std::vector<failure>> replay_all(const options& given, const transcript_f
   OVIR_ASSIGN(const compute::kernel_set* const kernels, kernels_from(given.isa));
   compute_threads runner{given.threads};
   progress shown{environment, "replaying"};
-  return replay(file, model, *kernels, runner, shown, interrupted);
+  const auto show = [&shown](position done, position total) { shown.update(done, total); };
+  return replay(file, model, *kernels, runner, show, interrupted);
 }
 
 result<exit_code> verify_transcript(const options& given, std::string_view text,

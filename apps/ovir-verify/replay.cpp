@@ -134,7 +134,7 @@ std::vector<failure> unlike_the_model(const transcript_file& file, const ready_m
 
 result<std::vector<failure>> replay(const transcript_file& file, const ready_model& model,
                                     const compute::kernel_set& kernels,
-                                    compute::parallel_runner& runner, progress& shown,
+                                    compute::parallel_runner& runner, const replay_progress& shown,
                                     const std::atomic<bool>& interrupted) {
   if (auto unlike = unlike_the_model(file, model); !unlike.empty()) {
     return unlike;
@@ -160,7 +160,9 @@ result<std::vector<failure>> replay(const transcript_file& file, const ready_mod
     if (interrupted.load()) {
       return fail(errc::cancelled, "interrupted; nothing was found wrong up to position {}", first);
     }
-    shown.update(first, file.positions);
+    if (shown) {
+      shown(first, file.positions);
+    }
     compute::step_input in;
     in.first = first;
     in.count = std::min(chunk_positions, file.positions - first);

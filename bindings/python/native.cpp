@@ -8,11 +8,6 @@ namespace py = pybind11;
 
 namespace ovir::python {
 
-storage::env& machine() {
-  static const std::unique_ptr<storage::env> made = storage::make_env_posix();
-  return *made;
-}
-
 memory_view dense_view(std::shared_ptr<const void> keeper, const void* data, const char* format,
                        py::ssize_t item_bytes, std::vector<py::ssize_t> shape) {
   static constexpr std::byte nothing{0}; // readers expect an address even of no bytes

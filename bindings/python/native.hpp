@@ -1,6 +1,7 @@
 #pragma once
 
 #include "apps/open_model.hpp"
+#include "bindings/held_model.hpp"
 #include "messages/result.hpp"
 #include "storage/env/env.hpp"
 
@@ -36,8 +37,7 @@ T unwrap(result<T> made) {
   }
 }
 
-/// The machine that this process runs on.
-[[nodiscard]] storage::env& machine();
+using bindings::machine;
 
 /// Memory that Python sees without a copy, by the buffer protocol. `keeper` owns it: as long as a
 /// view, a memoryview or an array over it is there, so is the memory.

@@ -3,7 +3,7 @@
 #include "compute/gguf/inspect.hpp"
 #include "compute/tensor/quantized_rows.hpp"
 #include "compute/tensor/tensor.hpp"
-#include "messages/limits/python.hpp"
+#include "messages/limits/bindings.hpp"
 
 #include <pybind11/stl.h>
 

@@ -1,8 +1,6 @@
-#include "apps/compute_threads.hpp"
-#include "apps/ovir/base/embedded_model.hpp"
 #include "apps/ovir/run/chat_prompt.hpp"
-#include "apps/pack_model.hpp"
-#include "bindings/python/generation.hpp"
+#include "bindings/generation.hpp"
+#include "bindings/held_model.hpp"
 #include "bindings/python/native.hpp"
 
 #include <pybind11/stl.h>
@@ -16,49 +14,15 @@ namespace ovir::python {
 
 namespace {
 
-/// A model that was opened, and once a run asked for it, checked and packed. Any thread.
-class held_model {
-public:
-  held_model(apps::ready_model opened, const compute::kernel_set& kernels, std::uint32_t threads)
-      : model_(std::move(opened)), kernels_(kernels), threads_(threads) {}
-
-  [[nodiscard]] apps::ready_model& model() noexcept { return model_; }
-  [[nodiscard]] const compute::kernel_set& kernels() const noexcept { return kernels_; }
-  [[nodiscard]] std::uint32_t threads() const noexcept { return threads_; }
-
-  /// Checks the weights and packs them for the kernels; once.
-  result<void> prepare() {
-    const std::lock_guard held{preparing_};
-    if (!prepared_) {
-      apps::compute_threads runner{threads_};
-      prepared_ =
-          apps::pack_model(model_, {0, model_.weights.config.layers}, kernels_, machine(), runner);
-    }
-    return *prepared_;
-  }
-
-private:
-  apps::ready_model model_;
-  const compute::kernel_set& kernels_;
-  std::uint32_t threads_;
-  std::mutex preparing_;
-  std::optional<result<void>> prepared_;
-};
+using bindings::generation;
+using bindings::generation_plan;
+using bindings::held_model;
 using shared_model = std::shared_ptr<held_model>;
 
 shared_model open_model(const std::optional<std::string>& path, std::uint32_t threads,
                         const std::string& isa) {
   const py::gil_scoped_release apart;
-  if (threads < 1 || threads > limits::threads_max) {
-    throw native_error{fail(errc::invalid_argument, "threads must be between 1 and {}, not {}",
-                            limits::threads_max, threads)};
-  }
-  const compute::kernel_set* const kernels = unwrap(apps::kernels_from(isa));
-  apps::ready_model opened =
-      path ? unwrap(apps::ready_model_at(machine(), *path))
-           : unwrap(apps::prepare_model(std::string{apps::embedded_model_name},
-                                        apps::embedded_model()));
-  return std::make_shared<held_model>(std::move(opened), *kernels, threads);
+  return unwrap(held_model::open(path, threads, isa));
 }
 
 /// A run, and the model that it computes with.

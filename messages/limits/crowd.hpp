@@ -56,26 +56,39 @@ inline constexpr std::uint32_t seed_knocks = 120; // half seconds between two, i
 // Large crowds (actors/members/member_latest.hpp)
 inline constexpr std::size_t crowd_members_max = 8'192; // as far as membership goes
 // Members above which news goes by lists of what is new instead of being told several times. Then
-// looks are rarer by one part of so many members, exchanges by half of that.
+// looks and adverts of load are rarer by one part of so many members, exchanges by a quarter of it.
 inline constexpr std::size_t lists_above = 512;
 inline constexpr std::size_t thinned_each = 256;
-inline constexpr std::uint32_t lists_advert_share = 8; // of adverts of load, one is told
-inline constexpr std::uint32_t latest_intervals = 10;  // between two lists
+inline constexpr std::uint32_t latest_intervals = 10; // between two lists
 // For how long what came is on lists, is sent to those whose lists lack it, and is recognised on
 // others' lists. Who heard of something several seconds later than others still finds it with them.
-inline constexpr std::uint32_t latest_listed = 100;
-inline constexpr std::uint32_t latest_offered = 80;
+inline constexpr std::uint32_t latest_listed = 70;
+inline constexpr std::uint32_t latest_heard = 150; // likewise, while it is not counted
+inline constexpr std::uint32_t latest_offered = 50;
 inline constexpr std::uint32_t latest_kept = 400;
-inline constexpr std::size_t latest_marks_max = 1'024;   // of one list
-inline constexpr std::size_t latest_unbelieved_max = 64; // of these, heard of and not counted
-inline constexpr std::size_t latest_answer_max = 64;     // of each kind, in one answer
-inline constexpr std::size_t latest_kept_max = 4'096;    // of each kind, remembered
-inline constexpr std::uint32_t lists_ping_intervals = 6; // between pings of neighbours
-inline constexpr std::uint32_t lists_met_share = 48;     // as met_share, looking each interval
-inline constexpr std::size_t lists_lines_max = 128;      // of members, that answer one digest
-inline constexpr std::size_t walk_lines = 256;           // members that a newcomer asks for at once
-inline constexpr std::size_t learned_lines = 512;        // as walk_lines, later
-inline constexpr std::size_t much_differs = 128;         // buckets
-inline constexpr std::size_t lists_first_told = 4;       // neighbours told of an own advert at once
+inline constexpr std::size_t latest_marks_max = 1'024;       // of one list
+inline constexpr std::size_t latest_unbelieved_max = 64;     // of these, heard of and not counted
+inline constexpr std::size_t latest_answer_max = 64;         // of each kind, in one answer
+inline constexpr std::size_t latest_kept_max = 4'096;        // of each kind, remembered
+inline constexpr std::uint32_t lists_redraw_intervals = 600; // as redraw_intervals
+inline constexpr std::uint32_t lists_ping_intervals = 10;    // between pings of neighbours
+inline constexpr std::uint32_t lists_met_share = 32;         // as met_share, looking each interval
+inline constexpr std::size_t lists_lines_max = 128;          // of members, that answer one digest
+// A newcomer asks for so many members at once, of so many buckets at first. More than
+// exchanged_updates_max would not be told.
+inline constexpr std::size_t walk_lines = 320;
+inline constexpr std::size_t walk_first_buckets = 8;
+inline constexpr std::size_t learned_lines = 512; // as walk_lines, where much differs later
+// What a newcomer learns is told by others, if by anyone: for so long after it lacked much.
+inline constexpr std::uint32_t learning_intervals = 200;
+// Links that a node opens at once while it is not told yet that it is one of a crowd.
+inline constexpr std::size_t crowd_contacts_max = 4;
+inline constexpr std::size_t much_differs = 128; // buckets
+// Of digests, one compares all buckets, so that who makes news of itself hides none for good.
+inline constexpr std::uint64_t compare_all_share = 8;
+// Where a neighbour lacks so few members, one of them is looked at: it may be long dead.
+inline constexpr std::size_t doubtful_lines = 8;
+inline constexpr std::uint32_t doubt_intervals = 10; // between two such looks
+inline constexpr std::size_t lists_first_told = 4;   // neighbours told of an own advert at once
 
 } // namespace ovir::limits

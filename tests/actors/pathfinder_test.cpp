@@ -1,150 +1,10 @@
 // Which path a request gets: the one that was paid for, as far as its nodes are still there.
-#include "actors/path/pathfinder_actor.hpp"
-#include "actors/path/twin_runs.hpp"
-#include "actors/protocol/protocol_actor.hpp"
-#include "messages/caf/system_config.hpp"
-#include "messages/limits/paths.hpp"
-#include "tests/support/cluster/lying_path.hpp"
-#include "tests/support/shared_files.hpp"
-
-#include <caf/all.hpp>
-#include <caf/scheduler/test_coordinator.hpp>
-
-#include <gtest/gtest.h>
-
-#include <array>
-#include <map>
+#include "tests/actors/pathfinding.hpp"
 
 namespace ovir::actors {
 namespace {
 
 using namespace std::chrono_literals;
-
-constexpr layer_index half = 4;
-constexpr layer_index layers = test::lying_path::layers;
-constexpr request_id request{7};
-
-/// Nodes 0 and 1 hold a half each, node 2 holds everything and is as fast.
-class pathfinding : public ::testing::Test {
-protected:
-  pathfinding()
-      : config_(system_config::simulated()), system_(config_),
-        scheduler_(dynamic_cast<caf::scheduler::test_coordinator&>(system_.scheduler())) {
-    model_ = path_.make({}).asked.model;
-    access_list::settings settings;
-    const std::array<layer_range, 3> held{layer_range{0, half}, layer_range{half, layers},
-                                          layer_range{0, layers}};
-    for (std::size_t node = 0; node < held.size(); ++node) {
-      settings.keys[id(node)] = role_set{}.add(role::worker);
-      member m;
-      m.node = id(node);
-      m.advert.roles = settings.keys[id(node)];
-      m.advert.memory_bytes = m.advert.memory_free = std::uint64_t{1} << 30U;
-      m.advert.held = {{model_, held[node]}};
-      members_.push_back(std::move(m));
-    }
-    access_ = access_list::load(*env_, settings).value();
-    links_ = std::make_unique<peers>(path_.cast().id(3), *access_, log_,
-                                     [] { return std::uint64_t{1}; });
-    for (std::size_t node = 0; node < held.size(); ++node) {
-      link(node);
-    }
-    auto model = std::make_shared<catalog_model>();
-    model->id = model_;
-    model->weights = path_.weights();
-    model->held = {0, layers};
-    models_.put(model);
-    pathfinder_environment around;
-    around.self = path_.cast().id(3);
-    around.links = links_.get();
-    around.models = &models_;
-    around.journal = &log_;
-    around.unix_seconds = [this] { return unix_; };
-    paths_ = system_.spawn(pathfinder_behavior, around);
-    tell_members();
-    lead_ = system_.spawn([this](caf::event_based_actor*) -> caf::behavior {
-      return {
-          [this](const path_found& news) {
-            given_ = news.stages;
-            attested_ = news.attested;
-          },
-          [this](const path_missing& news) { EXPECT_TRUE(may_lack_paths_) << news.reason.message; },
-          [this](const path_lost& news) { lost_.push_back(news.reason); }};
-    });
-  }
-  ~pathfinding() override {
-    caf::anon_send_exit(lead_, caf::exit_reason::kill);
-    caf::anon_send_exit(paths_, caf::exit_reason::kill);
-    scheduler_.run();
-  }
-
-  [[nodiscard]] node_id id(std::size_t node) const { return path_.cast().id(node); }
-  void link(std::size_t node) { link(node, id(node)); }
-  void link(std::size_t number, const node_id& node) {
-    for (const channel kind : {channel::control, channel::data}) {
-      peer_info peer;
-      peer.connection.value = 2 * number + (kind == channel::data ? 2 : 1);
-      peer.node = node;
-      peer.kind = kind;
-      peer.roles = role_set{}.add(role::worker);
-      peer.incoming = true;
-      links_->connected(peer);
-    }
-  }
-  void tell_members() {
-    caf::anon_send(paths_, members_changed{std::make_shared<const std::vector<member>>(members_)});
-    scheduler_.run();
-  }
-  void verifiers_say(std::map<node_id, std::uint32_t> reputation_ppm) {
-    caf::anon_send(paths_, standing_told{id(1), std::move(reputation_ppm)});
-    scheduler_.run();
-  }
-  layer_places path_of(layer_places preferred, request_id of = request,
-                       twin_rule twin = twin_rule::alone) {
-    caf::anon_send(
-        paths_,
-        watch_path{
-            of, model_, 16, caf::actor_cast<lead_actor>(lead_), std::move(preferred), {}, twin});
-    scheduler_.run();
-    return where(of);
-  }
-  /// Its lead saw steps of one stage.
-  void sees(request_id of, const layer_places& path, std::chrono::nanoseconds took) {
-    for (std::uint32_t i = 0; i < limits::speed_seen_min; ++i) {
-      caf::anon_send(paths_, steps_seen{of, path, {took}});
-    }
-    scheduler_.run();
-  }
-  layer_places where(request_id of) {
-    layer_places found;
-    system_.spawn([&, this](caf::event_based_actor* self) {
-      self->request(paths_, 1s, locate_request{of}).then([&found](const request_location& where) {
-        found = where.stages;
-      });
-    });
-    scheduler_.run();
-    return found;
-  }
-
-  std::uint64_t unix_{1'000'000'000};
-  std::vector<attestation> attested_; ///< of the path that was given last
-  std::unique_ptr<storage::env> env_ = storage::make_env_posix();
-  const test::lying_path path_;
-  digest model_;
-  null_log log_;
-  model_catalog models_;
-  std::vector<member> members_;
-  std::unique_ptr<access_list> access_;
-  std::unique_ptr<peers> links_;
-  system_config config_;
-  caf::actor_system system_;
-  caf::scheduler::test_coordinator& scheduler_;
-  pathfinder_actor paths_;
-  caf::actor lead_;
-  std::vector<path_stage> given_; ///< the latest path
-  bool may_lack_paths_{false};
-  std::vector<error> lost_;
-};
 
 TEST_F(pathfinding, plans_where_nothing_was_paid_for) {
   EXPECT_EQ(path_of({}), (layer_places{{id(2), {0, layers}}}));
@@ -338,6 +198,92 @@ TEST_F(pathfinding, refuses_two_runs_where_there_are_no_two_paths) {
   EXPECT_FALSE(where(twin_of(request)).empty());
 }
 
+/// The same with two strangers that say that they hold everything and are a thousand times as fast.
+class open_pathfinding : public pathfinding {
+protected:
+  open_pathfinding() : pathfinding(true) {
+    for (member& m : members_) {
+      m.advert.decode_bytes_per_second = 1'000'000'000;
+    }
+    for (std::uint8_t i = 0; i < 2; ++i) {
+      member m = members_[2];
+      m.node.key.fill(0xf0 + i);
+      m.advert.decode_bytes_per_second = 1'000'000'000'000;
+      link(10 + i, m.node);
+      members_.push_back(std::move(m));
+    }
+    tell_members();
+  }
+  void set(std::initializer_list<std::size_t> nodes, member_health health) {
+    for (const std::size_t node : nodes) {
+      members_[node].health = health;
+    }
+    tell_members();
+  }
+  [[nodiscard]] bool has_strangers(const layer_places& path) const {
+    return std::any_of(path.begin(), path.end(),
+                       [&](const auto& one) { return access_->is_stranger(one.first); });
+  }
+};
+
+TEST_F(open_pathfinding, gives_both_runs_nodes_with_leave_where_these_make_two_paths) {
+  EXPECT_TRUE(has_strangers(path_of({}))) << "a request that runs once goes to the fastest";
+  const layer_places first = path_of({}, request_id{8}, twin_rule::refused);
+  const layer_places second = path_of({}, twin_of(request_id{8}), twin_rule::refused);
+  EXPECT_FALSE(first.empty() || has_strangers(first));
+  EXPECT_FALSE(second.empty() || has_strangers(second));
+}
+
+// Else it would wait for one silent key after the other.
+TEST_F(open_pathfinding, goes_on_without_strangers_once_one_of_them_failed_the_request) {
+  EXPECT_TRUE(has_strangers(path_of({})));
+  ASSERT_EQ(given_.size(), 1U);
+  caf::anon_send(paths_,
+                 path_trouble{request, given_[0].handle, {errc::timed_out, "it is silent"}});
+  scheduler_.run();
+  EXPECT_FALSE(where(request).empty() || has_strangers(where(request)));
+  EXPECT_TRUE(has_strangers(path_of({}, request_id{8}))) << "another request does not";
+}
+
+// The two strangers may be one owner's, who computes the same wrong result twice.
+TEST_F(open_pathfinding, gives_strangers_one_of_two_runs_and_never_both) {
+  may_lack_paths_ = true;
+  set({0, 1}, member_health::dead);
+  const layer_places own{{id(2), {0, layers}}};
+  EXPECT_EQ(path_of({}, request, twin_rule::refused), own);
+  EXPECT_TRUE(has_strangers(path_of({}, twin_of(request), twin_rule::refused)));
+  set({2}, member_health::dead);
+  EXPECT_TRUE(where(request).empty() || where(request) == own) << "the other stranger is free";
+  set({0, 1}, member_health::alive);
+  EXPECT_EQ(where(request), (layer_places{{id(0), {0, half}}, {id(1), {half, layers}}}));
+}
+
+TEST_F(open_pathfinding, keeps_a_run_free_of_strangers_also_where_its_twin_has_left_them) {
+  may_lack_paths_ = true;
+  set({0, 1}, member_health::dead);
+  EXPECT_FALSE(has_strangers(path_of({}, request, twin_rule::waits)));
+  EXPECT_TRUE(has_strangers(path_of({}, twin_of(request), twin_rule::waits)));
+  set({0, 1}, member_health::alive);
+  set({3, 4}, member_health::dead);
+  EXPECT_FALSE(where(twin_of(request)).empty() || has_strangers(where(twin_of(request))));
+  set({3, 4}, member_health::alive);
+  set({2}, member_health::dead);
+  EXPECT_FALSE(has_strangers(where(request))) << "what a stranger computed is in what its twin has";
+}
+
+TEST_F(open_pathfinding, refuses_two_runs_where_no_path_is_of_nodes_with_leave_alone) {
+  may_lack_paths_ = true;
+  set({1, 2}, member_health::dead); // node 0 has half of the layers
+  EXPECT_FALSE(path_of({}, request_id{8}).empty());
+  EXPECT_TRUE(path_of({}, request, twin_rule::refused).empty());
+  for (auto passed = 0ms; passed <= limits::two_paths_wait; passed += 100ms) {
+    scheduler_.advance_time(100ms);
+    scheduler_.run();
+  }
+  ASSERT_EQ(lost_.size(), 1U);
+  EXPECT_EQ(lost_[0].code, errc::segment_missing);
+}
+
 /// A request with the same layers as its ends, of which node 2 alone may be sent tokens.
 constexpr request_id unseen{9};
 
@@ -408,132 +354,6 @@ TEST_F(pathfinding_unseen, a_request_is_refused_with_the_layers_that_no_named_no
   ASSERT_GE(lost_.size(), 1U);
   EXPECT_EQ(lost_[0].code, errc::segment_missing);
   EXPECT_NE(lost_[0].message.find("holds layers 1 and 8 "), std::string::npos) << lost_[0].message;
-}
-
-/// Nodes hold all layers, the first is the fastest; a request demands the region eu.
-class pathfinding_attested : public pathfinding {
-protected:
-  static constexpr request_id tiered{11};
-  static constexpr std::uint64_t until = 1'000'000'100;
-
-  pathfinding_attested() {
-    for (std::size_t node = 0; node < 3; ++node) {
-      members_[node].advert.held = {{model_, {0, layers}}};
-      members_[node].advert.decode_bytes_per_second = (4 - node) * 1'000'000'000;
-    }
-  }
-  static secret_key attestor(std::uint8_t number = 1) {
-    std::array<std::byte, secret_key::seed_size> seed{};
-    seed[0] = std::byte{number};
-    return secret_key::from_seed(seed);
-  }
-  void attested(std::size_t node, node_properties what, std::uint64_t expires = until) {
-    members_[node].advert.attested = {attest(attestor(), id(node), std::move(what), expires)};
-  }
-  layer_places path(node_properties wanted = {{}, "eu", {}}) {
-    tell_members();
-    watch_path asked{tiered, model_, 16, caf::actor_cast<lead_actor>(lead_), {}, {}};
-    asked.tier = tier_demand{{attestor().id()}, std::move(wanted)};
-    caf::anon_send(paths_, std::move(asked));
-    scheduler_.run();
-    return where(tiered);
-  }
-  [[nodiscard]] layer_places on(std::size_t node) const { return {{id(node), {0, layers}}}; }
-  void wait_for(std::chrono::milliseconds time) {
-    for (auto passed = 0ms; passed <= time; passed += 100ms) {
-      scheduler_.advance_time(100ms);
-      scheduler_.run();
-    }
-  }
-};
-
-TEST_F(pathfinding_attested, a_request_goes_to_a_node_of_its_tier_though_others_are_faster) {
-  attested(2, {"Example Ltd", "eu", {}});
-  EXPECT_EQ(path(), on(2));
-  EXPECT_EQ(attested_, members_[2].advert.attested) << "for its receipt";
-  EXPECT_EQ(path_of({}), on(0)) << "any other goes to the fastest";
-  EXPECT_TRUE(attested_.empty());
-}
-
-TEST_F(pathfinding_attested, the_stages_of_a_path_have_the_tier_all_of_them) {
-  members_[1].advert.held = {{model_, {0, half}}};
-  members_[2].advert.held = {{model_, {half, layers}}};
-  attested(1, {{}, "eu", {}});
-  attested(2, {{}, "eu", {}});
-  EXPECT_EQ(path(), (layer_places{{id(1), {0, half}}, {id(2), {half, layers}}}));
-  EXPECT_EQ(attested_.size(), 2U);
-}
-
-TEST_F(pathfinding_attested, a_request_whose_tier_no_node_has_is_refused_with_what_lacks) {
-  members_[0].advert.held = {{model_, {0, half}}};
-  members_[1].advert.held = {{model_, {half, layers}}};
-  members_[2].advert.held.clear();
-  attested(0, {{}, "eu", {}});
-  attested(1, {{}, "us", {}});
-  may_lack_paths_ = true;
-  EXPECT_TRUE(path().empty());
-  EXPECT_TRUE(lost_.empty()) << "a node may come";
-  wait_for(limits::ends_wait);
-  ASSERT_EQ(lost_.size(), 1U);
-  EXPECT_EQ(lost_[0].code, errc::segment_missing);
-  EXPECT_NE(lost_[0].message.find("no node that holds layers 4-8 is attested region eu"),
-            std::string::npos)
-      << lost_[0].message;
-}
-
-TEST_F(pathfinding_attested, what_is_forged_expired_foreign_or_of_another_key_counts_for_nothing) {
-  attested(0, {{}, "us", {}});
-  members_[0].advert.attested[0].properties.region = "eu"; // forged
-  attested(1, {{}, "eu", {}}, unix_);                      // expired
-  members_[2].advert.attested = {
-      attest(attestor(2), id(2), {{}, "eu", {}}, until), // of another key
-      attest(attestor(), id(0), {{}, "eu", {}}, until)}; // foreign
-  may_lack_paths_ = true;
-  EXPECT_TRUE(path().empty());
-  attested(2, {{}, "eu", {}});
-  tell_members();
-  EXPECT_EQ(where(tiered), on(2));
-}
-
-TEST_F(pathfinding_attested, a_node_that_loses_it_in_mid_stream_is_not_used_for_what_follows) {
-  attested(0, {{}, "eu", {}});
-  attested(1, {{}, "eu", {}}, until + 100);
-  ASSERT_EQ(path(), on(0));
-  unix_ = until; // time alone ends it
-  wait_for(200ms);
-  EXPECT_EQ(where(tiered), on(1));
-  members_[1].advert.attested.clear(); // or the node shows it no longer
-  attested(2, {{}, "eu", {}}, until + 100);
-  tell_members();
-  EXPECT_EQ(where(tiered), on(2));
-  may_lack_paths_ = true;
-  members_[2].advert.attested.clear();
-  tell_members();
-  wait_for(2 * limits::ends_wait);
-  EXPECT_TRUE(lost_.empty()) << "one that began waits for a node";
-  attested(0, {{}, "eu", {}}, until + 100);
-  tell_members();
-  EXPECT_EQ(where(tiered), on(0));
-}
-
-TEST_F(pathfinding_attested, its_ends_are_on_named_nodes_of_the_tier) {
-  tell_members();
-  attested(0, {{}, "eu", {}});
-  attested(2, {{}, "eu", {}});
-  tell_members();
-  watch_path asked{tiered, model_, 16, caf::actor_cast<lead_actor>(lead_), {}, {}};
-  asked.tier = tier_demand{{attestor().id()}, {{}, "eu", {}}};
-  asked.ends = ends_rule{{id(1), id(2)}, 2, 1, hash("salt", {})};
-  std::sort(asked.ends->nodes.begin(), asked.ends->nodes.end());
-  caf::anon_send(paths_, std::move(asked));
-  scheduler_.run();
-  const layer_places found = where(tiered);
-  ASSERT_FALSE(found.empty());
-  EXPECT_EQ(found.front().first, id(2));
-  EXPECT_EQ(found.back().first, id(2));
-  for (const auto& [node, held] : found) {
-    EXPECT_NE(node, id(1)) << "named, and of no tier";
-  }
 }
 
 } // namespace

@@ -124,14 +124,17 @@ gateway::http_request client::request() const {
   if (!last_event_.empty()) {
     r.fields["last-event-id"] = last_event_;
   }
-  const json body{{"model", "tiny"},
-                  {"prompt", ask_.wanted.prompt},
-                  {"max_tokens", ask_.wanted.max_tokens},
-                  {"temperature", ask_.wanted.sampling.temperature},
-                  {"top_k", ask_.wanted.sampling.top_k},
-                  {"seed", ask_.wanted.sampling.seed},
-                  {"stream", ask_.stream},
-                  {"receipt", ask_.receipt}};
+  json body{{"model", "tiny"},
+            {"prompt", ask_.wanted.prompt},
+            {"max_tokens", ask_.wanted.max_tokens},
+            {"temperature", ask_.wanted.sampling.temperature},
+            {"top_k", ask_.wanted.sampling.top_k},
+            {"seed", ask_.wanted.sampling.seed},
+            {"stream", ask_.stream},
+            {"receipt", ask_.receipt}};
+  if (ask_.reveal_after) {
+    body["audit"] = {{"reveal", "after"}};
+  }
   r.body = body.dump();
   return r;
 }
@@ -301,6 +304,7 @@ void client::on_end() {
   if (over()) {
     return;
   }
+  ended_ = world_.now();
   if (status_ == 200) {
     if (!ask_.stream) {
       read_whole();

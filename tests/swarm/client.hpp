@@ -31,6 +31,8 @@ public:
 
   [[nodiscard]] state how() const noexcept { return state_; }
   [[nodiscard]] bool over() const noexcept { return state_ >= state::answered; }
+  /// When its last answer ended; 0: none has.
+  [[nodiscard]] nanoseconds ended() const noexcept { return ended_; }
   [[nodiscard]] const ask& asked() const noexcept { return ask_; }
   [[nodiscard]] const std::string& text() const noexcept { return text_; }
   [[nodiscard]] const std::string& reason() const noexcept { return reason_; }
@@ -93,6 +95,7 @@ private:
   bool ignored_{false};
   bool went_on_{false};
   nanoseconds cancelled_at_{0}; ///< confirmed; 0: it was not
+  nanoseconds ended_{0};
 };
 
 } // namespace ovir::swarm

@@ -24,7 +24,6 @@ constexpr std::size_t violations_max = 20;
 constexpr std::size_t header_bytes = 40;       // of a frame and of a TLS record
 constexpr std::size_t handshake_bytes = 1'300; // about; of each end, with its hello
 constexpr nanoseconds load_every = 10s;
-constexpr nanoseconds load_turns = limits::lists_advert_share * 100ms; // times the members
 constexpr nanoseconds churn_every = 1s;
 constexpr std::uint64_t round_trips_of_a_link = 6; // TCP and TLS, twice
 
@@ -45,6 +44,14 @@ node_advert advert_of(std::size_t i) {
   a.decode_bytes_per_second = 1'000'000 + i;
   a.held = {{digest{}, i / 2 % 2 == 0 ? layer_range{0, 4} : layer_range{4, 8}, 8}};
   return a;
+}
+
+/// Between two adverts of a node's load, as `may_advertise` has it.
+nanoseconds load_turns(const crowd_plan& plan) {
+  const std::size_t thinned = plan.nodes > plan.times.lists_above
+                                  ? std::max<std::size_t>(1, plan.nodes / limits::thinned_each)
+                                  : 1;
+  return static_cast<std::int64_t>(thinned * plan.nodes) * plan.times.probe_interval;
 }
 
 /// As its shell does in a large crowd.
@@ -146,7 +153,7 @@ void node_crowd::start(std::size_t i) {
   at(now_ + (newcomer ? 0ns : draws_.between(0ns, seed_every * rarer(plan_))),
      [this, i, life = n.life] { knock(i, life); });
   if (plan_.loads && !newcomer) { // each at its turn, as after a long time
-    at(now_ + draws_.between(0ns, load_turns * static_cast<std::int64_t>(plan_.nodes)),
+    at(now_ + draws_.between(0ns, load_turns(plan_)),
        [this, i, life = n.life] { change_load(i, life); });
   }
   note(1, i, n.incarnation);

@@ -4,6 +4,7 @@
 #include "tests/swarm/economy/market_trial.hpp"
 #include "tests/swarm/liars/escape_tally.hpp"
 #include "tests/swarm/liars/escapes.hpp"
+#include "tests/swarm/liars/newcomers_trial.hpp"
 #include "tests/swarm/load_trial.hpp"
 #include "tests/swarm/members_trial.hpp"
 #include "tests/swarm/shrink.hpp"
@@ -67,6 +68,7 @@ struct settings {
   double load_percent{0}; ///< 0: no load
   load_plan load;
   market_settings markets;
+  newcomers_plan newcomers{1, 0}; ///< 0 liars: no trial of newcomers
 };
 
 const std::map<std::string, villainy> villainies{{"none", villainy::none},
@@ -330,7 +332,32 @@ int run_all(const settings& s) {
   return failed == 0 ? 0 : 1;
 }
 
+int run_newcomers(const settings& s) {
+  tiny_model model{arithmetic_of(s), width::narrow};
+  std::uint64_t failed = 0;
+  for (std::uint64_t i = 0; i < s.count; ++i) {
+    newcomers_plan p = s.newcomers;
+    p.seed = s.seed + i;
+    p.free = s.how.free;
+    const double processor = processor_seconds();
+    std::function<void(nanoseconds, const std::string&)> says;
+    if (s.verbose) {
+      says = [](nanoseconds when, const std::string& line) {
+        fmt::print("{:10.6f} {}\n", static_cast<double>(when.count()) / 1e9, line);
+      };
+    }
+    const newcomers_report report = newcomers_trial{p, model, says}.run();
+    fmt::print("{}  {:.0f} processor seconds\n", to_text(p, report),
+               processor_seconds() - processor);
+    failed += report.violations.empty() ? 0 : 1;
+  }
+  return failed == 0 ? 0 : 1;
+}
+
 int run(const settings& s) {
+  if (s.newcomers.liars > 0) {
+    return run_newcomers(s);
+  }
   if (s.load_percent > 0) {
     return run_loads(s);
   }
@@ -371,6 +398,15 @@ void add_other_kinds(CLI::App& app, settings& s) {
                  "percent of the time")
       ->check(CLI::Range(1, 100));
   app.add_option("--accepted", s.load.accepted, "Of these, with --load, until so many are over");
+}
+
+void add_newcomers(CLI::App& app, settings& s) {
+  app.add_option("--lying-newcomers", s.newcomers.liars,
+                 "Instead: an open cluster, and so many keys without leave that come to it: all "
+                 "flood members' records and compute something else")
+      ->check(CLI::Range(1, 2'000));
+  app.add_option("--asks", s.newcomers.requests, "Of these, requests")
+      ->check(CLI::Range(1, 10'000));
 }
 
 /// Honesty is compared with, whether or not it is named.
@@ -456,8 +492,7 @@ int main(int argc, char** argv) {
   app.add_option("--only", s.only, "Kinds of faults, by their names in plans; none: all");
   app.add_flag("--cancels", s.how.cancels,
                "Streams are cancelled, and the only faults meet their schedulers then");
-  app.add_flag("--apart", s.how.apart,
-               "The only fault: two nodes do not hear each other, or one is far away");
+  app.add_flag("--apart", s.how.apart, "The only fault: two nodes are apart, or one is far away");
   app.add_flag("--placed", s.how.placed,
                "Workers hold what placers order, and have room for a part of the model");
   app.add_flag("--no-ledger", s.no_ledger, "There is no ledger");
@@ -466,6 +501,7 @@ int main(int argc, char** argv) {
   app.add_flag("--no-audits", s.no_audits, "No node signs or audits");
   add_other_kinds(app, s);
   add_markets(app, s);
+  add_newcomers(app, s);
   app.add_option("--history", s.history, "File for what clients asked and were told");
   app.add_option("--plan", s.plan_file, "Runs what this file says, as --shrink writes it");
   app.add_option("--save", s.save_to, "Writes the plan of the last run there");

@@ -32,7 +32,8 @@ struct members_report {
   spread links;         ///< at once
   spread known_by_most; ///< from the start of a node until 99 % of the older ones saw it alive
   spread known_by_all;
-  spread knows_most;    ///< until it saw 99 % of those that ran alive
+  spread knows_most; ///< until it saw 99 % of the older ones alive
+  spread knows_all;
   spread gone_for_most; ///< from the death of a node until 99 % no longer saw it alive
   spread gone_for_all;
   std::size_t unsettled{0}; ///< of both, never within the run
@@ -61,16 +62,23 @@ private:
     double most{-1};
     double all{-1};
   };
+  /// Seconds until a newcomer saw 99 %, and all, of the older ones; -1: not yet.
+  struct learning {
+    double most{-1};
+    double all{-1};
+  };
   void came(std::size_t i);
   void went(std::size_t i);
   void sees(std::size_t i, std::size_t j, actors::member_health health);
   void look(change& one) const;
   void sample();
+  void sample_newcomers();
   void measure_traffic(double seconds);
   void until_agreed();
   [[nodiscard]] std::string who_disagrees() const;
   void conclude();
   void judge();
+  void look_what_it_learned(std::size_t i, learning& took) const;
   [[nodiscard]] std::size_t wrong_views(std::size_t i, bool there) const;
   void expect(const std::string& what, double value, double most);
 
@@ -81,7 +89,7 @@ private:
   bool changing_{false};
   std::map<std::size_t, change> arrivals_;
   std::map<std::size_t, change> deaths_;
-  std::map<std::size_t, double> learned_; ///< newcomers, -1: not yet
+  std::map<std::size_t, learning> learned_;
   std::vector<double> links_;
   std::uint64_t views_{0};
   std::uint64_t missing_{0};

@@ -71,6 +71,7 @@ struct ask {
   std::uint32_t hang_up_after{0}; ///< events; 0: never. It comes back for the rest.
   std::uint32_t cancel_after{0};  ///< events; 0: never
   nanoseconds comes_back{0};      ///< after a lost connection it asks again then, and not before
+  bool reveal_after{false};       ///< it is to be told only what two paths computed
 };
 
 /// Of a market (tests/swarm/economy/market.hpp).
@@ -79,6 +80,13 @@ struct market_terms {
   bool keys{false};         ///< the operator of the seat has keys without stake
   bool dear{false};         ///< it asks for more than others
   bool keeper_alone{false}; ///< the keeper is no worker, and another has its layers
+};
+
+/// Keys without leave, which are workers (tests/swarm/liars/newcomers_trial.hpp).
+struct newcomer_terms {
+  std::size_t honest{0};         ///< hosts; who runs the trial starts them
+  std::size_t liars{0};          ///< likewise, behind these
+  std::uint32_t twice_tokens{0}; ///< `audit.twice_tokens` of the schedulers
 };
 
 /// How hard a run is.
@@ -110,6 +118,7 @@ struct intensity {
   std::size_t lost_disks{0};            ///< further faults of this kind; with `escapes`
   std::vector<fault_kind> only{};       ///< of these kinds are all faults; empty: of any
   std::optional<market_terms> market{}; ///< then its layout and rules; in no plan's text
+  std::optional<newcomer_terms> open{}; ///< an open cluster; in no plan's text
 };
 
 /// Everything of a run but what its seed draws while it runs. Parts may be left out of it, which

@@ -82,7 +82,7 @@ ledger::policy rules(const intensity& how) {
   if (how.free) {
     return p;
   }
-  p.newcomer_units = 100'000;
+  p.newcomer_units = how.open ? p.newcomer_units : 100'000;
   p.actions_per_minute_max = 100'000;
   p.deterrence.unit_fee = 32'000'000;
   p.deterrence.saved = 25'600'000;
@@ -106,9 +106,9 @@ supervision::node_options options_of(std::size_t number, const intensity& how) {
   o.listen = address_of(number, 7300);
   o.state = "state";
   o.roles = roles_of(number, how);
-  o.open = how.strangers > 0;
+  o.open = how.strangers > 0 || how.open;
   o.audit_every_request = how.audits;
-  if (!how.escapes && !how.market) {
+  if (!how.escapes && !how.market && !how.open) {
     o.audit_least_rate_ppm = how.liars > 0 ? 1'000'000 : 500'000;
   }
   if (o.roles.has(role::ledger)) {
@@ -136,7 +136,7 @@ supervision::node_options options_of(std::size_t number, const intensity& how) {
     gateway.listen = address_of(number, 80);
     o.gateway = gateway;
   }
-  if (number != 0 && !how.placed && !how.market) {
+  if (number != 0 && number < how.nodes + how.newcomers && !how.placed && !how.market) {
     constexpr std::uint32_t half = tiny_model::layers / 2;
     switch (number % 4) {
     case 1: model.layers = layer_range{0, half + 1}; break;
@@ -149,6 +149,10 @@ supervision::node_options options_of(std::size_t number, const intensity& how) {
   if (how.market) {
     arrange_market(number, *how.market, o);
   }
+  if (how.open) {
+    o.audit_twice_tokens = o.roles.has(role::scheduler) ? how.open->twice_tokens : 0;
+    o.ledger.stake = number < how.nodes ? o.ledger.stake : 0;
+  }
   return o;
 }
 
@@ -158,7 +162,8 @@ swarm::swarm(const plan& all, tiny_model& model, options how)
     : plan_(all), model_(model), how_(std::move(how)), history_(how_.keep_history),
       world_(plan_.seed), wires_(world_),
       trouble_(world_, wires_, hosts_, [this](std::size_t who) { start(who); }) {
-  std::vector<std::array<std::byte, 32>> seeds(plan_.how.nodes + plan_.how.newcomers);
+  const std::size_t strange = plan_.how.open ? plan_.how.open->honest + plan_.how.open->liars : 0;
+  std::vector<std::array<std::byte, 32>> seeds(plan_.how.nodes + plan_.how.newcomers + strange);
   chance keys = world_.draws().split(0x6e1);
   for (auto& seed : seeds) {
     keys.fill(seed);
@@ -255,7 +260,7 @@ void swarm::add_host(std::size_t number, const std::array<std::byte, 32>& key_se
   if (plan_.how.placed) {
     setting.options.memory_bytes = model_.memory_for(placed_layers);
   }
-  if (number >= plan_.how.nodes) {
+  if (number >= plan_.how.nodes && !plan_.how.open) {
     std::array<std::byte, 16> nonce{};
     world_.draws().split(number).fill(nonce);
     setting.options.join_token = to_text(
@@ -297,7 +302,7 @@ void swarm::hear_log(std::size_t who, std::string_view line) {
     violate(fmt::format("n{} believes what no stage of its requests said: {}", who, line));
   }
   if (line.find(said_of_faulty) != std::string_view::npos && hostile_ == nullptr &&
-      strangers_.empty() && plan_.how.liars == 0) {
+      strangers_.empty() && plan_.how.liars == 0 && !plan_.how.open) {
     violate(fmt::format("n{} blames an honest node: {}", who, line));
   }
   constexpr std::string_view part = "jobs ";
@@ -345,6 +350,11 @@ void swarm::start(std::size_t who) {
   }
 }
 
+/// Of a free ledger, who pays; else who serves as well, for its stake.
+std::size_t swarm::paid_for() const {
+  return plan_.how.free ? 2 : plan_.how.open ? plan_.how.nodes : hosts_.size();
+}
+
 /// Until the keeper has said that it is done.
 void swarm::fund(std::size_t who) {
   const auto answered = [this, who](const operator_shell::json& reply) {
@@ -366,7 +376,7 @@ void swarm::fund(std::size_t who) {
 void swarm::plan_all() {
   for (std::size_t who = 0; who < hosts_.size(); ++who) {
     const bool here = who < plan_.how.nodes;
-    if (!here && plan_.how.market) {
+    if (!here && (plan_.how.market || plan_.how.open)) {
       continue; // whose operator brings it
     }
     world_.in(here ? world_.draws().between(0ns, 300ms)
@@ -389,8 +399,7 @@ void swarm::plan_all() {
     });
   }
   if (plan_.how.ledger) {
-    // Of a free ledger, who pays; else who serves as well, for its stake.
-    for (std::size_t who = 0; who < (plan_.how.free ? 2 : hosts_.size()); ++who) {
+    for (std::size_t who = 0; who < paid_for(); ++who) {
       world_.in(500ms, [this, who] { fund(who); });
     }
   }

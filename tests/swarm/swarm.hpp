@@ -91,6 +91,14 @@ public:
   [[nodiscard]] operator_shell& shell() noexcept { return *shell_; }
   [[nodiscard]] const std::vector<std::string>& gateways() const noexcept { return gateways_; }
   [[nodiscard]] const std::vector<std::unique_ptr<host>>& hosts() const noexcept { return hosts_; }
+  [[nodiscard]] wires& at() noexcept { return wires_; }
+  [[nodiscard]] const std::vector<std::shared_ptr<client>>& clients() const noexcept {
+    return clients_;
+  }
+  /// So far; for those that do not ask for the end.
+  [[nodiscard]] const std::vector<std::string>& violations() const noexcept {
+    return out_.violations;
+  }
 
 private:
   void add_host(std::size_t number, const std::array<std::byte, 32>& key_seed,
@@ -107,6 +115,7 @@ private:
   void hear_log(std::size_t who, std::string_view line);
 
   void fund(std::size_t who);
+  [[nodiscard]] std::size_t paid_for() const;
 
   void check_answers();
   [[nodiscard]] std::shared_ptr<told_state> ask_everybody();

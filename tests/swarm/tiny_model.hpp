@@ -47,6 +47,7 @@ public:
   [[nodiscard]] std::uint64_t memory_for(std::uint32_t held) const;
   /// What one process alone answers.
   [[nodiscard]] const std::vector<token_id>& answer(const wanted_answer& wanted);
+  [[nodiscard]] const digest& id() const noexcept { return id_; }
   /// Of an answer, as clients read it.
   [[nodiscard]] std::string text(const std::vector<token_id>& tokens) const;
   [[nodiscard]] bool ends(const std::vector<token_id>& tokens) const;

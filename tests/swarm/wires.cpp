@@ -23,11 +23,6 @@ enum note : std::uint64_t { dialled = 100, stood, refused, sent, arrived, closed
 
 error gone(const std::string& why) { return {errc::peer_lost, why}; }
 
-/// Each machine has an address of its own, and no other its network.
-address_prefix place_of(std::size_t machine) {
-  return prefix_of(static_cast<std::uint32_t>(10U << 24U | (machine + 1) << 8U | 1U));
-}
-
 /// What the options of a node's links say of it.
 actors::peer_hello hello_from(const actors::tls_options& how, channel kind, bool incoming) {
   const actors::network_identity& is = how.identity;
@@ -46,6 +41,12 @@ actors::peer_hello hello_from(const actors::tls_options& how, channel kind, bool
 std::size_t charge_of(std::size_t bytes) { return bytes + limits::message_overhead_bytes; }
 
 } // namespace
+
+/// Of one network all have the same address: nothing here tells them apart.
+address_prefix wires::place_of(std::size_t machine) const {
+  const std::size_t network = network_of_ ? network_of_(machine) : machine;
+  return prefix_of(static_cast<std::uint32_t>(10U << 24U | (network + 1) << 8U | 1U));
+}
 
 wires::~wires() {
   for (const auto& [number, c] : std::map{open_}) {
@@ -169,15 +170,15 @@ void wires::admit(const pointer& c, const node_id& expected) {
     drop(c, 1, {errc::peer_lost, why});
     carry(c, 1, hello_bytes, [this, c, why] { drop(c, 0, {errc::peer_lost, why}); });
   };
-  const auto hello_of = [c](const side& who, bool incoming) {
+  const auto hello_of = [this, c](const side& who, bool incoming) {
     actors::peer_hello hello = hello_from(who.at->how_, c->kind, incoming);
     hello.node = who.at->self_;
     hello.last_loss = who.peer.told_loss;
     hello.from = place_of(who.machine);
     return hello;
   };
-  const auto info_of = [kind = c->kind](const side& me, const side& other, const auto& is,
-                                        auto as) {
+  const auto info_of = [this, kind = c->kind](const side& me, const side& other, const auto& is,
+                                              auto as) {
     return actors::peer_info{me.own,       is.node,          kind,    as,
                              is.address,   is.incoming,      is.life, place_of(other.machine),
                              is.last_loss, me.peer.told_loss};

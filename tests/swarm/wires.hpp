@@ -57,6 +57,11 @@ public:
   [[nodiscard]] std::uint64_t messages() const noexcept { return messages_; }
   [[nodiscard]] std::uint64_t bytes() const noexcept { return bytes_; }
 
+  /// Of which network a machine is. By itself each has one of its own.
+  void networks_are(std::function<std::size_t(std::size_t machine)> of) {
+    network_of_ = std::move(of);
+  }
+
   /// Sees each message that is sent.
   using tap = std::function<void(std::size_t from, std::size_t to, actors::channel kind,
                                  actors::message_kind what, std::uint32_t target,
@@ -111,6 +116,7 @@ private:
   void close(const pointer& c, std::size_t side, const error& reason);
   /// This end is told that the connection is over, or never came to be.
   void drop(const pointer& c, std::size_t side, const error& reason);
+  [[nodiscard]] address_prefix place_of(std::size_t machine) const;
   [[nodiscard]] nanoseconds trip(std::size_t from, std::size_t to, std::size_t bytes);
 
   world& world_;
@@ -122,6 +128,7 @@ private:
   std::uint64_t bytes_{0};
   tap tap_;
   tap arrivals_;
+  std::function<std::size_t(std::size_t)> network_of_;
 };
 
 /// The links of one life of a machine, or of a client.

@@ -18,6 +18,7 @@ struct library {
 
 constexpr std::array libraries{
     library{"fmt", "fmt/"},
+    library{"ovir", "ovir/"}, // as programs that use it include it
     library{"spdlog", "spdlog/"},
     library{"CAF", "caf/"},
     library{"Cap'n Proto", "capnp/"},

@@ -11,7 +11,7 @@ result<curl_library> loaded() {
   void* const library = ::dlopen("libcurl.so.4", RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
     return fail(errc::unsupported,
-                "a download needs libcurl, and this machine has none ({}); install libcurl4",
+                "HTTP needs libcurl, and this machine has none ({}); install libcurl4",
                 ::dlerror());
   }
   bool whole = true;

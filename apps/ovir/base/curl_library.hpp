@@ -6,8 +6,9 @@
 
 namespace ovir::apps {
 
-/// What a download uses of libcurl, by libcurl's own names. Loaded when a model is pulled: libcurl
-/// and the libraries behind it take 6 MB of memory that a node has better use for.
+/// What HTTP clients use of libcurl, by libcurl's own names. Loaded when a model is pulled or a
+/// cluster asked: libcurl and the libraries behind it take 6 MB of memory that a node has better
+/// use for.
 struct curl_library {
   decltype(&curl_easy_init) easy_init{};
   decltype(&curl_easy_cleanup) easy_cleanup{};

@@ -2,6 +2,7 @@
 #include "actors/link/nat_board.hpp"
 #include "actors/nat/nat_message.hpp"
 #include "actors/nat/reaching_network.hpp"
+#include "actors/quic/either_network.hpp"
 #include "tests/support/cluster/link_node.hpp"
 
 #include <gmock/gmock.h>
@@ -30,7 +31,7 @@ constexpr std::chrono::seconds patience{30};
 /// nevertheless.
 struct reaching_node {
   explicit reaching_node(std::uint8_t seed, bool relays = false, bool meets = true,
-                         bool hidden = false)
+                         bool hidden = false, link_transport transport = link_transport::tcp)
       : key(key_of(seed)) {
     tls_options how = member_options();
     how.nat.everywhere = true;
@@ -42,7 +43,9 @@ struct reaching_node {
     if (hidden) {
       how.identity.address = nowhere;
     }
-    auto started = reaching_network::start(key, how, heard);
+    how.transport = transport;
+    how.traffic = traffic;
+    auto started = start_links(key, how, heard, reaching_network::start);
     if (!started) {
       throw std::runtime_error(started.error().message);
     }
@@ -84,6 +87,7 @@ struct reaching_node {
   secret_key key;
   link_recorder heard;
   std::shared_ptr<nat_board> board = std::make_shared<nat_board>();
+  std::shared_ptr<network_traffic> traffic = std::make_shared<network_traffic>();
   std::unique_ptr<listening_network> net;
 };
 
@@ -163,6 +167,93 @@ TEST(reaching_network, two_nodes_that_dial_each_other_need_no_relay) {
   expect_carries(a, near->connection, b, far->connection);
   EXPECT_EQ(helper.board->report().streams, 0U);
   EXPECT_FALSE(a.board->is_relayed(b.id()));
+}
+
+/// A node with links over both, on one port.
+struct node_over_both : reaching_node {
+  explicit node_over_both(std::uint8_t seed, bool hidden = false)
+      : reaching_node(seed, false, true, hidden, link_transport::automatic) {}
+  [[nodiscard]] std::uint64_t quic_links() const { return traffic->quic_sessions.load(); }
+};
+
+TEST(reaching_network, two_nodes_that_knock_at_each_other_are_linked_over_quic) {
+  node_over_both helper{1};
+  node_over_both b{2, true};
+  node_over_both a{3};
+  b.join(helper);
+  a.join(helper);
+  ASSERT_EQ(a.quic_links(), 0U) << "on this machine members are dialled over TCP";
+  const std::size_t at_b = b.heard.connections();
+  const auto near = a.reach(b.id());
+  const auto far = b.heard.wait_connected(at_b);
+  ASSERT_TRUE(near && far);
+  EXPECT_EQ(near->node, b.id());
+  EXPECT_EQ(far->node, a.id());
+  EXPECT_TRUE(far->incoming);
+  EXPECT_TRUE(becomes([&] { return a.quic_links() == 1 && b.quic_links() == 1; }));
+  EXPECT_EQ(helper.quic_links(), 0U);
+  expect_carries(a, near->connection, b, far->connection);
+
+  // Its other channels go over the same link at once, both ways, and an end ends what is on it.
+  const std::size_t next = b.heard.connections();
+  const auto data = a.reach(b.id(), channel::data);
+  const auto far_data = b.heard.wait_connected(next);
+  ASSERT_TRUE(data && far_data);
+  expect_carries(a, data->connection, b, far_data->connection, message_kind::tensor);
+  EXPECT_EQ(a.quic_links(), 1U);
+  EXPECT_FALSE(a.board->is_relayed(b.id()));
+  a.net->close(data->connection, {errc::cancelled, "not needed"});
+  EXPECT_TRUE(a.heard.wait_closed_of(data->connection));
+  EXPECT_TRUE(b.heard.wait_closed_of(far_data->connection));
+  b.net.reset();
+  EXPECT_TRUE(a.heard.wait_closed_of(near->connection));
+}
+
+TEST(reaching_network, a_helper_without_udp_brings_two_nodes_together_over_tcp) {
+  reaching_node helper{1};
+  node_over_both b{2, true};
+  node_over_both a{3};
+  b.join(helper);
+  a.join(helper);
+  const std::size_t at_b = b.heard.connections();
+  const auto near = a.reach(b.id());
+  const auto far = b.heard.wait_connected(at_b);
+  ASSERT_TRUE(near && far);
+  expect_carries(a, near->connection, b, far->connection);
+  EXPECT_EQ(a.quic_links(), 0U);
+}
+
+TEST(reaching_network, a_node_without_udp_is_met_over_tcp) {
+  node_over_both helper{1};
+  reaching_node b{2, false, true, true};
+  node_over_both a{3};
+  b.join(helper);
+  a.join(helper);
+  const std::size_t at_b = b.heard.connections();
+  const auto near = a.reach(b.id());
+  const auto far = b.heard.wait_connected(at_b);
+  ASSERT_TRUE(near && far);
+  expect_carries(a, near->connection, b, far->connection);
+  EXPECT_EQ(a.quic_links(), 0U);
+}
+
+TEST(reaching_network, a_connection_that_is_closed_while_nodes_knock_is_told_closed_once) {
+  node_over_both helper{1};
+  node_over_both b{2, true};
+  node_over_both a{3};
+  b.join(helper);
+  a.join(helper);
+  ASSERT_TRUE(becomes([&] { return helper.board->report().guests >= 2; }));
+  for (int i = 0; i < 30; ++i) {
+    const connection_id wanted = a.net->connect(nowhere, channel::data, b.id());
+    // At another point of its way each time.
+    const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds{5 * i};
+    while (std::chrono::steady_clock::now() < until) {
+      std::this_thread::yield();
+    }
+    a.net->close(wanted, {errc::cancelled, "not needed"});
+    ASSERT_TRUE(a.heard.wait_closed_of(wanted));
+  }
 }
 
 // For control there is the link by which the guest joined.

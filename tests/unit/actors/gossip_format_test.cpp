@@ -43,24 +43,21 @@ std::vector<signed_update> one_of_each() {
 
 std::vector<gossip_message> messages() {
   const life_sign sign = sign_life(key(1), key(2).id(), 9);
-  return {{ping{1}, one_of_each()},
-          {ping_answer{2}, {}},
-          {probe_order{3, key(4).id()}, {}},
-          {relayed_ping{4, key(5).id()}, {}},
-          {sign, {}},
-          {summary{true, {{key(6).id(), 8, true}, {key(7).id(), 9, false}}}, {}},
-          {summary{false, {{key(6).id(), 8, true}}, bucket_set{}.set(0).set(9).set(255)}, {}},
-          {digests{5, std::vector<std::uint32_t>(limits::gossip_buckets, 77)}, {}},
-          {parting{}, {}, {{key(6).id(), 8, true}}},
-          {latest{6, {1, 2, 0xfffffffcU}}, {}},
-          {latest_answer{
-               7,
-               {4, 8},
-               {12},
-               {{key(6).id(), 8, {{9, signature{}}, {10, signature{}}}}, {key(7).id(), 9, {}}}},
-           one_of_each()},
-          {notices{{std::vector<std::byte>(304, std::byte{7}), {}}}, {}},
-          {news{}, one_of_each()}};
+  return {
+      {ping{1}, one_of_each()},
+      {ping_answer{2}, {}},
+      {probe_order{3, key(4).id()}, {}},
+      {relayed_ping{4, key(5).id()}, {}},
+      {sign, {}},
+      {summary{true, {{key(6).id(), 8, true}, {key(7).id(), 9, false}}}, {}},
+      {summary{false, {{key(6).id(), 8, true}}, bucket_set{}.set(0).set(9).set(255)}, {}},
+      {digests{5, std::vector<std::uint32_t>(limits::gossip_buckets, 77)}, {}},
+      {parting{}, {}, {{key(6).id(), 8, true}}},
+      {latest{6, {1, 2, 0xfffffffcU}}, {}},
+      {latest_answer{7, {4, 8}, {12}, {{6, 8, {{9, signature{}}, {10, signature{}}}}, {7, 9, {}}}},
+       one_of_each()},
+      {notices{{std::vector<std::byte>(304, std::byte{7}), {}}}, {}},
+      {news{}, one_of_each()}};
 }
 
 TEST(gossip_format, every_message_comes_back_as_it_went) {

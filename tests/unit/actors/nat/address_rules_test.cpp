@@ -44,6 +44,18 @@ TEST(address_rules, let_no_member_make_a_node_dial_a_third_party) {
   EXPECT_THAT(usable_addresses({}, own), IsEmpty());
 }
 
+TEST(address_rules, let_no_member_make_a_node_knock_at_a_third_party) {
+  const std::vector<std::string> told{"203.0.113.7:40001"};
+  const std::string own = "198.51.100.9:1";
+  EXPECT_THAT(usable_udp_addresses(
+                  told, {"8.8.8.8:53", "203.0.113.7:7300", "10.0.0.1:7300", "127.9.9.9:7300"}, own),
+              ElementsAre("203.0.113.7:7300"));
+  EXPECT_THAT(usable_udp_addresses(told, {"10.0.0.1:7300"}, "203.0.113.7:2"),
+              ElementsAre("10.0.0.1:7300"));
+  EXPECT_THAT(usable_udp_addresses({}, {"8.8.8.8:53"}, own), IsEmpty());
+  EXPECT_THAT(usable_udp_addresses(told, {"203.0.113.7:7300"}, ""), IsEmpty());
+}
+
 TEST(address_rules, take_a_private_address_behind_the_same_router_alone) {
   const std::vector<std::string> told{"203.0.113.7:1", "192.168.1.5:1", "8.8.8.8:1"};
   EXPECT_THAT(usable_addresses(told, "203.0.113.7:2"),

@@ -12,16 +12,17 @@ std::vector<nat_message> one_of_each_nat_message() {
   const secret_key helper = key_of(1);
   const node_id node = key_of(2).id();
   const std::string address = "203.0.113.7:7300";
-  return {helper_join{true, {"203.0.113.7:7300", "[2001:db8::1]:1"}},
-          address_seen{address, helper.sign(seen_domain, seen_statement(node, address))},
-          helper_ask{7, node},
-          helper_answer{7, true, false, true, {address}},
-          meeting{9, node, true, nat_mapping::dependent, {address, "10.0.0.2:40000"}},
-          stream_open{2, node, {1, 2, 3}},
-          stream_taken{3},
-          stream_bytes{4, {std::byte{1}, std::byte{2}}},
-          stream_count{4, 2, helper.sign(count_domain, count_statement({}))},
-          stream_end{4, stream_ending::full}};
+  return {
+      helper_join{true, {"203.0.113.7:7300", "[2001:db8::1]:1"}},
+      address_seen{address, helper.sign(seen_domain, seen_statement(node, address)), true, {7, 8}},
+      helper_ask{7, node},
+      helper_answer{7, true, false, true, {address}},
+      meeting{9, node, true, nat_mapping::dependent, {address, "10.0.0.2:40000"}, {address}},
+      stream_open{2, node, {1, 2, 3}},
+      stream_taken{3},
+      stream_bytes{4, {std::byte{1}, std::byte{2}}},
+      stream_count{4, 2, helper.sign(count_domain, count_statement({}))},
+      stream_end{4, stream_ending::full}};
 }
 
 TEST(nat_message, comes_back_as_it_was_and_in_one_encoding) {

@@ -100,6 +100,45 @@ TEST_F(relay_book_core, tells_each_guest_where_it_sees_it_and_signs_that) {
       verify(self_.id(), seen_domain, seen_statement(key_of(1).id(), seen(1)), word->proof));
 }
 
+TEST_F(relay_book_core, tells_and_passes_on_the_udp_address_that_a_probe_showed) {
+  const punch_token probe{3, 1};
+  take(book_.connected(at(1), key_of(1).id(), seen(1), now_, probe));
+  EXPECT_EQ(last<address_seen>(1)->probe, probe);
+  enter(2);
+  const std::string udp = "203.0.113.1:7300";
+  take(book_.probed(probe, udp, now_));
+  const auto word = last<address_seen>(1);
+  ASSERT_TRUE(word && word->udp);
+  EXPECT_EQ(word->address, udp);
+  EXPECT_TRUE(
+      verify(self_.id(), seen_udp_domain, seen_statement(key_of(1).id(), udp), word->proof));
+  const std::size_t told = count<address_seen>(1);
+  take(book_.probed(probe, udp, now_));
+  EXPECT_EQ(count<address_seen>(1), told) << "the same is said once";
+
+  say(1, meeting{7, key_of(2).id(), false, {}, {}, {"10.0.0.1:7300", udp}});
+  EXPECT_EQ(last<meeting>(2)->udp, (std::vector<std::string>{udp, "10.0.0.1:7300"}));
+}
+
+// The sender of a datagram may name any host; that of a connection has shown where it is.
+TEST_F(relay_book_core, believes_no_probe_from_a_host_other_than_the_connections) {
+  const punch_token probe{3, 1};
+  take(book_.connected(at(1), key_of(1).id(), seen(1), now_, probe));
+  enter(2);
+  const std::size_t told = count<address_seen>(1);
+  take(book_.probed(probe, "198.51.100.66:53", now_));
+  take(book_.probed(punch_token{9}, "203.0.113.1:7300", now_));
+  take(book_.probed(punch_token{}, "203.0.113.2:7300", now_));
+  EXPECT_EQ(count<address_seen>(1), told);
+  EXPECT_EQ(count<address_seen>(2), 1U);
+  say(1, meeting{7, key_of(2).id(), false, {}, {}, {"198.51.100.66:53"}});
+  EXPECT_TRUE(last<meeting>(2)->udp.empty()) << "what is only claimed is not passed on";
+  for (int port = 1; port < 1'000; ++port) {
+    take(book_.probed(probe, "203.0.113.1:" + std::to_string(port), now_));
+  }
+  EXPECT_LE(count<address_seen>(1), told + limits::helper_asks_burst);
+}
+
 TEST_F(relay_book_core, knows_who_has_joined_and_what_they_said) {
   enter(1, false);
   enter(2);

@@ -1,14 +1,14 @@
-#include "bindings/python/generation.hpp"
+#include "bindings/generation.hpp"
 
 #include "messages/check.hpp"
+#include "messages/limits/bindings.hpp"
 #include "messages/limits/general.hpp"
-#include "messages/limits/python.hpp"
 #include "node/cut.hpp"
 
 #include <algorithm>
 #include <utility>
 
-namespace ovir::python {
+namespace ovir::bindings {
 
 namespace {
 
@@ -83,6 +83,10 @@ result<std::unique_ptr<generation>> generation::make(const compute::model& m,
       std::min(plan.terms.max_tokens,
                m.config.context - static_cast<std::uint32_t>(plan.terms.prompt.size()));
   std::unique_ptr<generation> made{new generation{m, vocabulary, std::move(request), plan}};
+  if (restricts_tokens(plan.terms.sampling)) {
+    OVIR_ASSIGN(made->matcher_,
+                compute::token_matcher::make(plan.terms.sampling, vocabulary.words()));
+  }
   OVIR_TRY(made->open(m, kernels));
   return made;
 }
@@ -142,7 +146,14 @@ result<generation::step> generation::advance() {
     logits_.insert(logits_.end(), logits.begin(), logits.end());
   }
   OVIR_TRY(stated_.add_logits(at, compute::logits_digest(at, logits)));
-  made.token = sampler_.draw(logits, output_.history, at + 1);
+  const auto output = std::span<const token_id>{output_.history}.subspan(prompt_);
+  compute::token_mask allowed;
+  if (matcher_) {
+    const auto found = matcher_->allowed(output);
+    OVIR_CHECK(found.has_value()); // what was drawn before was allowed
+    allowed = *found;
+  }
+  made.token = sampler_.draw(logits, output_.history, at + 1, allowed, output);
   made.text = output_.take(*made.token);
   return made;
 }
@@ -205,4 +216,4 @@ const compute::kv_cache* generation::cache_of(layer_index layer) const noexcept 
   return nullptr;
 }
 
-} // namespace ovir::python
+} // namespace ovir::bindings

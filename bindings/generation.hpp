@@ -5,6 +5,7 @@
 #include "compute/forward/segment.hpp"
 #include "compute/model/transcript.hpp"
 #include "compute/text/sampler.hpp"
+#include "compute/text/token_matcher.hpp"
 #include "compute/text/tokenizer.hpp"
 #include "messages/request/request.hpp"
 #include "messages/result.hpp"
@@ -17,7 +18,7 @@
 #include <string>
 #include <vector>
 
-namespace ovir::python {
+namespace ovir::bindings {
 
 /// What a run is asked for and how it is computed. Only `terms` decide its bits.
 struct generation_plan {
@@ -94,6 +95,7 @@ private:
   std::uint32_t chunk_{1};
   actors::generation_output output_;
   compute::sampler sampler_;
+  std::unique_ptr<compute::token_matcher> matcher_; ///< where not every token may come; else null
   apps::compute_threads runner_;
   std::vector<stage> stages_;
   compute::transcript stated_;
@@ -105,4 +107,4 @@ private:
   std::atomic<bool> cancelled_{false};
 };
 
-} // namespace ovir::python
+} // namespace ovir::bindings
