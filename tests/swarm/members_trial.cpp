@@ -25,7 +25,7 @@ constexpr double few_bytes = 8'000; // below `many` nodes, which have more looks
 constexpr std::size_t many = 2'000;
 // A node hears of another from three neighbours that count it, and of those from three of theirs;
 // what few nodes missed, digests heal, which thousands exchange rarely.
-constexpr double most_seconds = 90; // for 99 %
+constexpr double most_seconds = 150; // for 99 %
 constexpr double all_seconds = 180;
 constexpr double few_seconds = 60; // for all, of few
 constexpr double missing_share = 0.03;
