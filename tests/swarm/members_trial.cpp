@@ -21,7 +21,7 @@ constexpr std::size_t members_observers = 16;
 
 // Bounds of a run, of any number of nodes; bytes each second.
 constexpr double mean_bytes = 5'000;
-constexpr double few_bytes = 8'000; // below `many` nodes, which have more looks each
+constexpr double few_bytes = 9'000; // below `many` nodes, which have more looks each
 constexpr std::size_t many = 2'000;
 // A node hears of another from three neighbours that count it, and of those from three of theirs;
 // what few nodes missed, digests heal, which thousands exchange rarely.
