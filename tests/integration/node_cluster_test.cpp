@@ -174,8 +174,8 @@ TEST_P(experts_on, three_workers_have_the_digest_of_one_process_and_the_memory_t
     ASSERT_TRUE(use);
     // The plan takes 24 MiB for the program itself, which has some 33 after eight requests, with
     // what audits may ask for on its way to the disk; GnuTLS and the other libraries of links have
-    // 3.4, and the memory that two neighbours share with it up to 2 each. 1 is code that came later:
-    // pages of the program's file, which every process of a machine shares.
+    // 3.4, and the memory that two neighbours share with it up to 2 each. 1 is code that came
+    // later: pages of the program's file, which every process of a machine shares.
     constexpr std::uint64_t program_more = 21U << 20U;
     if (!address_sanitized) {
       EXPECT_LE(use->peak_bytes, stage.at("memory_bytes").get<std::uint64_t>() + program_more)
